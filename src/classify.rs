@@ -1,0 +1,51 @@
+//! From faces to probabilities: the network, the card of its weights, and the device that it runs on.
+
+use anyhow::Result;
+use candle_core::Device;
+use image::GrayImage;
+
+use crate::emotion::Probabilities;
+use crate::frame::FaceBox;
+use crate::model::{EmotionNet, FoldedConv};
+use crate::preprocess::{Preprocessor, Region};
+use crate::weights::{ModelCard, Weights};
+
+/// The most faces that go through the network at once: it bounds the memory that a crowd takes.
+const BATCH: usize = 32;
+
+/// Tells what faces express.
+pub struct Classifier {
+    net: EmotionNet<FoldedConv>,
+    card: ModelCard,
+    device: Device,
+    preprocessor: Preprocessor,
+}
+
+impl Classifier {
+    /// A classifier with these weights on this device.
+    ///
+    /// # Errors
+    /// When the weights don't fit their own card, or the device has no room for them.
+    pub fn new(weights: &Weights, device: Device) -> Result<Self> {
+        Ok(Self {
+            net: weights.net()?.fold(&device)?,
+            preprocessor: Preprocessor::new(weights.card.input.clone()),
+            card: weights.card.clone(),
+            device,
+        })
+    }
+
+    /// What each face of a grey frame expresses, in the order of the boxes.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn classify(&mut self, frame: &GrayImage, faces: &[FaceBox]) -> Result<Vec<Probabilities>> {
+        let mut all = Vec::with_capacity(faces.len());
+        for faces in faces.chunks(BATCH) {
+            let regions: Vec<Region> = faces.iter().map(|face| Region::around_face(face, &self.card.input)).collect();
+            let inputs = self.preprocessor.tensor_from_regions(frame, &regions, &self.device)?;
+            all.extend(self.net.probabilities(&inputs)?);
+        }
+        Ok(all)
+    }
+}

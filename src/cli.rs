@@ -1,0 +1,272 @@
+//! Arguments as typed, and what is wrong with them.
+//!
+//! What they come to is in `run.rs`. Doc comments here are the text of `--help`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
+
+use crate::device::DeviceSpec;
+use crate::sink::{self, SinkSpec};
+use crate::source::SourceSpec;
+
+/// Recognizes facial expressions in real time: camera, video or pictures in; labelled boxes, video and data out
+///
+/// Everything runs on this machine: nothing is downloaded and nothing leaves it.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Cli {
+    /// The arguments of this process. Ends it, with exit code 2 and a message, where they are wrong.
+    pub fn from_arguments() -> Self {
+        let cli = Self::parse();
+        if let Err(error) = cli.check() {
+            Self::command().error(ErrorKind::ValueValidation, error).exit();
+        }
+        cli
+    }
+
+    /// Refuses what is wrong only in combination.
+    fn check(&self) -> Result<()> {
+        let common = match &self.command {
+            Command::Live(live) => &live.common,
+            Command::Annotate(annotate) => {
+                annotate.check()?;
+                &annotate.common
+            }
+            Command::Cameras | Command::Train(_) | Command::Eval(_) => return Ok(()),
+        };
+        // The statistics are one more file that is written.
+        let stats = common.stats.iter().cloned().map(SinkSpec::Jsonl);
+        sink::check_distinct(&common.outputs.iter().cloned().chain(stats).collect::<Vec<_>>())
+    }
+}
+
+/// What emocam can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Label faces as a camera sees them, in a window
+    Live(Live),
+    /// Label every frame of files, as fast as the machine goes
+    Annotate(Annotate),
+    /// List the cameras that can be opened
+    Cameras,
+    /// Train weights on labelled faces
+    Train(Train),
+    /// Measure weights on labelled faces
+    Eval(Eval),
+}
+
+/// `emocam live`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  emocam live                            the first camera that opens, else the demo
+  emocam live 1 -o today.mp4             camera 1, and a recording of what the window shows
+  emocam live demo                       a short clip inside the program
+  emocam live --headless -o - | jq .     no window; JSON lines on standard output
+
+In the window, q or Esc ends the run; Ctrl-C in the terminal does too.")]
+pub struct Live {
+    /// Camera index, /dev/video path, video, picture, folder of pictures, or demo
+    #[arg(value_name = "SOURCE")]
+    pub source: Option<SourceSpec>,
+
+    /// Run without a window; show one line of status in the terminal
+    #[arg(long)]
+    pub headless: bool,
+
+    /// Options that `annotate` has too
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `emocam annotate`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  emocam annotate clip.mp4 -o out.mp4 -o out.jsonl     video with labels, and data
+  emocam annotate photos/ -o faces.csv                 a folder of pictures as one table
+  emocam annotate *.mp4 -o results/                    many files: results/NAME.mp4 and results/NAME.jsonl")]
+pub struct Annotate {
+    /// Videos, pictures or folders of pictures; `demo` is the clip inside the program
+    #[arg(value_name = "INPUT", required = true)]
+    pub inputs: Vec<SourceSpec>,
+
+    /// Options that `live` has too
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl Annotate {
+    fn check(&self) -> Result<()> {
+        for input in &self.inputs {
+            if let SourceSpec::CameraIndex(_) | SourceSpec::CameraPath(_) = input {
+                bail!("`annotate` takes files; for {input} use `emocam live`");
+            }
+        }
+        let is_folder = |output: &SinkSpec| matches!(output, SinkSpec::Stills(_));
+        if self.inputs.len() > 1
+            && let Some(output) = self.common.outputs.iter().find(|output| !is_folder(output))
+        {
+            bail!("with several inputs an output must be a folder, whose name ends in a slash; {output} is none");
+        }
+        Ok(())
+    }
+}
+
+/// Options of `live` and `annotate`.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Write results here; may be given several times. FILE ends in .mp4 (annotated video), .jsonl or .csv (data) or
+    /// .png (one picture), or is a folder (PNGs); - writes JSON lines to standard output
+    #[arg(short, long = "output", value_name = "FILE")]
+    pub outputs: Vec<SinkSpec>,
+
+    /// Overwrite outputs that exist
+    #[arg(long)]
+    pub force: bool,
+
+    /// Stop after this many frames
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    pub frames: Option<u64>,
+
+    /// Width of the smallest face to be found, in pixels [default: a seventh of the frame's shorter side]
+    #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
+    pub min_face: Option<u32>,
+
+    /// Weights to use instead of the ones inside the program
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+
+    /// Where the network runs: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
+    pub device: DeviceSpec,
+
+    /// Write frame rate, times per stage and dropped frames as JSON
+    #[arg(long, value_name = "FILE")]
+    pub stats: Option<PathBuf>,
+}
+
+/// `emocam train`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  emocam train --data ferplus --out runs/first
+  emocam eval --data ferplus --weights runs/first/best.safetensors")]
+pub struct Train {
+    /// Folder of the data set: FER+ in its published layout
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+
+    /// Folder for the weights and the history of the run
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+
+    /// Passes over the training pictures
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
+    pub epochs: usize,
+
+    /// Pictures per step
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive)]
+    pub batch_size: usize,
+
+    /// Highest learning rate
+    #[arg(long, value_name = "RATE", default_value_t = 3e-3, value_parser = positive_rate)]
+    pub learning_rate: f64,
+
+    /// Seed of weights, order, augmentation and dropout: the same seed gives the same weights
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+
+    /// Where the network runs: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
+    pub device: DeviceSpec,
+}
+
+/// `emocam eval`
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// Folder of the data set: FER+ in its published layout
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+
+    /// Weights to measure instead of the ones inside the program
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+
+    /// Which part of the data set
+    #[arg(long, value_enum, default_value_t = SplitName::Test)]
+    pub split: SplitName,
+
+    /// Where the network runs: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
+    pub device: DeviceSpec,
+}
+
+/// A part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum SplitName {
+    Train,
+    Validation,
+    Test,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a whole number of at least 1".into())
+}
+
+fn positive_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|&rate: &f64| rate > 0.0 && rate <= 1.0);
+    rate.ok_or_else(|| "expected a number above 0 and at most 1".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_well_defined() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn senseless_values_are_refused() {
+        for arguments in [
+            &["live", "--frames", "0"][..],
+            &["live", "-o", "out.xyz"],
+            &["live", "--device", "tpu"],
+            &["live", "--min-face", "0"],
+            &["annotate"],
+            &["train", "--data", "a", "--out", "b", "--epochs", "0"],
+            &["train", "--data", "a", "--out", "b", "--learning-rate", "NaN"],
+        ] {
+            assert!(Cli::try_parse_from([&["emocam"], arguments].concat()).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn combinations_that_make_no_sense_are_refused() {
+        let check = |line: &str| Cli::try_parse_from(line.split(' ')).expect("well-formed").check();
+        for line in [
+            "emocam annotate a.mp4 b.mp4 -o out.mp4",
+            "emocam annotate a.mp4 b.mp4 -o -",
+            "emocam annotate 0",
+            "emocam annotate /dev/video0",
+            "emocam annotate a.mp4 -o out.csv -o ./out.csv",
+            "emocam live -o out.jsonl --stats out.jsonl",
+        ] {
+            assert!(check(line).is_err(), "{line}");
+        }
+        for line in
+            ["emocam annotate a.mp4 b.mp4 -o out/", "emocam annotate a.mp4 b.mp4", "emocam live -o a.mp4 -o b.csv"]
+        {
+            check(line).expect(line);
+        }
+    }
+}

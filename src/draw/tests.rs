@@ -1,0 +1,235 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::emotion::Probabilities;
+
+fn frame(width: u32, height: u32, color: Color) -> Frame {
+    let rgb: Arc<[u8]> = color.repeat((width * height) as usize).into();
+    Frame { id: 0, pts: Duration::ZERO, captured_at: Instant::now(), width, height, rgb }
+}
+
+/// A face whose likeliest emotion has a probability of about 0.9.
+fn prediction(emotion: Emotion, x: f32, y: f32, width: f32, height: f32) -> Prediction {
+    let mut logits = [0.0; Emotion::COUNT];
+    logits[emotion.index()] = 4.0;
+    let face = FaceBox { x, y, width, height, score: 10.0 };
+    Prediction { id: 0, face, probabilities: Probabilities::from_logits(&logits) }
+}
+
+/// The smallest rectangle around every pixel that differs between two pictures.
+fn changed(before: &[u8], after: &RgbImage) -> Option<Rect> {
+    let mut corners: Option<[u32; 4]> = None;
+    for ((x, y, pixel), old) in after.enumerate_pixels().zip(before.as_chunks::<3>().0) {
+        if pixel.0 != *old {
+            let [left, top, right, bottom] = corners.unwrap_or([x, y, x, y]);
+            corners = Some([left.min(x), top.min(y), right.max(x), bottom.max(y)]);
+        }
+    }
+    corners.map(|[left, top, right, bottom]| Rect {
+        x: left as i32,
+        y: top as i32,
+        width: (right - left + 1) as i32,
+        height: (bottom - top + 1) as i32,
+    })
+}
+
+#[test]
+fn without_faces_the_picture_is_the_frame() {
+    let frame = frame(64, 48, [10, 200, 30]);
+    assert_eq!(annotated_picture(&frame, &[]).as_raw()[..], frame.rgb[..]);
+}
+
+#[test]
+fn the_box_has_the_emotions_colour_and_the_face_stays_visible() {
+    let frame = frame(640, 480, [128, 128, 128]);
+    for emotion in Emotion::ALL {
+        let picture = annotated_picture(&frame, &[prediction(emotion, 200.0, 150.0, 160.0, 160.0)]);
+        for (x, y) in [(200, 150), (359, 150), (200, 309), (359, 309), (280, 151), (280, 308), (201, 230), (358, 230)] {
+            assert_eq!(picture.get_pixel(x, y).0, color_of(emotion), "{emotion} at {x}, {y}");
+        }
+        for (x, y) in [(206, 156), (280, 230), (353, 303)] {
+            assert_eq!(picture.get_pixel(x, y).0, [128; 3], "{emotion} at {x}, {y}");
+        }
+    }
+}
+
+#[test]
+fn label_and_panel_are_where_they_belong() {
+    let frame = frame(640, 480, [128, 128, 128]);
+    let picture = annotated_picture(&frame, &[prediction(Emotion::Sad, 200.0, 150.0, 160.0, 160.0)]);
+    let label = text::width("Sad 90%", 16.0) as u32 + 10;
+    assert_eq!(picture.get_pixel(200, 127).0, color_of(Emotion::Sad));
+    assert_eq!(picture.get_pixel(200 + label - 1, 127).0, color_of(Emotion::Sad));
+    assert_eq!(picture.get_pixel(200 + label + 1, 127).0, [128; 3]);
+    // The panel starts beside the box, and only one bar is long.
+    let long_bar = (370..640).filter(|x| (150..310).any(|y| picture.get_pixel(*x, y).0 == color_of(Emotion::Sad)));
+    let short_bar = (370..640).filter(|x| (150..310).any(|y| picture.get_pixel(*x, y).0 == color_of(Emotion::Fear)));
+    assert!(long_bar.count() > 40);
+    assert!(short_bar.count() < 5);
+}
+
+#[test]
+fn a_box_over_an_edge_keeps_its_label_and_panel_in_the_frame() {
+    let frame = frame(640, 480, [128, 128, 128]);
+    let alone = annotated_picture(&frame, &[prediction(Emotion::Happy, 300.0, 200.0, 120.0, 120.0)]);
+    let ink = |picture: &RgbImage| picture.pixels().filter(|pixel| pixel.0 == DARK_TEXT).count();
+    let expected = ink(&alone);
+    assert!(expected > 100);
+    for (x, y) in [(-60.0, -60.0), (300.0, -60.0), (580.0, -60.0), (580.0, 200.0), (580.0, 420.0), (-60.0, 420.0)] {
+        let picture = annotated_picture(&frame, &[prediction(Emotion::Happy, x, y, 120.0, 120.0)]);
+        // The whole label: as many pixels of pure text as where there is room.
+        assert_eq!(ink(&picture), expected, "at {x}, {y}");
+        let bar = picture.pixels().filter(|pixel| pixel.0 == TRACK).count();
+        assert!(bar > 500, "no panel at {x}, {y}");
+    }
+}
+
+#[test]
+fn boxes_that_are_none_draw_nothing() {
+    let frame = frame(64, 48, [1, 2, 3]);
+    let nothing = [
+        [f32::NAN, 0.0, 10.0, 10.0],
+        [0.0, 0.0, f32::NAN, 10.0],
+        [10.0, 10.0, 0.0, 10.0],
+        [10.0, 10.0, -5.0, -5.0],
+        [100.0, 10.0, 10.0, 10.0],
+        [-100.0, -100.0, 10.0, 10.0],
+        [f32::INFINITY, 0.0, 10.0, 10.0],
+        [f32::NEG_INFINITY, 0.0, f32::INFINITY, 10.0],
+    ];
+    for [x, y, width, height] in nothing {
+        let picture = annotated_picture(&frame, &[prediction(Emotion::Fear, x, y, width, height)]);
+        assert_eq!(changed(&frame.rgb, &picture), None, "[{x}, {y}, {width}, {height}]");
+    }
+}
+
+#[test]
+fn huge_boxes_and_tiny_frames_are_drawn_without_harm() {
+    for (width, height) in [(1, 1), (1, 500), (500, 1), (8, 8), (40, 30), (3000, 16)] {
+        let frame = frame(width, height, [90, 90, 90]);
+        for side in [0.4, 1.0, 7.0, 1e9, f32::MAX] {
+            for corner in [-1e9, -3.0, 0.0, 0.6] {
+                let mut picture = annotated_picture(&frame, &[prediction(Emotion::Anger, corner, corner, side, side)]);
+                hud(&mut picture, "29.9 fps · 34 ms");
+                assert_eq!(picture.dimensions(), (width, height));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_network_without_numbers_still_gives_a_label() {
+    let frame = frame(640, 480, [128, 128, 128]);
+    let mut broken = prediction(Emotion::Happy, 200.0, 150.0, 160.0, 160.0);
+    broken.probabilities = Probabilities::from_logits(&[f32::NAN; Emotion::COUNT]);
+    let picture = annotated_picture(&frame, &[broken]);
+    assert_eq!(picture.get_pixel(200, 150).0, color_of(Emotion::Anger));
+}
+
+#[test]
+fn the_hud_is_a_plate_in_the_lower_left_corner() {
+    let frame = frame(640, 480, [255, 255, 255]);
+    let mut picture = annotated_picture(&frame, &[]);
+    hud(&mut picture, "29.9 fps · 34 ms");
+    let plate = changed(&frame.rgb, &picture);
+    let width = text::width("29.9 fps · 34 ms", 12.0) + 10;
+    assert_eq!(plate, Some(Rect { x: 6, y: 456, width, height: 18 }));
+}
+
+#[test]
+fn text_can_be_read_on_every_plate() {
+    // The worst background of the translucent plate is white. 4.5 and 7 are WCAG's levels AA and AAA.
+    let mut worst = [255; 3];
+    paint::blend(&mut worst, PLATE, PLATE_OPACITY);
+    assert!(contrast(worst, LIGHT_TEXT) > 7.0);
+    assert!(contrast(worst, DIM_TEXT) > 4.5);
+    for emotion in Emotion::ALL {
+        let color = color_of(emotion);
+        assert!(contrast(color, text_color_on(color)) > 4.5, "{emotion}");
+    }
+}
+
+#[test]
+fn no_two_emotions_have_the_same_lightness() {
+    // CIE L*, 0 to 100: a difference of about 2 can be seen side by side, also without any sense of colour.
+    let mut lightness = Emotion::ALL.map(|emotion| 116.0 * luminance(color_of(emotion)).cbrt() - 16.0);
+    lightness.sort_by(f32::total_cmp);
+    for pair in lightness.windows(2) {
+        assert!(pair[1] - pair[0] > 2.0, "{lightness:?}");
+    }
+}
+
+/// Renders what is judged by eye; `cargo test --release --lib -- --ignored samples` and look at the pictures.
+#[test]
+#[ignore = "writes pictures for a person to look at"]
+fn samples() {
+    let folder = std::env::temp_dir();
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/clips/astronaut.png");
+    let Ok(source) = image::open(&source) else {
+        eprintln!("skipped: {} is missing", source.display());
+        return;
+    };
+    let cases: [(&str, u32, u32, Vec<Prediction>); 9] = [
+        ("one", 640, 480, vec![prediction(Emotion::Happy, 215.0, 60.0, 150.0, 150.0)]),
+        ("close", 640, 480, vec![prediction(Emotion::Surprise, 90.0, 20.0, 430.0, 440.0)]),
+        (
+            "corners",
+            640,
+            480,
+            vec![
+                prediction(Emotion::Anger, -40.0, -30.0, 130.0, 130.0),
+                prediction(Emotion::Disgust, 560.0, -30.0, 130.0, 130.0),
+                prediction(Emotion::Fear, -40.0, 390.0, 130.0, 130.0),
+                prediction(Emotion::Sad, 560.0, 390.0, 130.0, 130.0),
+            ],
+        ),
+        (
+            "several",
+            640,
+            480,
+            (0..7)
+                .map(|i| {
+                    let (x, y) = ((i % 4) as f32, (i / 4) as f32);
+                    prediction(Emotion::ALL[i], 20.0 + 160.0 * x, 60.0 + 220.0 * y, 70.0, 70.0)
+                })
+                .collect(),
+        ),
+        (
+            "crowd",
+            640,
+            480,
+            (0..24)
+                .map(|i| {
+                    let (x, y) = ((i % 6) as f32, (i / 6) as f32);
+                    prediction(Emotion::ALL[i % 7], 15.0 + 105.0 * x, 30.0 + 115.0 * y, 48.0, 48.0)
+                })
+                .collect(),
+        ),
+        ("small", 320, 240, vec![prediction(Emotion::Neutral, 107.0, 30.0, 75.0, 75.0)]),
+        (
+            "hd",
+            1920,
+            1080,
+            vec![
+                prediction(Emotion::Sad, 700.0, 150.0, 400.0, 400.0),
+                prediction(Emotion::Disgust, 1300.0, 600.0, 90.0, 90.0),
+            ],
+        ),
+        ("portrait", 480, 640, vec![prediction(Emotion::Fear, 90.0, 60.0, 300.0, 300.0)]),
+        ("4k", 3840, 2160, vec![prediction(Emotion::Anger, 1300.0, 250.0, 900.0, 900.0)]),
+    ];
+    for (name, width, height, predictions) in cases {
+        let scaled = source.resize_to_fill(width, height, image::imageops::FilterType::Triangle).to_rgb8();
+        let frame = Frame { rgb: scaled.into_raw().into(), ..frame(width, height, [0; 3]) };
+        let start = Instant::now();
+        let mut picture = annotated_picture(&frame, &predictions);
+        let took = start.elapsed();
+        let copy = Instant::now();
+        let copied = frame.rgb.to_vec();
+        eprintln!("{name}: {took:?}, of which the copy {:?} ({} bytes)", copy.elapsed(), copied.len());
+        hud(&mut picture, "29.9 fps · 34 ms");
+        let path = folder.join(format!("sample_{name}.png"));
+        picture.save(&path).expect("the picture can be written");
+    }
+}

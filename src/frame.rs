@@ -1,0 +1,57 @@
+//! A picture on its way through the pipeline, and where a face is in it.
+//!
+//! Coordinates everywhere: pixels, origin at the top left corner of the frame, x to the right, y down.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The most pixels of one picture that emocam takes in: 64 megapixels, twice an 8K video frame.
+///
+/// A frame of this size takes 192 MB, and the pipeline holds a handful of frames at a time.
+pub const MAX_PIXELS: u64 = 64 * 1024 * 1024;
+
+/// One picture of a source. It is never changed: what is drawn goes onto a copy.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Position in the source, counted from 0; frames that were dropped leave gaps.
+    pub id: u64,
+    /// Presentation time, counted from the source's first frame.
+    pub pts: Duration,
+    /// When the frame was handed to the program; latency is counted from here.
+    pub captured_at: Instant,
+    /// Width in pixels, at least 1.
+    pub width: u32,
+    /// Height in pixels, at least 1.
+    pub height: u32,
+    /// RGB8, row-major, `3 * width * height` bytes.
+    pub rgb: Arc<[u8]>,
+}
+
+/// A rectangle around a face, in frame pixels. It may reach over the frame's edges.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FaceBox {
+    /// Left edge.
+    pub x: f32,
+    /// Top edge.
+    pub y: f32,
+    /// Width.
+    pub width: f32,
+    /// Height.
+    pub height: f32,
+    /// How sure the detector is that this is a face; it has no upper bound and is no probability.
+    pub score: f32,
+}
+
+impl FaceBox {
+    /// The same centre, with both sides multiplied by `factor`.
+    pub fn scaled_about_centre(self, factor: f32) -> Self {
+        let (width, height) = (self.width * factor, self.height * factor);
+        Self {
+            x: self.x + (self.width - width) / 2.0,
+            y: self.y + (self.height - height) / 2.0,
+            width,
+            height,
+            score: self.score,
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! emocam recognizes facial expressions in real time: a camera, a video or pictures go in; faces are found, each gets a
+//! probability for seven emotions, and labelled boxes come out in a window, in a recording, and as data.
+//!
+
+pub mod emotion;
+pub mod frame;

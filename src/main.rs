@@ -1,0 +1,3 @@
+//! The `emocam` program; what it does comes with the next changes.
+
+fn main() {}

@@ -1,0 +1,467 @@
+//! The network: layers, with shapes beside them.
+//!
+//! A small residual network (He et al. 2015, <https://arxiv.org/abs/1512.03385>) of dense convolutions over a grey picture
+//! of a face. Owns the architecture, the names and shapes of its tensors and both of its forms: [`ConvNorm`] layers, which
+//! learn, and [`FoldedConv`] layers, in which batch norm has become part of the convolution, for inference. Knows nothing
+//! of files (`weights.rs`) and pixels (`preprocess.rs`).
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::emotion::{Emotion, Probabilities};
+use crate::ops;
+
+/// Keeps the division in batch norm finite; PyTorch's default.
+const BATCH_NORM_EPSILON: f32 = 1e-5;
+
+/// How much of a new batch's statistics enters the running ones; PyTorch's default.
+const BATCH_NORM_MOMENTUM: f32 = 0.1;
+
+/// Named tensors, in the order of their names.
+pub type Tensors = BTreeMap<String, Tensor>;
+
+/// The shape of a network; it travels in the weights file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Architecture {
+    /// The family; only `residual` exists.
+    pub family: String,
+    /// Channels of the four stages, at 1/1, 1/2, 1/4 and 1/8 of the input's size.
+    pub channels: [usize; 4],
+}
+
+impl Default for Architecture {
+    /// 386 thousand weights, about 40 million multiply-adds at 48x48.
+    fn default() -> Self {
+        Self { family: Self::FAMILY.into(), channels: [16, 32, 64, 128] }
+    }
+}
+
+/// What a tensor is, which decides how it starts and whether it decays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Weights of a convolution or of the last layer.
+    Kernel,
+    /// A scale, which starts at 1.
+    Scale,
+    /// A shift, which starts at 0.
+    Shift,
+    /// Running mean (`0`) or variance (`1`) of batch norm; not learned by gradient.
+    Running(u8),
+}
+
+/// Name, shape and role of one tensor.
+#[derive(Clone, Debug)]
+pub struct TensorSpec {
+    /// Path of the tensor, as in `blocks.0.first.weight`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// What it is.
+    pub role: Role,
+}
+
+/// One convolution's place in the network: name, input and output channels, kernel size, stride.
+struct ConvSpec(String, usize, usize, usize, usize);
+
+impl Architecture {
+    const FAMILY: &str = "residual";
+
+    /// Refuses what this program can't build.
+    ///
+    /// # Errors
+    /// When the family is unknown or a stage is empty or absurdly wide.
+    pub fn check(&self) -> Result<()> {
+        ensure!(self.family == Self::FAMILY, "architecture: expected {:?}, found {:?}", Self::FAMILY, self.family);
+        ensure!(
+            self.channels.iter().all(|c| (1..=1024).contains(c)),
+            "architecture: expected 1 to 1024 channels in each stage, found {:?}",
+            self.channels
+        );
+        Ok(())
+    }
+
+    /// (name, input channels, output channels, stride) of each residual block.
+    fn blocks(&self) -> [(String, usize, usize, usize); 4] {
+        let [_, b, c, d] = self.channels;
+        let name = |i| format!("blocks.{i}");
+        [(name(0), b, b, 1), (name(1), b, c, 2), (name(2), c, c, 1), (name(3), c, d, 2)]
+    }
+
+    fn convolutions(&self) -> Vec<ConvSpec> {
+        let [a, b, ..] = self.channels;
+        let mut all = vec![ConvSpec("stem".into(), 1, a, 3, 1), ConvSpec("down".into(), a, b, 3, 2)];
+        for (name, input, output, stride) in self.blocks() {
+            all.push(ConvSpec(format!("{name}.first"), input, output, 3, stride));
+            all.push(ConvSpec(format!("{name}.second"), output, output, 3, 1));
+            if stride > 1 || input != output {
+                all.push(ConvSpec(format!("{name}.skip"), input, output, 1, stride));
+            }
+        }
+        all
+    }
+
+    /// All tensors of the network, in the order in which they are initialised.
+    pub fn tensors(&self) -> Vec<TensorSpec> {
+        let spec = |name: String, shape: Vec<usize>, role| TensorSpec { name, shape, role };
+        let mut all = Vec::new();
+        for ConvSpec(name, input, output, kernel, _) in self.convolutions() {
+            all.push(spec(format!("{name}.weight"), vec![output, input, kernel, kernel], Role::Kernel));
+            all.push(spec(format!("{name}.norm.weight"), vec![output], Role::Scale));
+            all.push(spec(format!("{name}.norm.bias"), vec![output], Role::Shift));
+            all.push(spec(format!("{name}.norm.running_mean"), vec![output], Role::Running(0)));
+            all.push(spec(format!("{name}.norm.running_var"), vec![output], Role::Running(1)));
+        }
+        all.push(spec("head.weight".into(), vec![Emotion::COUNT, self.channels[3]], Role::Kernel));
+        all.push(spec("head.bias".into(), vec![Emotion::COUNT], Role::Shift));
+        all
+    }
+
+    /// Multiply-adds for one picture of `size` x `size`.
+    pub fn multiply_adds(&self, size: usize) -> usize {
+        let mut side = size;
+        let mut total = Emotion::COUNT * self.channels[3];
+        for ConvSpec(name, input, output, kernel, stride) in self.convolutions() {
+            // A block's skip reads what its first convolution reads, and ends at the side that the block has reached.
+            if !name.ends_with("skip") {
+                side = side.div_ceil(stride);
+            }
+            total += side * side * input * output * kernel * kernel;
+        }
+        total
+    }
+
+    /// Seeded starting values: kernels from a normal distribution with variance 2 / (values under the kernel)
+    /// (He et al. 2015, <https://arxiv.org/abs/1502.01852>), scales 1, the rest 0.
+    ///
+    /// # Errors
+    /// When a tensor can't be made.
+    pub fn initial_tensors(&self, seed: u64) -> Result<Tensors> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut tensors = Tensors::new();
+        for TensorSpec { name, shape, role } in self.tensors() {
+            let count = shape.iter().product();
+            let values = match role {
+                Role::Kernel => {
+                    let fan_in: usize = shape[1..].iter().product();
+                    let deviation = (2.0 / fan_in as f32).sqrt();
+                    (0..count).map(|_| normal(&mut rng) * deviation).collect()
+                }
+                Role::Scale | Role::Running(1) => vec![1.0; count],
+                Role::Shift | Role::Running(_) => vec![0.0; count],
+            };
+            tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
+        }
+        Ok(tensors)
+    }
+}
+
+/// A standard normal value, by the Box-Muller transform.
+fn normal(rng: &mut ChaCha8Rng) -> f32 {
+    let unit = |bits: u32| (f64::from(bits) + 0.5) / (f64::from(u32::MAX) + 1.0);
+    let (radius, angle) = (unit(rng.next_u32()), unit(rng.next_u32()));
+    ((-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()) as f32
+}
+
+/// A convolution that is followed by batch norm, in one of its two forms.
+pub trait Layer {
+    /// `(batch, in, h, w)` to `(batch, out, h / stride, w / stride)`, rectified on demand.
+    ///
+    /// # Errors
+    /// When the shapes don't fit.
+    fn forward(&self, x: &Tensor, relu: bool) -> Result<Tensor>;
+}
+
+/// Convolution and batch norm as they learn: normalised by the statistics of the batch at hand.
+#[derive(Debug)]
+pub struct ConvNorm {
+    name: String,
+    weight: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+    stride: usize,
+    last: Mutex<Option<ops::ChannelStatistics>>,
+}
+
+impl ConvNorm {
+    fn new(tensors: &Tensors, ConvSpec(name, _, _, _, stride): ConvSpec) -> Result<Self> {
+        let get = |part: &str| tensor(tensors, &format!("{name}.{part}"));
+        Ok(Self {
+            weight: get("weight")?,
+            gamma: get("norm.weight")?,
+            beta: get("norm.bias")?,
+            running_mean: get("norm.running_mean")?,
+            running_var: get("norm.running_var")?,
+            stride,
+            last: Mutex::new(None),
+            name,
+        })
+    }
+
+    /// `w' = w gamma / sqrt(var + e)`, `b' = beta - mean gamma / sqrt(var + e)`: the same function without the norm.
+    fn fold(&self) -> Result<FoldedConv> {
+        let scale = (&self.gamma / (&self.running_var + f64::from(BATCH_NORM_EPSILON))?.sqrt()?)?;
+        let weight = self.weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?.detach();
+        let bias = (&self.beta - (&self.running_mean * &scale)?)?.detach();
+        Ok(FoldedConv { weight, bias, stride: self.stride })
+    }
+
+    /// The running statistics after the last forward pass, by tensor name.
+    fn running(&self) -> Result<Vec<(String, Tensor)>> {
+        let last = self.last.lock().map_err(|_| anyhow::anyhow!("{}: a panic in a forward pass", self.name))?.take();
+        let Some(ops::ChannelStatistics { mean, variance, count }) = last else { return Ok(Vec::new()) };
+        // As in PyTorch: normalised by the biased variance, remembered as the unbiased one.
+        let unbiased = count as f32 / (count as f32 - 1.0).max(1.0);
+        let blend = |old: &Tensor, new: Vec<f32>, factor: f32| -> Result<Tensor> {
+            let blended: Vec<f32> = old
+                .to_vec1::<f32>()?
+                .into_iter()
+                .zip(new)
+                .map(|(old, new)| old + BATCH_NORM_MOMENTUM * (new * factor - old))
+                .collect();
+            Ok(Tensor::from_vec(blended, old.shape(), old.device())?)
+        };
+        Ok(vec![
+            (format!("{}.norm.running_mean", self.name), blend(&self.running_mean, mean, 1.0)?),
+            (format!("{}.norm.running_var", self.name), blend(&self.running_var, variance, unbiased)?),
+        ])
+    }
+}
+
+impl Layer for ConvNorm {
+    fn forward(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
+        let x = ops::conv2d(x, &self.weight, self.stride)?;
+        let (x, statistics) = ops::batch_norm(&x, &self.gamma, &self.beta, BATCH_NORM_EPSILON, relu)?;
+        if let Ok(mut last) = self.last.lock() {
+            *last = Some(statistics);
+        }
+        Ok(x)
+    }
+}
+
+/// A convolution with bias, which batch norm was folded into.
+#[derive(Debug)]
+pub struct FoldedConv {
+    weight: Tensor,
+    bias: Tensor,
+    stride: usize,
+}
+
+impl Layer for FoldedConv {
+    fn forward(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
+        Ok(ops::conv2d_bias(x, &self.weight, &self.bias, self.stride, relu)?)
+    }
+}
+
+/// Two convolutions and a way around them.
+#[derive(Debug)]
+struct Block<L> {
+    first: L,
+    second: L,
+    skip: Option<L>,
+}
+
+impl<L: Layer> Block<L> {
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let y = self.second.forward(&self.first.forward(x, true)?, false)?;
+        match &self.skip {
+            Some(skip) => Ok(ops::add_relu(&y, &skip.forward(x, false)?)?),
+            None => Ok(ops::add_relu(&y, x)?),
+        }
+    }
+}
+
+/// The network over one form of its layers.
+#[derive(Debug)]
+pub struct EmotionNet<L> {
+    stem: L,
+    down: L,
+    blocks: Vec<Block<L>>,
+    head_weight: Tensor,
+    head_bias: Tensor,
+}
+
+impl<L: Layer> EmotionNet<L> {
+    /// Faces to features: `(batch, 1, 48, 48)` to `(batch, 128)` in the default architecture.
+    ///
+    /// # Errors
+    /// When the shapes don't fit.
+    pub fn features(&self, x: &Tensor) -> Result<Tensor> {
+        let x = self.stem.forward(x, true)?; // (batch, 16, 48, 48)
+        let mut x = self.down.forward(&x, true)?; // (batch, 32, 24, 24)
+        for block in &self.blocks {
+            x = block.forward(&x)?; // (batch, 32, 24, 24), (64, 12, 12), (64, 12, 12), (128, 6, 6)
+        }
+        Ok(x.mean((2, 3))?) // (batch, 128)
+    }
+
+    /// Features to logits: `(batch, 128)` to `(batch, 7)`.
+    ///
+    /// # Errors
+    /// When the shapes don't fit.
+    pub fn head(&self, features: &Tensor) -> Result<Tensor> {
+        Ok(features.matmul(&self.head_weight.t()?)?.broadcast_add(&self.head_bias)?)
+    }
+
+    /// Faces to logits: `(batch, 1, 48, 48)` to `(batch, 7)`.
+    ///
+    /// # Errors
+    /// When the shapes don't fit.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        self.head(&self.features(x)?)
+    }
+
+    /// Faces to probabilities, one per face.
+    ///
+    /// # Errors
+    /// When the shapes don't fit.
+    pub fn probabilities(&self, x: &Tensor) -> Result<Vec<Probabilities>> {
+        let logits: Vec<f32> = self.forward(x)?.flatten_all()?.to_vec1()?;
+        let (rows, _) = logits.as_chunks();
+        Ok(rows.iter().map(Probabilities::from_logits).collect())
+    }
+}
+
+impl EmotionNet<ConvNorm> {
+    /// The learning form, over tensors that may be variables.
+    ///
+    /// # Errors
+    /// When a tensor is missing or has another shape than the architecture asks for.
+    pub fn new(architecture: &Architecture, tensors: &Tensors) -> Result<Self> {
+        architecture.check()?;
+        for TensorSpec { name, shape, .. } in architecture.tensors() {
+            let found = tensor(tensors, &name)?;
+            ensure!(found.dims() == shape, "tensor {name}: expected shape {shape:?}, found {:?}", found.dims());
+        }
+        if tensors.len() != architecture.tensors().len() {
+            let known: Vec<String> = architecture.tensors().into_iter().map(|spec| spec.name).collect();
+            let extra: Vec<&String> = tensors.keys().filter(|name| !known.contains(name)).collect();
+            bail!("tensors that the architecture does not have: {extra:?}");
+        }
+        let mut layers = architecture.convolutions().into_iter().map(|spec| ConvNorm::new(tensors, spec));
+        let mut next = || layers.next().context("one layer per convolution")?;
+        let (stem, down) = (next()?, next()?);
+        let mut blocks = Vec::new();
+        for (_, input, output, stride) in architecture.blocks() {
+            let (first, second) = (next()?, next()?);
+            let skip = if stride > 1 || input != output { Some(next()?) } else { None };
+            blocks.push(Block { first, second, skip });
+        }
+        let (head_weight, head_bias) = (tensor(tensors, "head.weight")?, tensor(tensors, "head.bias")?);
+        Ok(Self { stem, down, blocks, head_weight, head_bias })
+    }
+
+    /// The same function with batch norm folded into the convolutions, by the running statistics, on a device.
+    ///
+    /// # Errors
+    /// When a tensor can't be made.
+    pub fn fold(&self, device: &Device) -> Result<EmotionNet<FoldedConv>> {
+        let fold = |layer: &ConvNorm| -> Result<FoldedConv> {
+            let FoldedConv { weight, bias, stride } = layer.fold()?;
+            Ok(FoldedConv { weight: weight.to_device(device)?, bias: bias.to_device(device)?, stride })
+        };
+        let block = |block: &Block<ConvNorm>| -> Result<Block<FoldedConv>> {
+            Ok(Block {
+                first: fold(&block.first)?,
+                second: fold(&block.second)?,
+                skip: block.skip.as_ref().map(&fold).transpose()?,
+            })
+        };
+        Ok(EmotionNet {
+            stem: fold(&self.stem)?,
+            down: fold(&self.down)?,
+            blocks: self.blocks.iter().map(block).collect::<Result<_>>()?,
+            head_weight: self.head_weight.detach().to_device(device)?,
+            head_bias: self.head_bias.detach().to_device(device)?,
+        })
+    }
+
+    /// The running statistics as the last forward pass moved them, by tensor name.
+    ///
+    /// # Errors
+    /// When a tensor can't be made.
+    pub fn running_statistics(&self) -> Result<Vec<(String, Tensor)>> {
+        let mut layers = vec![&self.stem, &self.down];
+        for block in &self.blocks {
+            layers.extend([&block.first, &block.second]);
+            layers.extend(&block.skip);
+        }
+        let running: Vec<Vec<_>> = layers.into_iter().map(ConvNorm::running).collect::<Result<_>>()?;
+        Ok(running.into_iter().flatten().collect())
+    }
+}
+
+fn tensor(tensors: &Tensors, name: &str) -> Result<Tensor> {
+    tensors.get(name).cloned().with_context(|| format!("tensor {name}: expected, but not there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_architecture_has_the_size_it_claims() {
+        let learned = |spec: &TensorSpec| !matches!(spec.role, Role::Running(_));
+        let weights: usize = Architecture::default()
+            .tensors()
+            .iter()
+            .filter(|spec| learned(spec))
+            .map(|spec| spec.shape.iter().product::<usize>())
+            .sum();
+        assert!((380_000..392_000).contains(&weights), "{weights}");
+        let multiply_adds = Architecture::default().multiply_adds(48);
+        assert!((35_000_000..45_000_000).contains(&multiply_adds), "{multiply_adds}");
+    }
+
+    #[test]
+    fn folding_batch_norm_does_not_change_the_function() {
+        let architecture = Architecture { channels: [4, 6, 8, 10], ..Default::default() };
+        let tensors: Tensors = architecture.initial_tensors(7).expect("tensors");
+        let input: Vec<f32> = (0..2 * 24 * 24).map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0).collect();
+        let input = Tensor::from_vec(input, (2, 1, 24, 24), &Device::Cpu).expect("input");
+        // Running statistics that equal the batch's own make both forms compute the same.
+        let mut current = tensors;
+        for _ in 0..300 {
+            let net = EmotionNet::new(&architecture, &current).expect("net");
+            net.forward(&input).expect("forward");
+            current.extend(net.running_statistics().expect("statistics"));
+        }
+        let net = EmotionNet::new(&architecture, &current).expect("net");
+        let learning = net.forward(&input).and_then(|y| Ok(y.to_vec2::<f32>()?)).expect("learning form");
+        let folded = net.fold(&Device::Cpu).and_then(|net| Ok(net.forward(&input)?.to_vec2::<f32>()?)).expect("folded");
+        for (a, b) in learning.iter().flatten().zip(folded.iter().flatten()) {
+            // The running variance is unbiased, the batch's is not: at 3x3 pixels and 2 pictures they differ by a 17th.
+            assert!((a - b).abs() < 0.1 * a.abs().max(1.0), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn a_missing_and_a_misshapen_tensor_are_named() {
+        let architecture = Architecture::default();
+        let mut tensors = architecture.initial_tensors(0).expect("tensors");
+        let head = tensors.remove("head.bias").expect("head");
+        let error = EmotionNet::new(&architecture, &tensors).expect_err("missing").to_string();
+        assert!(error.contains("head.bias"), "{error}");
+        tensors.insert("head.bias".into(), head.reshape((7, 1)).expect("reshape"));
+        let error = EmotionNet::new(&architecture, &tensors).expect_err("misshapen").to_string();
+        assert!(error.contains("expected shape [7], found [7, 1]"), "{error}");
+    }
+
+    #[test]
+    fn the_seed_decides_the_start() {
+        let architecture = Architecture::default();
+        let values = |seed| {
+            let tensors = architecture.initial_tensors(seed).expect("tensors");
+            tensors["stem.weight"].flatten_all().and_then(|t| t.to_vec1::<f32>()).expect("values")
+        };
+        assert_eq!(values(1), values(1));
+        assert_ne!(values(1), values(2));
+    }
+}

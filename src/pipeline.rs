@@ -1,0 +1,389 @@
+//! The stages, each in a thread of its own, and what flows between them.
+//!
+//! ```text
+//! capture ─latest(1)─▶ detect ─bounded(1)─▶ classify ─bounded(2)─▶ caller's thread: draw, window, data
+//!    ▲                                                                └─bounded(32)─▶ record
+//!    └─────────────── stop flag ◀── window closed · Ctrl-C · a stage failed
+//! ```
+//!
+//! Owns threads, channels, the policy of delivery, and shutdown; no other file starts a thread. Two rules end a run, and
+//! nothing else does: the end of the stream flows down as each stage drops its sender, and a wish to stop flows up as one
+//! flag that only capture reads. So whatever was captured before an error still comes out at the end. Of several errors the
+//! first one is reported. Which stages do what is the caller's: they come in as functions.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Error, Result, anyhow};
+use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
+use image::{GrayImage, RgbImage};
+
+use crate::emotion::{Prediction, Probabilities};
+use crate::frame::{FaceBox, Frame};
+use crate::preprocess::gray_from_rgb;
+use crate::sink::Sink;
+use crate::source::Source;
+
+/// A frame with its faces found.
+struct Detected {
+    frame: Frame,
+    gray: GrayImage,
+    faces: Vec<FaceBox>,
+    timing: Timing,
+}
+
+/// One frame with its faces labelled.
+#[derive(Clone, Debug)]
+pub struct Annotated {
+    /// The frame that the predictions were made on.
+    pub frame: Frame,
+    /// One per face.
+    pub predictions: Vec<Prediction>,
+    /// How long each stage took.
+    pub timing: Timing,
+    /// The frame with boxes and labels drawn, where an output shows pictures.
+    pub picture: Option<Arc<RgbImage>>,
+}
+
+/// How long each stage worked on one frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Timing {
+    /// Waiting for and decoding the frame.
+    pub capture: Duration,
+    /// Finding faces.
+    pub detect: Duration,
+    /// Labelling them.
+    pub classify: Duration,
+    /// Drawing.
+    pub render: Duration,
+}
+
+/// What happens to frames while the stages behind are busy. Decided once, at the front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// A live source keeps the latest frame and counts what it drops.
+    Latest,
+    /// A file drops nothing: capture waits.
+    Every,
+    /// As [`Delivery::Every`], but no frame comes before its time.
+    EveryInRealTime,
+}
+
+/// Ends a run; clones end the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Stop {
+    requested: Arc<AtomicBool>,
+    parent: Option<Box<Stop>>,
+}
+
+impl Stop {
+    /// A flag for one run of several: it is also set when this one is, and not the other way round.
+    pub fn child(&self) -> Self {
+        Self { requested: Arc::default(), parent: Some(Box::new(self.clone())) }
+    }
+
+    /// Asks for the end: capture takes no more frames.
+    pub fn request(&self) {
+        self.requested.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::Relaxed) || self.parent.as_ref().is_some_and(|parent| parent.is_requested())
+    }
+}
+
+/// What the caller's thread is given.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The next frame, in order. Setting its picture is up to the caller; recording sinks get it afterwards.
+    Frame(&'a mut Annotated),
+    /// No frame for a moment: time to keep a window alive.
+    Idle,
+}
+
+/// What a run loses, by where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Frames of a live source that were replaced by a later one before anybody took them.
+    pub dropped: u64,
+    /// Frames that were labelled but that the recorder could not take in time.
+    pub unrecorded: u64,
+}
+
+/// The stages' work.
+pub struct Stages<'a, MakeDetect, Classify> {
+    /// Where frames come from.
+    pub source: &'a mut dyn Source,
+    /// Makes the function that finds faces, in the thread that will use it.
+    pub make_detect: MakeDetect,
+    /// Labels the faces of a frame, one result per box.
+    pub classify: Classify,
+    /// Outputs that take time; they get a thread of their own.
+    pub recorders: Vec<Box<dyn Sink + Send>>,
+}
+
+/// How long anyone waits before looking whether something else is to be done.
+const MOMENT: Duration = Duration::from_millis(10);
+
+/// Frames that may wait for the recorder: a second of video, which a disk may take to wake up.
+const RECORDER_QUEUE: usize = 32;
+
+/// Runs until the source ends, `stop` is requested, `present` breaks, or something fails. `present` is called on this
+/// thread. What was captured before an error or a request to stop has been presented and recorded when this returns, and
+/// the recorders are finished. Returned with the losses is the first error of any stage; a panic in a stage is one.
+pub fn run<MakeDetect, Detect, Classify>(
+    stages: Stages<'_, MakeDetect, Classify>,
+    delivery: Delivery,
+    stop: &Stop,
+    mut present: impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
+) -> (Losses, Result<()>)
+where
+    MakeDetect: FnOnce() -> Result<Detect> + Send,
+    Detect: FnMut(&GrayImage) -> Result<Vec<FaceBox>>,
+    Classify: FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>> + Send,
+{
+    let Stages { source, make_detect, classify, recorders } = stages;
+    let (frame_sender, frames) = bounded(1);
+    let (detected_sender, detected) = bounded(1);
+    let (annotated_sender, annotated) = bounded(2);
+    let (record_sender, records) = bounded(RECORDER_QUEUE);
+    let guard = Guard { stop, first_error: Mutex::new(None) };
+    let (dropped, mut unrecorded) = (AtomicU64::new(0), 0);
+    let displaced = (delivery == Delivery::Latest).then(|| frames.clone());
+    thread::scope(|scope| {
+        let (guard, dropped) = (&guard, &dropped);
+        spawn(scope, guard, "capture", move || {
+            let sender = FrameSender { sender: frame_sender, displaced, dropped };
+            capture(source, &sender, delivery, stop)
+        });
+        spawn(scope, guard, "detect", move || {
+            // The stage's ends of the channels live in here, so that also a panic drops them.
+            let (frames, sender) = (frames, detected_sender);
+            detect(&mut make_detect()?, &frames, &sender)
+        });
+        spawn(scope, guard, "classify", move || {
+            let (detected, sender) = (detected, annotated_sender);
+            label(classify, &detected, &sender)
+        });
+        let has_recorders = !recorders.is_empty();
+        spawn(scope, guard, "record", move || {
+            let records = records;
+            record(recorders, &records)
+        });
+        guard.watch("present", || {
+            let sender = has_recorders.then_some(record_sender);
+            unrecorded = present_all(&annotated, sender.as_ref(), delivery, stop, &mut present)?;
+            Ok(())
+        });
+        // Whatever is still on its way is not wanted any more.
+        drop(annotated);
+    });
+    let error = guard.first_error.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    (Losses { dropped: dropped.into_inner(), unrecorded }, error.map_or(Ok(()), Err))
+}
+
+/// Keeps the first error, and ends the run on any.
+struct Guard<'a> {
+    stop: &'a Stop,
+    first_error: Mutex<Option<Error>>,
+}
+
+impl Guard<'_> {
+    fn watch(&self, stage: &str, work: impl FnOnce() -> Result<()>) {
+        let outcome = catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|panic| Err(anyhow!("the {stage} stage panicked: {}", panic_message(panic.as_ref()))));
+        if let Err(error) = outcome {
+            let mut first = self.first_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            first.get_or_insert(error);
+            self.stop.request();
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Starts a stage in a named thread.
+fn spawn<'scope, 'env>(
+    scope: &'scope thread::Scope<'scope, 'env>,
+    guard: &'scope Guard<'_>,
+    name: &'static str,
+    work: impl FnOnce() -> Result<()> + Send + 'scope,
+) {
+    let started = thread::Builder::new().name(name.into()).spawn_scoped(scope, move || guard.watch(name, work));
+    if let Err(error) = started {
+        guard.watch(name, || Err(error).context(format!("the {name} thread can't be started")));
+    }
+}
+
+/// The front of the pipeline, where the policy of delivery is.
+struct FrameSender<'a> {
+    sender: Sender<(Frame, Timing)>,
+    /// The other end of the channel, to take back what nobody took: only where the latest frame replaces older ones.
+    displaced: Option<Receiver<(Frame, Timing)>>,
+    dropped: &'a AtomicU64,
+}
+
+impl FrameSender<'_> {
+    /// `Break` when nobody listens any more.
+    fn send(&self, mut item: (Frame, Timing)) -> ControlFlow<()> {
+        let Some(displaced) = &self.displaced else {
+            return if self.sender.send(item).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        };
+        loop {
+            match self.sender.try_send(item) {
+                Ok(()) => return ControlFlow::Continue(()),
+                Err(TrySendError::Disconnected(_)) => return ControlFlow::Break(()),
+                Err(TrySendError::Full(back)) => item = back,
+            }
+            if displaced.try_recv().is_ok() {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn capture(source: &mut dyn Source, sender: &FrameSender<'_>, delivery: Delivery, stop: &Stop) -> Result<()> {
+    let mut origin = None;
+    while !stop.is_requested() {
+        let start = Instant::now();
+        let Some(mut frame) = source.next_frame()? else { break };
+        let timing = Timing { capture: start.elapsed(), ..Default::default() };
+        if delivery == Delivery::EveryInRealTime {
+            let origin = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
+            wait_until(origin.0 + frame.pts.saturating_sub(origin.1), stop);
+            frame.captured_at = Instant::now();
+        }
+        if sender.send((frame, timing)).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Sleeps in short pieces, so that a wish to stop is heard.
+fn wait_until(time: Instant, stop: &Stop) {
+    while !stop.is_requested() {
+        let left = time.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        thread::sleep(left.min(MOMENT));
+    }
+}
+
+fn detect(
+    detect: &mut impl FnMut(&GrayImage) -> Result<Vec<FaceBox>>,
+    frames: &Receiver<(Frame, Timing)>,
+    sender: &Sender<Detected>,
+) -> Result<()> {
+    for (frame, mut timing) in frames {
+        let start = Instant::now();
+        let gray = gray_from_rgb(&frame.rgb, frame.width, frame.height)?;
+        let faces = detect(&gray).with_context(|| format!("finding faces in frame {}", frame.id))?;
+        timing.detect = start.elapsed();
+        if sender.send(Detected { frame, gray, faces, timing }).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn label(
+    mut classify: impl FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>>,
+    detected: &Receiver<Detected>,
+    sender: &Sender<Annotated>,
+) -> Result<()> {
+    for Detected { frame, gray, faces, mut timing } in detected {
+        let start = Instant::now();
+        let labels = classify(&gray, &faces).with_context(|| format!("labelling frame {}", frame.id))?;
+        let predictions = faces
+            .into_iter()
+            .zip(labels)
+            .enumerate()
+            .map(|(position, (face, probabilities))| Prediction { id: position as u64, face, probabilities })
+            .collect();
+        timing.classify = start.elapsed();
+        if sender.send(Annotated { frame, predictions, timing, picture: None }).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Returns how many frames the recorder could not take in time.
+fn present_all(
+    annotated: &Receiver<Annotated>,
+    recorder: Option<&Sender<Arc<Annotated>>>,
+    delivery: Delivery,
+    stop: &Stop,
+    present: &mut impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
+) -> Result<u64> {
+    let mut unrecorded = 0;
+    loop {
+        match annotated.recv_timeout(MOMENT) {
+            Ok(mut annotated) => {
+                let flow = present(Event::Frame(&mut annotated))?;
+                if let Some(recorder) = recorder {
+                    let annotated = Arc::new(annotated);
+                    if delivery != Delivery::Latest {
+                        send_patiently(recorder, annotated, present)?;
+                    } else if let Err(TrySendError::Full(_)) = recorder.try_send(annotated) {
+                        unrecorded += 1;
+                    }
+                }
+                if flow.is_break() {
+                    stop.request();
+                    return Ok(unrecorded);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if present(Event::Idle)?.is_break() {
+                    stop.request();
+                    return Ok(unrecorded);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(unrecorded),
+        }
+    }
+}
+
+/// Waits until the recorder has room, and keeps the window alive meanwhile. A recorder that has failed takes nothing and
+/// has said why.
+fn send_patiently(
+    recorder: &Sender<Arc<Annotated>>,
+    mut annotated: Arc<Annotated>,
+    present: &mut impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    while let Err(SendTimeoutError::Timeout(back)) = recorder.send_timeout(annotated, MOMENT) {
+        annotated = back;
+        // A wish to stop is heard at the next frame, after this one is safe.
+        let _ = present(Event::Idle)?;
+    }
+    Ok(())
+}
+
+/// Writes until the sender is gone, then finishes every recorder, also those beside one that failed.
+fn record(mut recorders: Vec<Box<dyn Sink + Send>>, records: &Receiver<Arc<Annotated>>) -> Result<()> {
+    let written = write_all(&mut recorders, records);
+    let finished = recorders.iter_mut().map(|recorder| recorder.finish()).fold(Ok(()), Result::and);
+    written.and(finished)
+}
+
+fn write_all(recorders: &mut [Box<dyn Sink + Send>], records: &Receiver<Arc<Annotated>>) -> Result<()> {
+    for annotated in records {
+        for recorder in &mut *recorders {
+            // A recorder has no one who could close it, so it never breaks.
+            let _ = recorder.write(&annotated)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,341 @@
+//! What each command does: opens sources and outputs, runs the pipeline between them, and tells how it went.
+//!
+//! Messages for people go to standard error; standard output belongs to data, tables and training logs.
+
+use std::fs;
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::classify::Classifier;
+use crate::cli::{Annotate, Command, Common, Eval, Live, SplitName, Train};
+use crate::dataset::Dataset;
+use crate::detect::FaceDetector;
+use crate::draw;
+use crate::eval;
+use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
+use crate::sink::{self, Sink, SinkSpec, check_display};
+use crate::source::{CameraFormat, LoopingSource, Source, SourceSpec, list_cameras};
+use crate::stats::Stats;
+use crate::train::{self, TrainConfig};
+use crate::viewer::Viewer;
+use crate::weights::Weights;
+
+/// Runs a command to its end.
+///
+/// # Errors
+/// Whatever kept the command from doing all of its work.
+pub fn run(command: &Command, stop: &Stop) -> Result<()> {
+    match command {
+        Command::Live(arguments) => live(arguments, stop),
+        Command::Annotate(arguments) => annotate(arguments, stop),
+        Command::Cameras => cameras(),
+        Command::Train(arguments) => train(arguments),
+        Command::Eval(arguments) => evaluate(arguments),
+    }
+}
+
+/// Tells a person something.
+fn notice(text: &str) {
+    eprintln!("emocam: {text}");
+}
+
+fn live(arguments: &Live, stop: &Stop) -> Result<()> {
+    let common = &arguments.common;
+    let mut classifier = classifier(common)?;
+    check_outputs(common)?;
+    let mut viewer = if arguments.headless {
+        Viewer::status()
+    } else if let Err(reason) = check_display() {
+        notice(&format!("{reason:#}; running without a window"));
+        Viewer::status()
+    } else {
+        Viewer::window()
+    };
+    // Without a window nobody could watch the demo a second time.
+    let mut source = live_source(arguments.source.as_ref(), viewer.is_window())?;
+    check_not_input(&common.outputs, arguments.source.as_ref())?;
+    notice(&source.info().name);
+    let delivery = if source.info().live { Delivery::Latest } else { Delivery::EveryInRealTime };
+    let mut stats = Stats::new();
+    let stop = stop.child();
+    let outcome =
+        process(source.as_mut(), delivery, &common.outputs, common, &mut classifier, &mut viewer, &stop, &mut stats);
+    if outcome.is_ok() {
+        viewer.hold(&stop)?;
+    }
+    viewer.close();
+    outcome.and(finish(&stats, common))
+}
+
+/// The named source, or the first camera that opens, or the demo.
+fn live_source(spec: Option<&SourceSpec>, repeat_demo: bool) -> Result<Box<dyn Source>> {
+    let demo = || -> Result<Box<dyn Source>> {
+        if repeat_demo { Ok(Box::new(LoopingSource::open(SourceSpec::Demo)?)) } else { SourceSpec::Demo.open() }
+    };
+    match spec {
+        Some(SourceSpec::Demo) => return demo(),
+        Some(spec) => return spec.open(),
+        None => {}
+    }
+    let cameras = match list_cameras() {
+        Ok(cameras) => cameras,
+        Err(error) => {
+            notice(&format!("{error:#}"));
+            Vec::new()
+        }
+    };
+    let mut reason = "no camera was found";
+    for camera in cameras {
+        match SourceSpec::CameraIndex(camera.index).open() {
+            Ok(source) => return Ok(source),
+            Err(error) => notice(&format!("{error:#}")),
+        }
+        reason = "no camera can be opened";
+    }
+    notice(&format!("{reason}; showing the demo inside the program instead"));
+    demo()
+}
+
+fn annotate(arguments: &Annotate, stop: &Stop) -> Result<()> {
+    let common = &arguments.common;
+    let mut classifier = classifier(common)?;
+    let jobs = jobs(&arguments.inputs, &common.outputs)?;
+    check_outputs(common)?;
+    let mut stats = Stats::new();
+    let mut failures = Vec::new();
+    for (input, outputs) in &jobs {
+        check_not_input(outputs, Some(input))?;
+        let outcome = annotate_one(input, outputs, common, &mut classifier, stop, &mut stats);
+        match outcome {
+            Ok(()) => {}
+            Err(error) if jobs.len() == 1 => return Err(error).inspect_err(|_| _ = finish(&stats, common)),
+            Err(error) => {
+                notice(&format!("error: {error:#}"));
+                failures.push(input.to_string());
+            }
+        }
+        if stop.is_requested() {
+            break;
+        }
+    }
+    finish(&stats, common)?;
+    ensure!(failures.is_empty(), "{} of {} inputs failed: {}", failures.len(), jobs.len(), failures.join(", "));
+    Ok(())
+}
+
+fn annotate_one(
+    input: &SourceSpec,
+    outputs: &[SinkSpec],
+    common: &Common,
+    classifier: &mut Classifier,
+    stop: &Stop,
+    stats: &mut Stats,
+) -> Result<()> {
+    let mut source = input.open()?;
+    let mut viewer = Viewer::progress(source.info());
+    let outcome =
+        process(source.as_mut(), Delivery::Every, outputs, common, classifier, &mut viewer, &stop.child(), stats);
+    viewer.close();
+    outcome
+}
+
+/// Inputs with their outputs. Several inputs share folders: there each gets files that bear its name.
+fn jobs(inputs: &[SourceSpec], outputs: &[SinkSpec]) -> Result<Vec<(SourceSpec, Vec<SinkSpec>)>> {
+    if let [input] = inputs {
+        return Ok(vec![(input.clone(), outputs.to_vec())]);
+    }
+    let mut jobs = Vec::new();
+    for input in inputs {
+        let mut named = Vec::new();
+        for folder in outputs.iter().filter_map(SinkSpec::path) {
+            fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+            let name = PathBuf::from(input.to_string());
+            let name = name.file_stem().with_context(|| format!("{input} has no name that its outputs could bear"))?;
+            let path = |extension: &str| folder.join(name).with_added_extension(extension);
+            named.push(SinkSpec::Jsonl(path("jsonl")));
+            named.push(if input.is_one_picture() {
+                SinkSpec::Still(path("png"))
+            } else {
+                SinkSpec::Video(path("mp4"))
+            });
+        }
+        jobs.push((input.clone(), named));
+    }
+    let all: Vec<SinkSpec> = jobs.iter().flat_map(|(_, outputs)| outputs.clone()).collect();
+    sink::check_distinct(&all).context("two inputs of the same name")?;
+    Ok(jobs)
+}
+
+fn classifier(common: &Common) -> Result<Classifier> {
+    let weights = common.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
+    Classifier::new(&weights, common.device.open()?)
+}
+
+/// Refuses outputs that can't be written, before anything is opened.
+fn check_outputs(common: &Common) -> Result<()> {
+    for output in &common.outputs {
+        output.check(common.force)?;
+    }
+    match &common.stats {
+        // The same holds for it as for any file of data.
+        Some(path) => SinkSpec::Jsonl(path.clone()).check(common.force),
+        None => Ok(()),
+    }
+}
+
+/// Refuses to write over what is read.
+fn check_not_input(outputs: &[SinkSpec], input: Option<&SourceSpec>) -> Result<()> {
+    let Some(SourceSpec::Path(input)) = input else { return Ok(()) };
+    let place = |path: &Path| path.canonicalize().ok();
+    for output in outputs {
+        if output.path().and_then(place).is_some_and(|output| Some(output) == place(input)) {
+            bail!("{output} is the input itself: choose another output");
+        }
+    }
+    Ok(())
+}
+
+/// Runs the pipeline from a source to outputs and viewer. Outputs are completed also when it fails.
+#[allow(clippy::too_many_arguments, reason = "this is where everything that a command opened comes together")]
+fn process(
+    source: &mut dyn Source,
+    delivery: Delivery,
+    outputs: &[SinkSpec],
+    common: &Common,
+    classifier: &mut Classifier,
+    viewer: &mut Viewer,
+    stop: &Stop,
+    stats: &mut Stats,
+) -> Result<()> {
+    let (recorders, tables): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.wants_picture());
+    let open = |outputs: Vec<&SinkSpec>| outputs.into_iter().map(|o| o.open(common.force)).collect::<Result<Vec<_>>>();
+    let mut presenter = Presenter {
+        tables: open(tables)?,
+        draws: viewer.is_window() || !recorders.is_empty(),
+        frames_left: common.frames,
+        viewer,
+        stats,
+    };
+    let stages = Stages {
+        source,
+        make_detect: || {
+            let mut detector = FaceDetector::new(common.min_face)?;
+            Ok(move |frame: &_| detector.detect(frame))
+        },
+        classify: |frame: &_, faces: &[_]| classifier.classify(frame, faces),
+        recorders: open(recorders)?,
+    };
+    let (losses, outcome) = pipeline::run(stages, delivery, stop, |event| match event {
+        Event::Frame(annotated) => presenter.frame(annotated),
+        Event::Idle => presenter.viewer.idle(),
+    });
+    let finished = presenter.tables.iter_mut().map(|table| table.finish()).fold(Ok(()), Result::and);
+    stats.finish(losses.dropped, losses.unrecorded);
+    outcome.and(finished)?;
+    ensure!(
+        losses.unrecorded == 0,
+        "{} frames are missing in the recording: this machine encodes or writes too slowly. Try a smaller picture",
+        losses.unrecorded
+    );
+    Ok(())
+}
+
+/// What happens to a labelled frame on the main thread.
+struct Presenter<'a> {
+    tables: Vec<Box<dyn Sink + Send>>,
+    /// Whether anyone looks at pictures.
+    draws: bool,
+    frames_left: Option<u64>,
+    viewer: &'a mut Viewer,
+    stats: &'a mut Stats,
+}
+
+impl Presenter<'_> {
+    fn frame(&mut self, annotated: &mut Annotated) -> Result<ControlFlow<()>> {
+        let start = Instant::now();
+        if self.draws {
+            annotated.picture = Some(Arc::new(draw::annotated_picture(&annotated.frame, &annotated.predictions)));
+        }
+        let mut flow = ControlFlow::Continue(());
+        for table in &mut self.tables {
+            if table.write(annotated)?.is_break() {
+                flow = ControlFlow::Break(());
+            }
+        }
+        if self.viewer.show(annotated)?.is_break() {
+            flow = ControlFlow::Break(());
+        }
+        annotated.timing.render = start.elapsed();
+        self.stats.add(annotated);
+        if let Some(left) = &mut self.frames_left {
+            *left -= 1;
+            if *left == 0 {
+                flow = ControlFlow::Break(());
+            }
+        }
+        Ok(flow)
+    }
+}
+
+/// The summary, and the file of `--stats`.
+fn finish(stats: &Stats, common: &Common) -> Result<()> {
+    // Without a standard error there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{stats}");
+    let Some(path) = &common.stats else { return Ok(()) };
+    let text = format!("{:#}\n", stats.to_json());
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn cameras() -> Result<()> {
+    let cameras = list_cameras()?;
+    if cameras.is_empty() {
+        bail!(
+            "no camera was found. Is it plugged in, and may you read it (on Linux: the files /dev/video*, group `video`)?"
+        );
+    }
+    let mut stdout = io::stdout().lock();
+    for camera in &cameras {
+        writeln!(stdout, "{}  {}  {}", camera.index, camera.path, camera.name)?;
+        if let Some(problem) = &camera.problem {
+            writeln!(stdout, "    cannot be opened: {problem}")?;
+        }
+        for CameraFormat { pixel_format, width, height, fps } in &camera.formats {
+            writeln!(stdout, "    {pixel_format:<5}  {width}x{height} at {fps} fps")?;
+        }
+    }
+    Ok(())
+}
+
+fn train(arguments: &Train) -> Result<()> {
+    let Train { data, out, epochs, batch_size, learning_rate, seed, device } = arguments;
+    let config = TrainConfig {
+        data: data.clone(),
+        out: out.clone(),
+        epochs: *epochs,
+        batch: *batch_size,
+        rate: *learning_rate,
+        seed: *seed,
+    };
+    train::train(&config, &device.open()?, &mut io::stdout())
+}
+
+fn evaluate(arguments: &Eval) -> Result<()> {
+    let weights = arguments.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
+    let device = arguments.device.open()?;
+    let dataset = Dataset::load(&arguments.data)?;
+    let samples = match arguments.split {
+        SplitName::Train => &dataset.train,
+        SplitName::Validation => &dataset.validation,
+        SplitName::Test => &dataset.test,
+    };
+    let metrics = eval::evaluate(&weights.net()?.fold(&device)?, &weights.card.input, samples, &device)?;
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{} {:?}: {} pictures\n", dataset.name, arguments.split, metrics.count())?;
+    write!(stdout, "{}", metrics.report())?;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Annotated frames as PNGs: a single one, or a folder where `frame_000012.png` is the frame with number 12.
+//!
+//! Owns the names and the encoding. Frames that were dropped leave gaps in the numbers.
+
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, RgbImage};
+
+use super::{Sink, create, picture_of};
+use crate::pipeline::Annotated;
+
+/// Refuses a folder that is a file, or, without `force`, one that holds frames already.
+pub(super) fn check(folder: &Path, force: bool) -> Result<()> {
+    let name = folder.display();
+    if !folder.exists() {
+        return Ok(());
+    }
+    ensure!(folder.is_dir(), "{name} can't be written: it is a file, not a folder");
+    let entries = fs::read_dir(folder).with_context(|| format!("the folder {name} can't be read"))?;
+    for entry in entries {
+        let file = entry.with_context(|| format!("the folder {name} can't be read"))?.file_name();
+        ensure!(
+            force || !is_frame(&file.to_string_lossy()),
+            "{name} holds frames already, {} for one (--force overwrites them)",
+            file.to_string_lossy()
+        );
+    }
+    Ok(())
+}
+
+fn is_frame(name: &str) -> bool {
+    let number = name.strip_prefix("frame_").and_then(|rest| rest.strip_suffix(".png"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Writes each frame as a PNG.
+pub(super) struct Stills {
+    folder: PathBuf,
+    force: bool,
+}
+
+impl Stills {
+    /// Creates the folder where it doesn't exist; its parent must.
+    pub(super) fn create(folder: &Path, force: bool) -> Result<Self> {
+        if !folder.is_dir() {
+            fs::create_dir(folder).with_context(|| format!("the folder {} can't be created", folder.display()))?;
+        }
+        Ok(Self { folder: folder.to_path_buf(), force })
+    }
+}
+
+impl Sink for Stills {
+    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+        let path = self.folder.join(format!("frame_{:06}.png", annotated.frame.id));
+        write_png(&picture_of(annotated), &path, self.force)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes the only frame of a source as a PNG.
+pub(super) struct Still {
+    path: PathBuf,
+    force: bool,
+    written: bool,
+}
+
+impl Still {
+    pub(super) fn new(path: &Path, force: bool) -> Self {
+        Self { path: path.to_path_buf(), force, written: false }
+    }
+}
+
+impl Sink for Still {
+    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+        ensure!(
+            !self.written,
+            "{} is one picture, and there are more frames: name a folder (with a slash at its end) or a .mp4 instead",
+            self.path.display()
+        );
+        write_png(&picture_of(annotated), &self.path, self.force)?;
+        self.written = true;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        ensure!(self.written, "{} was not written: there was no frame", self.path.display());
+        Ok(())
+    }
+}
+
+fn write_png(picture: &RgbImage, path: &Path, force: bool) -> Result<()> {
+    let mut file = BufWriter::new(create(path, force)?);
+    // A frame is one of many: speed counts for more than the last tenth of its size.
+    PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)
+        .write_image(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8)
+        .map_err(anyhow::Error::from)
+        .and_then(|()| Ok(file.flush()?))
+        .with_context(|| format!("{} can't be written", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::tests::annotated;
+
+    #[test]
+    fn frames_are_named_by_their_number_and_are_never_overwritten_unasked() {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let folder = parent.path().join("frames");
+        let mut sink = Stills::create(&folder, false).expect("the parent exists");
+        let frame = annotated(12, 0, 5, 3, vec![]);
+        let _ = sink.write(&frame).expect("an empty folder");
+        let read = image::open(folder.join("frame_000012.png")).expect("a PNG").to_rgb8();
+        assert_eq!(read.as_raw()[..], frame.frame.rgb[..]);
+
+        sink.write(&frame).expect_err("the frame is there already");
+        let error = check(&folder, false).expect_err("a frame is there already");
+        assert!(error.to_string().contains("frame_000012.png"), "{error}");
+        check(&folder, true).expect("with force");
+        let _ = Stills::create(&folder, true).and_then(|mut sink| sink.write(&frame)).expect("with force");
+    }
+
+    #[test]
+    fn one_picture_takes_one_frame_and_misses_none() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("face.png");
+        let frame = annotated(0, 0, 5, 3, vec![]);
+        let mut sink = Still::new(&path, false);
+        let _ = sink.write(&frame).expect("the first frame");
+        assert!(sink.write(&frame).expect_err("a second frame").to_string().contains("name a folder"));
+        sink.finish().expect("it was written");
+        assert_eq!(image::open(&path).expect("a PNG").to_rgb8().as_raw()[..], frame.frame.rgb[..]);
+        assert!(Still::new(&path, true).finish().expect_err("no frame").to_string().contains("no frame"));
+    }
+
+    #[test]
+    fn other_files_in_the_folder_do_not_matter() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in ["frame_.png", "frame_12.jpg", "face.png", "frame_1a.png"] {
+            fs::write(folder.path().join(name), "").expect("a file");
+        }
+        check(folder.path(), false).expect("none of them is a frame");
+    }
+}

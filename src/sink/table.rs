@@ -1,0 +1,339 @@
+//! Results as data: JSON lines, one object a frame, and CSV, one row a face.
+//!
+//! Owns the two formats, which are documented in the README and stable. Boxes are whole frame pixels, times seconds since
+//! the source's first frame, probabilities 0 to 1. What was found is written frame by frame, so a run that breaks loses
+//! nothing.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::Sink;
+use crate::emotion::{Emotion, Prediction, Probabilities};
+use crate::pipeline::Annotated;
+
+/// The version of the JSON format. It changes only when a reader of the old format would misread the new one.
+const SCHEMA: u32 = 1;
+
+/// One line of JSON. The order of the fields is the order in the file.
+#[derive(Serialize)]
+struct FrameRecord {
+    schema: u32,
+    frame: u64,
+    time_s: f64,
+    faces: Vec<FaceRecord>,
+}
+
+#[derive(Serialize)]
+struct FaceRecord {
+    id: u64,
+    #[serde(rename = "box")]
+    bounds: BoxRecord,
+    score: f64,
+    emotion: Emotion,
+    confidence: f64,
+    probabilities: ProbabilitiesRecord,
+}
+
+#[derive(Serialize)]
+struct BoxRecord {
+    x: i64,
+    y: i64,
+    width: i64,
+    height: i64,
+}
+
+/// One field per emotion, so that names and order are those of the format.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ProbabilitiesRecord {
+    anger: f64,
+    disgust: f64,
+    fear: f64,
+    happy: f64,
+    neutral: f64,
+    sad: f64,
+    surprise: f64,
+}
+
+impl FrameRecord {
+    fn of(annotated: &Annotated) -> Self {
+        Self {
+            schema: SCHEMA,
+            frame: annotated.frame.id,
+            // Microseconds: finer than any camera's clock, and a double prints them without noise.
+            time_s: annotated.frame.pts.as_micros() as f64 / 1e6,
+            faces: annotated.predictions.iter().map(FaceRecord::of).collect(),
+        }
+    }
+}
+
+impl FaceRecord {
+    fn of(prediction: &Prediction) -> Self {
+        let face = prediction.face;
+        // A cast saturates, and makes 0 of what is no number.
+        let whole = |value: f32| value.round() as i64;
+        Self {
+            id: prediction.id,
+            bounds: BoxRecord {
+                x: whole(face.x),
+                y: whole(face.y),
+                width: whole(face.width),
+                height: whole(face.height),
+            },
+            score: rounded(face.score, 100.0),
+            emotion: prediction.emotion(),
+            confidence: rounded(prediction.confidence(), 1e4),
+            probabilities: ProbabilitiesRecord::of(&prediction.probabilities),
+        }
+    }
+}
+
+impl ProbabilitiesRecord {
+    fn of(probabilities: &Probabilities) -> Self {
+        let of = |emotion| rounded(probabilities.of(emotion), 1e4);
+        Self {
+            anger: of(Emotion::Anger),
+            disgust: of(Emotion::Disgust),
+            fear: of(Emotion::Fear),
+            happy: of(Emotion::Happy),
+            neutral: of(Emotion::Neutral),
+            sad: of(Emotion::Sad),
+            surprise: of(Emotion::Surprise),
+        }
+    }
+}
+
+/// Rounded to `1 / steps`. What is no finite number becomes 0: JSON has no word for it.
+fn rounded(value: f32, steps: f64) -> f64 {
+    let rounded = (f64::from(value) * steps).round() / steps;
+    // Adding 0 makes the zero of a small negative number a plain one.
+    if rounded.is_finite() { rounded + 0.0 } else { 0.0 }
+}
+
+/// Writes JSON lines.
+pub(super) struct Jsonl {
+    out: Output,
+}
+
+impl Jsonl {
+    /// `name` is what errors call the output.
+    pub(super) fn new(out: Box<dyn Write + Send>, name: String) -> Self {
+        Self { out: Output { out, name } }
+    }
+}
+
+impl Sink for Jsonl {
+    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+        let mut line = serde_json::to_vec(&FrameRecord::of(annotated)).context("a result can't be written as JSON")?;
+        line.push(b'\n');
+        self.out.write(&line)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.out.finish()
+    }
+}
+
+/// Writes CSV with a header.
+pub(super) struct Csv {
+    out: Output,
+}
+
+impl Csv {
+    /// Writes the header; `name` is what errors call the output.
+    pub(super) fn new(out: Box<dyn Write + Send>, name: String) -> Result<Self> {
+        let mut out = Output { out, name };
+        let columns = ["frame", "time_s", "id", "x", "y", "width", "height", "score", "emotion", "confidence"];
+        let probabilities = Emotion::ALL.map(|emotion| format!("probability_{}", emotion.name().to_lowercase()));
+        let header = columns.map(String::from).into_iter().chain(probabilities);
+        // A reader that has gone already is told at the first frame.
+        let _ = out.write(&rows([header])?)?;
+        Ok(Self { out })
+    }
+}
+
+impl Sink for Csv {
+    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+        let FrameRecord { frame, time_s, faces, .. } = FrameRecord::of(annotated);
+        let row = |face: &FaceRecord| {
+            let FaceRecord { id, bounds: b, score, emotion, confidence, probabilities: p } = face;
+            let place = [b.x, b.y, b.width, b.height].map(|value| value.to_string());
+            let numbers = [p.anger, p.disgust, p.fear, p.happy, p.neutral, p.sad, p.surprise];
+            [frame.to_string(), time_s.to_string(), id.to_string()]
+                .into_iter()
+                .chain(place)
+                .chain([score.to_string(), emotion.to_string(), confidence.to_string()])
+                .chain(numbers.map(|value| value.to_string()))
+                .collect::<Vec<_>>()
+        };
+        self.out.write(&rows(faces.iter().map(row))?)
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.out.finish()
+    }
+}
+
+/// Rows as bytes.
+fn rows(rows: impl IntoIterator<Item = impl IntoIterator<Item = String>>) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in rows {
+        writer.write_record(row).context("a result can't be written as CSV")?;
+    }
+    writer.into_inner().context("a result can't be written as CSV")
+}
+
+/// Where lines go: a file or a pipe, whose reader may leave.
+struct Output {
+    out: Box<dyn Write + Send>,
+    name: String,
+}
+
+impl Output {
+    /// Writes whole lines and hands them on at once, so that a reader sees each frame as it comes.
+    fn write(&mut self, lines: &[u8]) -> Result<ControlFlow<()>> {
+        let written = self.out.write_all(lines).and_then(|()| self.out.flush());
+        match written {
+            Ok(()) => Ok(ControlFlow::Continue(())),
+            // `emocam ... | head`: the reader has what it wanted.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
+            Err(error) => Err(error).with_context(|| format!("{} can't be written", self.name)),
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.write(&[]).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::sink::tests::{annotated, prediction};
+
+    /// A file in memory that the test can read while the sink holds it.
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Shared {
+        fn text(&self) -> String {
+            String::from_utf8_lossy(&self.0.lock().expect("no panic holds it")).into_owned()
+        }
+    }
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic holds it").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Fails each write in one way.
+    struct Failing(io::ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_of_json_is_as_documented() {
+        let file = Shared::default();
+        let mut sink = Jsonl::new(Box::new(file.clone()), "test".into());
+        let face = prediction(3, [210.4, 89.6, 186.0, 186.2], 12.104, [0.0, 0.0, 0.0, 0.97, 0.02, 0.0, 0.01]);
+        let flow = sink.write(&annotated(12, 400_000_000, 640, 480, vec![face])).expect("memory can be written");
+        assert_eq!(flow, ControlFlow::Continue(()));
+        assert_eq!(
+            file.text(),
+            concat!(
+                r#"{"schema":1,"frame":12,"time_s":0.4,"faces":[{"id":3,"box":{"x":210,"y":90,"width":186,"height":186},"#,
+                r#""score":12.1,"emotion":"Happy","confidence":0.97,"probabilities":{"Anger":0.0,"Disgust":0.0,"Fear":0.0,"#,
+                r#""Happy":0.97,"Neutral":0.02,"Sad":0.0,"Surprise":0.01}}]}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn frames_without_faces_and_odd_times_are_written() {
+        let file = Shared::default();
+        let mut sink = Jsonl::new(Box::new(file.clone()), "test".into());
+        for (id, nanoseconds) in [(0, 0), (1, 33_333_333), (2, 3_600_066_666_667)] {
+            let _ = sink.write(&annotated(id, nanoseconds, 2, 2, vec![])).expect("memory can be written");
+        }
+        sink.finish().expect("memory can be written");
+        assert_eq!(
+            file.text(),
+            concat!(
+                r#"{"schema":1,"frame":0,"time_s":0.0,"faces":[]}"#,
+                "\n",
+                r#"{"schema":1,"frame":1,"time_s":0.033333,"faces":[]}"#,
+                "\n",
+                r#"{"schema":1,"frame":2,"time_s":3600.066666,"faces":[]}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
+    fn numbers_that_are_none_do_not_reach_the_file() {
+        let file = Shared::default();
+        let mut sink = Jsonl::new(Box::new(file.clone()), "test".into());
+        let mut face = prediction(0, [f32::NAN, -3.4, f32::INFINITY, 1.0], f32::NAN, [1.0; 7]);
+        face.probabilities = Probabilities::from_logits(&[f32::NAN; 7]);
+        let _ = sink.write(&annotated(0, 0, 2, 2, vec![face])).expect("memory can be written");
+        let line: serde_json::Value = serde_json::from_str(&file.text()).expect("valid JSON");
+        assert_eq!(line["faces"][0]["box"]["x"], 0);
+        assert_eq!(line["faces"][0]["box"]["y"], -3);
+        assert_eq!(line["faces"][0]["score"], 0.0);
+        assert_eq!(line["faces"][0]["probabilities"]["Happy"], 0.0);
+    }
+
+    #[test]
+    fn csv_has_a_header_and_one_row_a_face() {
+        let file = Shared::default();
+        let mut sink = Csv::new(Box::new(file.clone()), "test".into()).expect("memory can be written");
+        let face = |id| prediction(id, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.0, 0.0, 0.0, 0.0, 0.875, 0.0]);
+        let _ = sink.write(&annotated(0, 0, 2, 2, vec![])).expect("memory can be written");
+        let _ = sink.write(&annotated(1, 40_000_000, 2, 2, vec![face(0), face(1)])).expect("memory can be written");
+        assert_eq!(
+            file.text(),
+            "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
+             probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise\n\
+             1,0.04,0,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0\n\
+             1,0.04,1,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0\n"
+        );
+    }
+
+    #[test]
+    fn a_reader_that_leaves_ends_the_run_without_an_error() {
+        let pipe = || Box::new(Failing(io::ErrorKind::BrokenPipe));
+        let frame = annotated(0, 0, 2, 2, vec![prediction(0, [0.0; 4], 1.0, [1.0; 7])]);
+        let mut jsonl = Jsonl::new(pipe(), "test".into());
+        assert_eq!(jsonl.write(&frame).expect("no error"), ControlFlow::Break(()));
+        jsonl.finish().expect("no error");
+        let mut csv = Csv::new(pipe(), "test".into()).expect("no error");
+        assert_eq!(csv.write(&frame).expect("no error"), ControlFlow::Break(()));
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_that_names_the_file() {
+        let mut sink = Jsonl::new(Box::new(Failing(io::ErrorKind::StorageFull)), "out.jsonl".into());
+        let error = sink.write(&annotated(0, 0, 2, 2, vec![])).expect_err("the disk is full");
+        assert!(format!("{error:#}").starts_with("out.jsonl can't be written: "), "{error:#}");
+    }
+}

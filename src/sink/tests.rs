@@ -1,0 +1,94 @@
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::emotion::{Emotion, Prediction, Probabilities};
+use crate::frame::{FaceBox, Frame};
+use crate::pipeline::Timing;
+
+/// A frame of a gradient, with predictions.
+pub(super) fn annotated(id: u64, nanoseconds: u64, width: u32, height: u32, predictions: Vec<Prediction>) -> Annotated {
+    let picture = RgbImage::from_fn(width, height, |x, y| {
+        image::Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, (id * 5 % 256) as u8])
+    });
+    let frame = Frame {
+        id,
+        pts: Duration::from_nanos(nanoseconds),
+        captured_at: Instant::now(),
+        width,
+        height,
+        rgb: picture.into_raw().into(),
+    };
+    Annotated { frame, predictions, timing: Timing::default(), picture: None }
+}
+
+pub(super) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f32; Emotion::COUNT]) -> Prediction {
+    let [x, y, width, height] = place;
+    // The softmax of logarithms gives the probabilities back.
+    let probabilities = Probabilities::from_logits(&probabilities.map(f32::ln));
+    Prediction { id, face: FaceBox { x, y, width, height, score }, probabilities }
+}
+
+fn spec(name: &str) -> SinkSpec {
+    name.parse().expect("a known output")
+}
+
+#[test]
+fn the_extension_picks_the_kind() {
+    assert_eq!(spec("-"), SinkSpec::Stdout);
+    assert_eq!(spec("a.mp4"), SinkSpec::Video("a.mp4".into()));
+    assert_eq!(spec("a.b/c.JSONL"), SinkSpec::Jsonl("a.b/c.JSONL".into()));
+    assert_eq!(spec("a.csv"), SinkSpec::Csv("a.csv".into()));
+    assert_eq!(spec("a.png"), SinkSpec::Still("a.png".into()));
+    assert_eq!(spec("new/"), SinkSpec::Stills("new/".into()));
+    assert_eq!(spec("new.mp4/"), SinkSpec::Stills("new.mp4/".into()));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assert_eq!(spec(&folder.path().to_string_lossy()), SinkSpec::Stills(folder.path().into()));
+}
+
+#[test]
+fn an_unknown_output_is_told_what_is_known() {
+    for name in ["", "out", "out.avi", "out.json", ".mp4", "mp4"] {
+        let error = name.parse::<SinkSpec>().expect_err(name).to_string();
+        for known in [".mp4", ".jsonl", ".csv", "folder", "standard output"] {
+            assert!(error.contains(known), "{error}");
+        }
+    }
+}
+
+#[test]
+fn only_what_shows_pictures_wants_them() {
+    let wanting = ["-", "a.jsonl", "a.csv", "a.mp4", "a.png", "a/"].map(|name| spec(name).wants_picture());
+    assert_eq!(wanting, [false, false, false, true, true, true]);
+}
+
+#[test]
+fn nothing_is_overwritten_unasked_and_a_missing_folder_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let inside = |name: &str| spec(&folder.path().join(name).to_string_lossy());
+    fs::write(folder.path().join("there.csv"), "old").expect("a file");
+    fs::write(folder.path().join("file"), "").expect("a file");
+    fs::create_dir(folder.path().join("folder.mp4")).expect("a folder");
+    let refusal = |spec: &SinkSpec, force| spec.check(force).expect_err("refused").to_string();
+
+    assert!(refusal(&inside("there.csv"), false).contains("exists already (--force"));
+    assert!(inside("there.csv").open(false).is_err());
+    assert_eq!(fs::read_to_string(folder.path().join("there.csv")).expect("the file"), "old");
+    inside("there.csv").check(true).expect("with force");
+    inside("new.csv").check(false).expect("a new file");
+    assert!(refusal(&inside("folder.mp4"), true).contains("is a folder"));
+    assert!(refusal(&inside("none/new.csv"), true).contains("mkdir"));
+    assert!(refusal(&inside("none/frames/"), true).contains("mkdir"));
+    assert!(refusal(&inside("file/"), true).contains("not a folder"));
+    spec("-").check(false).expect("standard output is always there");
+    assert!(!folder.path().join("new.csv").exists(), "check writes nothing");
+}
+
+#[test]
+fn the_same_output_twice_is_refused_by_whatever_name() {
+    let distinct = |names: &[&str]| check_distinct(&names.iter().map(|name| spec(name)).collect::<Vec<_>>());
+    distinct(&["a.csv", "b.csv", "a.jsonl", "-"]).expect("different files");
+    for twice in [["-", "-"], ["a.csv", "./a.csv"], ["frames/", "./frames/"], ["src/a.mp4", "src/../src/a.mp4"]] {
+        let error = distinct(&twice).expect_err("the same place").to_string();
+        assert!(error.contains("twice"), "{error}");
+    }
+}

@@ -1,0 +1,60 @@
+//! The clip inside the program, so that it can be tried without a camera and without a file.
+//!
+//! An astronaut's portrait (Eileen Collins, NASA, public domain) that moves over a plain background, comes nearer, leaves the
+//! picture and comes back. `scripts/make-demo` made it. Its last frame goes over into its first one: it can be played in a
+//! loop, by opening it again.
+
+use std::io::Cursor;
+
+use anyhow::Result;
+
+use super::h264::H264Source;
+use super::{Source, SourceInfo};
+use crate::frame::Frame;
+
+static CLIP: &[u8] = include_bytes!("demo.mp4");
+
+/// One pass of the clip.
+pub(super) struct DemoSource(H264Source<Cursor<&'static [u8]>>);
+
+impl DemoSource {
+    /// Goes to the clip's start.
+    pub(super) fn open() -> Result<Self> {
+        Ok(Self(H264Source::open(Cursor::new(CLIP), "demo".to_owned())?))
+    }
+}
+
+impl Source for DemoSource {
+    fn info(&self) -> &SourceInfo {
+        self.0.info()
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        self.0.next_frame()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_plays_to_its_end_and_ends_as_it_begins() {
+        let mut source = DemoSource::open().unwrap();
+        let mut frames = Vec::new();
+        while let Some(frame) = source.next_frame().unwrap() {
+            assert_eq!((frame.width, frame.height), (640, 480));
+            assert_eq!(frame.id, frames.len() as u64);
+            frames.push(frame);
+        }
+        assert_eq!(frames.len(), 240);
+        assert!(CLIP.len() < 600_000);
+        let difference = |a: &Frame, b: &Frame| {
+            let differences = a.rgb.iter().zip(b.rgb.iter()).map(|(a, b)| u64::from(a.abs_diff(*b)));
+            differences.sum::<u64>()
+        };
+        // In a loop, the step from the last frame to the first is one like any other.
+        let (step, joint) = (difference(&frames[238], &frames[239]), difference(&frames[239], &frames[0]));
+        assert!(joint < 2 * step, "{joint}, elsewhere {step}");
+    }
+}

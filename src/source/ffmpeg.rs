@@ -1,0 +1,401 @@
+//! Video files by way of the system's `ffmpeg`, which decodes everything.
+//!
+//! ffmpeg runs as a child that writes raw RGB frames to a pipe. Raw frames carry neither time nor size: both come from the
+//! line that its filter `showinfo` logs for each frame. The log goes to a file without a name, not to a second pipe: with
+//! two pipes and one reader ffmpeg could wait for us to read the one while we wait for it to write the other. It logs a
+//! frame before it writes it, so the line is there when the frame's first byte is. A line takes about 300 bytes, 30 MB an
+//! hour of video at 30 frames a second.
+//!
+//! Frames come out as they are shown: turned as the file says, every one of them, none made up, all of one size.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use super::ffprobe::probe;
+use super::pixels::{blank, rgb_len};
+use super::{Source, SourceInfo};
+use crate::frame::Frame;
+
+/// How much of one log line is kept. Lines longer than this are hex dumps of data that nobody here reads.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// How many of ffmpeg's complaints an error quotes: the first ones name the cause, the rest are what follows from it.
+const QUOTED_PROBLEMS: usize = 3;
+
+/// The gap after a frame without a time of its own, where the file does not say how many frames it has a second.
+const DEFAULT_FRAME_GAP: Duration = Duration::from_millis(40);
+
+/// The programs, where they were found.
+pub(super) struct Tools {
+    /// The decoder.
+    pub(super) ffmpeg: PathBuf,
+    /// Says what is in a file; only the progress bar misses it.
+    pub(super) ffprobe: Option<PathBuf>,
+}
+
+/// A video file that an ffmpeg child is decoding.
+pub(super) struct FfmpegSource {
+    info: SourceInfo,
+    child: Child,
+    frames: ChildStdout,
+    log: Log,
+    /// Read ahead by `open`, so that a file that is no video fails there.
+    first: Option<Frame>,
+    /// Width and height of every frame.
+    size: Option<(u32, u32)>,
+    next_id: u64,
+    /// The file's own time of its first frame.
+    start: Option<f64>,
+    last_pts: Duration,
+    ended: bool,
+}
+
+impl FfmpegSource {
+    /// Starts ffmpeg on a file and waits for its first frame.
+    pub(super) fn open(path: &Path, tools: &Tools) -> Result<Self> {
+        let mut info = SourceInfo { name: path.display().to_string(), ..SourceInfo::default() };
+        if let Some(facts) = tools.ffprobe.as_ref().and_then(|ffprobe| probe(ffprobe, path)) {
+            (info.frames, info.fps) = (facts.frames, facts.fps);
+        }
+        let (log, log_writer) = Log::new()?;
+        let mut child = command(path, &tools.ffmpeg)?
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log_writer)
+            .spawn()
+            .with_context(|| format!("cannot start {}", tools.ffmpeg.display()))?;
+        let frames = child.stdout.take().context("ffmpeg was started without an output")?;
+        let mut source = Self {
+            info,
+            child,
+            frames,
+            log,
+            first: None,
+            size: None,
+            next_id: 0,
+            start: None,
+            last_pts: Duration::ZERO,
+            ended: false,
+        };
+        source.first = source.next_frame()?;
+        if source.first.is_none() {
+            bail!("{}: there is no picture in this video", path.display());
+        }
+        Ok(source)
+    }
+
+    fn read_frame(&mut self) -> Result<Option<Frame>> {
+        let Some(first_byte) = self.read_byte()? else {
+            return self.finish();
+        };
+        let shown = self.log.next_shown()?.context("ffmpeg sent a frame without saying how large it is")?;
+        // Where the size changes in the middle of a stream, ffmpeg scales the rest to the first frame's size.
+        let (width, height) = *self.size.get_or_insert((shown.width, shown.height));
+        let mut rgb = blank(rgb_len(width, height)?);
+        let pixels = Arc::make_mut(&mut rgb);
+        pixels[0] = first_byte;
+        if let Err(error) = self.frames.read_exact(&mut pixels[1..]) {
+            if error.kind() == ErrorKind::UnexpectedEof {
+                self.finish()?;
+            }
+            return Err(error).context("ffmpeg stopped in the middle of a frame");
+        }
+        let (id, pts) = (self.next_id, self.pts(shown.seconds));
+        self.next_id += 1;
+        self.last_pts = pts;
+        Ok(Some(Frame { id, pts, captured_at: Instant::now(), width, height, rgb }))
+    }
+
+    /// Waits for the first byte of a frame. `None` when ffmpeg has closed its end.
+    fn read_byte(&mut self) -> Result<Option<u8>> {
+        let mut byte = [0];
+        loop {
+            match self.frames.read(&mut byte) {
+                Ok(0) => return Ok(None),
+                Ok(_) => return Ok(Some(byte[0])),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("cannot read from ffmpeg"),
+            }
+        }
+    }
+
+    /// The time since the first frame, of a frame at `seconds` in the file's own time, where it has one.
+    fn pts(&mut self, seconds: Option<f64>) -> Duration {
+        if let Some(seconds) = seconds {
+            let start = *self.start.get_or_insert(seconds);
+            Duration::try_from_secs_f64((seconds - start).max(0.0)).unwrap_or(self.last_pts)
+        } else if self.next_id == 0 {
+            Duration::ZERO
+        } else {
+            let gap = self.info.fps.and_then(|fps| Duration::try_from_secs_f64(fps.recip()).ok());
+            self.last_pts + gap.unwrap_or(DEFAULT_FRAME_GAP)
+        }
+    }
+
+    /// ffmpeg has closed the pipe: was that the end of the video, or did something go wrong?
+    fn finish(&mut self) -> Result<Option<Frame>> {
+        let status = self.child.wait().context("cannot wait for ffmpeg")?;
+        let problems = self.log.problems()?;
+        if status.success() && problems.is_empty() {
+            return Ok(None);
+        }
+        let what = if self.next_id == 0 {
+            "ffmpeg cannot read this as a video".to_owned()
+        } else {
+            format!("the video is damaged or cut short; {} frames could be read", self.next_id)
+        };
+        if problems.is_empty() {
+            bail!("{what} (ffmpeg ended with {status})");
+        }
+        bail!("{what} (ffmpeg: {})", problems.join("; "));
+    }
+}
+
+impl Source for FfmpegSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
+        if self.ended {
+            return Ok(None);
+        }
+        let frame = self.read_frame().with_context(|| self.info.name.clone());
+        self.ended = !matches!(frame, Ok(Some(_)));
+        frame
+    }
+}
+
+impl Drop for FfmpegSource {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already; waiting is what leaves no zombie behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(path: &Path, ffmpeg: &Path) -> Result<Command> {
+    let options = options_for(version(ffmpeg)?);
+    let mut command = Command::new(ffmpeg);
+    command
+        .args(["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"])
+        // A file may be a playlist that points into the network; nothing leaves this machine.
+        .args(["-protocol_whitelist", "file", "-i"])
+        .arg(file_url(path))
+        .args(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", options.show, options.every_frame, "passthrough"])
+        .args(["-f", "rawvideo", "-pix_fmt", "rgb24", "-flush_packets", "1", "pipe:1"]);
+    // Ctrl-C in a terminal goes to a whole process group. This one decides for itself when its child ends.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    Ok(command)
+}
+
+/// A path as ffmpeg takes it: not as an option, a protocol or a pattern, whatever it begins with or contains.
+pub(super) fn file_url(path: &Path) -> std::ffi::OsString {
+    let mut url = std::ffi::OsString::from("file:");
+    url.push(path);
+    url
+}
+
+/// What has to be said differently to different versions.
+#[derive(Debug, PartialEq)]
+struct Options {
+    show: &'static str,
+    every_frame: &'static str,
+}
+
+/// Development builds carry no version number; they are taken as recent.
+fn options_for(version: Option<(u32, u32)>) -> Options {
+    if version.is_some_and(|version| version < (5, 1)) {
+        Options { show: "showinfo", every_frame: "-vsync" }
+    } else {
+        // Without the checksums, which take longer than the decoding.
+        Options { show: "showinfo=checksum=0", every_frame: "-fps_mode" }
+    }
+}
+
+fn version(ffmpeg: &Path) -> Result<Option<(u32, u32)>> {
+    let output = Command::new(ffmpeg)
+        .arg("-version")
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot start {}", ffmpeg.display()))?;
+    Ok(parse_version(&String::from_utf8_lossy(&output.stdout)))
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32)> {
+    // Some builds put an "n" before it, as the project's own tags do.
+    let version = text.strip_prefix("ffmpeg version ")?.trim_start_matches('n');
+    let mut parts = version.split(|c: char| !c.is_ascii_digit());
+    let major = parts.next()?.parse().ok()?;
+    // "20240101-..." is a date and no version.
+    if major > 1000 {
+        return None;
+    }
+    Some((major, parts.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)))
+}
+
+/// One frame, as `showinfo` describes it.
+#[derive(Debug, PartialEq)]
+struct Shown {
+    /// `None` where the file gives the frame no time.
+    seconds: Option<f64>,
+    width: u32,
+    height: u32,
+}
+
+/// What ffmpeg logs, read as far as it has been written.
+struct Log {
+    file: File,
+    /// The line that is being read.
+    line: Vec<u8>,
+    shown: VecDeque<Shown>,
+    problems: Vec<String>,
+}
+
+impl Log {
+    /// The log and the end for ffmpeg to write to. The two have file positions of their own.
+    fn new() -> Result<(Self, File)> {
+        let named = tempfile::NamedTempFile::new().context("cannot make a temporary file for ffmpeg's log")?;
+        let writer = named.reopen().context("cannot open the temporary file for ffmpeg's log")?;
+        let (file, path) = named.into_parts();
+        // Without a name it goes away with its last user, however that ends.
+        path.close().context("cannot remove the name of the temporary file for ffmpeg's log")?;
+        Ok((Self { file, line: Vec::new(), shown: VecDeque::new(), problems: Vec::new() }, writer))
+    }
+
+    /// The next frame's description, if it has been logged.
+    fn next_shown(&mut self) -> Result<Option<Shown>> {
+        if self.shown.is_empty() {
+            self.read()?;
+        }
+        Ok(self.shown.pop_front())
+    }
+
+    /// ffmpeg's first complaints; none for a video without faults. To be asked when it has ended.
+    fn problems(&mut self) -> Result<&[String]> {
+        self.read()?;
+        Ok(&self.problems)
+    }
+
+    fn read(&mut self) -> Result<()> {
+        let mut buffer = [0; 8192];
+        loop {
+            let len = match self.file.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(len) => len,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error).context("cannot read ffmpeg's log"),
+            };
+            for &byte in &buffer[..len] {
+                if byte == b'\n' {
+                    let line = std::mem::take(&mut self.line);
+                    self.take_line(&String::from_utf8_lossy(&line));
+                } else if self.line.len() < MAX_LINE_BYTES {
+                    self.line.push(byte);
+                }
+            }
+        }
+    }
+
+    fn take_line(&mut self, line: &str) {
+        if let Some(shown) = parse_shown(line) {
+            self.shown.push_back(shown);
+        } else if self.problems.len() < QUOTED_PROBLEMS
+            && let Some(problem) = parse_problem(line)
+            && !self.problems.contains(&problem)
+        {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// `[Parsed_showinfo_0 @ 0x56] [info] n:   1 pts:   1001 pts_time:0.0417083 pos: 46 fmt:yuv420p sar:0/1 s:640x360 i:P …`
+fn parse_shown(line: &str) -> Option<Shown> {
+    if !line.starts_with("[Parsed_showinfo_") {
+        return None;
+    }
+    let (_, after) = line.split_once(" pts_time:")?;
+    let time = after.split_whitespace().next()?;
+    let (_, after) = after.split_once(" s:")?;
+    let (width, height) = after.split_whitespace().next()?.split_once('x')?;
+    let seconds = time.parse().ok().filter(|seconds: &f64| seconds.is_finite());
+    Some(Shown { seconds, width: width.parse().ok()?, height: height.parse().ok()? })
+}
+
+/// `[mov,mp4 @ 0x55] [error] moov atom not found` to `moov atom not found`; `None` for lines that report no error.
+fn parse_problem(line: &str) -> Option<String> {
+    let mut rest = line;
+    // One such part for each object that the message comes through.
+    while let Some((part, after)) = rest.strip_prefix('[')?.split_once("] ") {
+        match part {
+            "error" | "fatal" | "panic" => return Some(after.trim().to_owned()),
+            _ if part.contains(" @ ") => rest = after,
+            _ => return None,
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn showinfo_lines_are_told_from_others() {
+        let line = "[Parsed_showinfo_0 @ 0x561f1bf987c0] [info] n:   1 pts:   1001 pts_time:0.0417083 pos:    46331 \
+                    fmt:yuv420p sar:0/1 s:640x360 i:P iskey:0 type:B ";
+        assert_eq!(parse_shown(line), Some(Shown { seconds: Some(0.0417083), width: 640, height: 360 }));
+        let untimed = line.replace("0.0417083", "NOPTS");
+        assert_eq!(parse_shown(&untimed), Some(Shown { seconds: None, width: 640, height: 360 }));
+        assert_eq!(parse_shown(&line.replace("640x360", "640")), None);
+        assert_eq!(parse_shown(&format!("[info]     title : {line}")), None);
+        assert_eq!(parse_shown("[Parsed_showinfo_0 @ 0x561f1bf987c0] [info] color_range:tv"), None);
+    }
+
+    #[test]
+    fn problems_are_told_from_what_only_mentions_them() {
+        let problem = |line| parse_problem(line);
+        assert_eq!(problem("[mov,mp4 @ 0x55] [error] moov atom not found").as_deref(), Some("moov atom not found"));
+        assert_eq!(problem("[h264 @ 0x1] [mov @ 0x2] [fatal] no").as_deref(), Some("no"));
+        assert_eq!(problem("[error] file:a.mp4: Invalid data").as_deref(), Some("file:a.mp4: Invalid data"));
+        assert_eq!(problem("[info]     title           : [error] of judgement"), None);
+        assert_eq!(problem("[mov,mp4 @ 0x55] [warning] Packet corrupt"), None);
+        assert_eq!(problem("Press [q] to stop"), None);
+        assert_eq!(problem(""), None);
+    }
+
+    #[test]
+    fn versions_choose_the_options() {
+        assert_eq!(parse_version("ffmpeg version 5.1.9-0+deb12u1 Copyright"), Some((5, 1)));
+        assert_eq!(parse_version("ffmpeg version n6.0 Copyright"), Some((6, 0)));
+        assert_eq!(parse_version("ffmpeg version 4.4.2-0ubuntu0.22.04.1"), Some((4, 4)));
+        assert_eq!(parse_version("ffmpeg version 7.1"), Some((7, 1)));
+        assert_eq!(parse_version("ffmpeg version N-109544-g1234 Copyright"), None);
+        assert_eq!(parse_version("ffmpeg version 2024-05-02-git-71669f2ad5-full_build"), None);
+        assert_eq!(options_for(Some((4, 4))).every_frame, "-vsync");
+        assert_eq!(options_for(Some((5, 1))).every_frame, "-fps_mode");
+        assert_eq!(options_for(None), options_for(Some((8, 0))));
+    }
+
+    #[test]
+    fn a_long_line_and_a_line_in_two_parts_are_read() {
+        use std::io::Write as _;
+        let (mut log, mut writer) = Log::new().unwrap();
+        write!(writer, "{}\n[Parsed_showinfo_0 @ 0x1] [info] n: 0 pts_time:0 ", "x".repeat(100_000)).unwrap();
+        assert_eq!(log.next_shown().unwrap(), None);
+        write!(writer, "s:3x2 \n[error] one\n[error] one\n").unwrap();
+        assert_eq!(log.next_shown().unwrap(), Some(Shown { seconds: Some(0.0), width: 3, height: 2 }));
+        assert_eq!(log.problems().unwrap(), ["one"]);
+    }
+}

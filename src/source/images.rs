@@ -1,0 +1,338 @@
+//! Pictures as a source: one file, or all that lie in a folder.
+//!
+//! Owns how a picture file becomes RGB8: turned as its EXIF says, laid over white where it is transparent, reduced to 8
+//! bits. Frames are in the order of the file names, numbers in them counted as numbers: `2.jpg` before `10.jpg`.
+
+use std::cmp::Ordering;
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use super::pixels::{rgb_from_jpeg, rgb_len};
+use super::{Source, SourceInfo};
+use crate::frame::{Frame, MAX_PIXELS};
+
+/// File names that end like this are taken as pictures.
+const EXTENSIONS: [&str; 12] = ["bmp", "jpeg", "jpg", "pam", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"];
+
+/// How long a picture is shown: time enough to look at it in a video made from a folder.
+const PICTURE_TIME: Duration = Duration::from_secs(1);
+
+/// The largest file that is read: one of `MAX_PIXELS` with 16 bits a channel and alpha, not compressed.
+const MAX_FILE_BYTES: u64 = 8 * MAX_PIXELS + 1024 * 1024;
+
+/// The most memory that the decoder of a picture may take.
+const MAX_DECODER_BYTES: u64 = 16 * MAX_PIXELS;
+
+/// Whether a path is named like a picture.
+pub(super) fn is_picture(path: &Path) -> bool {
+    path.extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
+}
+
+/// Reads a picture file of any supported kind into 8-bit RGB, the way it is meant to be seen.
+///
+/// # Errors
+/// When it can't be read, is damaged or cut short, or has more than `MAX_PIXELS`.
+pub(crate) fn rgb_from_file(path: &Path) -> Result<RgbImage> {
+    read_picture(path).with_context(|| path.display().to_string())
+}
+
+fn read_picture(path: &Path) -> Result<RgbImage> {
+    let file_len = fs::metadata(path)?.len();
+    if file_len > MAX_FILE_BYTES {
+        bail!("a file of {file_len} bytes is no picture that emocam takes in");
+    }
+    let bytes = fs::read(path)?;
+    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?;
+    let format = reader.format();
+    let mut decoder = reader.into_decoder().context("not a picture, or a damaged one")?;
+    let (width, height) = decoder.dimensions();
+    rgb_len(width, height)?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+
+    let mut picture = if format == Some(ImageFormat::Jpeg) {
+        // Not by way of `image`, which fills up what is missing with grey.
+        let jpeg = rgb_from_jpeg(&bytes).context("a damaged JPEG")?;
+        let rgb = RgbImage::from_raw(jpeg.width, jpeg.height, jpeg.pixels.to_vec());
+        DynamicImage::ImageRgb8(rgb.context("a JPEG of the wrong length")?)
+    } else {
+        let mut limits = Limits::default();
+        limits.max_alloc = Some(MAX_DECODER_BYTES);
+        decoder.set_limits(limits).context("this picture takes too much memory")?;
+        DynamicImage::from_decoder(decoder).context("a damaged picture")?
+    };
+    picture.apply_orientation(orientation);
+    Ok(if picture.color().has_alpha() { over_white(picture) } else { picture.into_rgb8() })
+}
+
+/// White, because that is what a transparent picture is mostly shown on.
+fn over_white(picture: DynamicImage) -> RgbImage {
+    let rgba = picture.into_rgba8();
+    let mut rgb = RgbImage::new(rgba.width(), rgba.height());
+    for (to, from) in rgb.pixels_mut().zip(rgba.pixels()) {
+        let [r, g, b, alpha] = from.0.map(u32::from);
+        to.0 = [r, g, b].map(|value| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8);
+    }
+    rgb
+}
+
+/// One picture, or those of a folder.
+pub(super) struct ImageSource {
+    info: SourceInfo,
+    paths: std::vec::IntoIter<PathBuf>,
+    /// A single picture, read by `open` so that it fails there.
+    single: Option<RgbImage>,
+    next_id: u64,
+    /// The names of the pictures that could not be read.
+    skipped: Vec<String>,
+}
+
+impl ImageSource {
+    /// Reads a picture, or lists those in a folder.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let (paths, single) =
+            if path.is_dir() { (pictures_in(path)?, None) } else { (Vec::new(), Some(rgb_from_file(path)?)) };
+        let count = paths.len() + usize::from(single.is_some());
+        Ok(Self {
+            info: SourceInfo {
+                name: path.display().to_string(),
+                live: false,
+                frames: Some(count as u64),
+                fps: Some(PICTURE_TIME.as_secs_f64().recip()),
+            },
+            paths: paths.into_iter(),
+            single,
+            next_id: 0,
+            skipped: Vec::new(),
+        })
+    }
+
+    /// The next picture that can be read.
+    fn next_picture(&mut self) -> Option<RgbImage> {
+        if let Some(picture) = self.single.take() {
+            return Some(picture);
+        }
+        for path in self.paths.by_ref() {
+            match rgb_from_file(&path) {
+                Ok(picture) => return Some(picture),
+                Err(error) => {
+                    eprintln!("emocam: skipped {error:#}");
+                    let name = path.file_name().unwrap_or(path.as_os_str());
+                    self.skipped.push(name.to_string_lossy().into_owned());
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Source for ImageSource {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        let Some(picture) = self.next_picture() else {
+            let skipped = std::mem::take(&mut self.skipped);
+            if skipped.is_empty() {
+                return Ok(None);
+            }
+            let total = self.info.frames.unwrap_or_default();
+            bail!(
+                "{} of {total} pictures in {} could not be read: {}",
+                skipped.len(),
+                self.info.name,
+                skipped.join(", ")
+            );
+        };
+        let id = self.next_id;
+        self.next_id += 1;
+        Ok(Some(Frame {
+            id,
+            pts: PICTURE_TIME * u32::try_from(id).unwrap_or(u32::MAX),
+            captured_at: Instant::now(),
+            width: picture.width(),
+            height: picture.height(),
+            rgb: picture.into_raw().into(),
+        }))
+    }
+}
+
+/// The pictures right in a folder, in order. Hidden files are left out.
+fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let cannot_list = || format!("cannot list the folder {}", folder.display());
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).with_context(cannot_list)? {
+        let path = entry.with_context(cannot_list)?.path();
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && is_picture(&path) && path.is_file() {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        bail!("{}: there is no picture in this folder ({})", folder.display(), EXTENSIONS.join(", "));
+    }
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    paths.sort_by(|a, b| natural_order(&name(a), &name(b)).then_with(|| a.cmp(b)));
+    Ok(paths)
+}
+
+/// Text as text, runs of digits as numbers.
+fn natural_order(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    loop {
+        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+        let (in_a, in_b) = (digits(a), digits(b));
+        let order = if in_a > 0 && in_b > 0 {
+            let (number_a, rest_a) = a.split_at(in_a);
+            let (number_b, rest_b) = b.split_at(in_b);
+            (a, b) = (rest_a, rest_b);
+            let (number_a, number_b) = (number_a.trim_start_matches('0'), number_b.trim_start_matches('0'));
+            // Of two numbers without leading zeros the longer one is larger.
+            number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b))
+        } else {
+            let (mut chars_a, mut chars_b) = (a.chars(), b.chars());
+            let (next_a, next_b) = (chars_a.next(), chars_b.next());
+            if next_a.is_none() && next_b.is_none() {
+                return Ordering::Equal;
+            }
+            (a, b) = (chars_a.as_str(), chars_b.as_str());
+            next_a.cmp(&next_b)
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Luma, LumaA, Rgb, Rgba};
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    fn read_all(source: &mut ImageSource) -> (Vec<Frame>, Result<()>) {
+        let mut frames = Vec::new();
+        loop {
+            match source.next_frame() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => return (frames, Ok(())),
+                Err(error) => return (frames, Err(error)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_folder_is_read_in_the_order_that_people_expect() {
+        let folder = folder();
+        for (name, value) in [("10.png", 10), ("9.PNG", 9), ("b1.bmp", 21), ("a.tif", 20), ("b02.ppm", 22)] {
+            RgbImage::from_pixel(1, 1, Rgb([value; 3])).save(folder.path().join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("notes.txt"), "no picture").unwrap();
+        std::fs::write(folder.path().join("._10.png"), "no picture").unwrap();
+        std::fs::create_dir(folder.path().join("more.png")).unwrap();
+        let mut source = ImageSource::open(folder.path()).unwrap();
+        assert_eq!((source.info().frames, source.info().live), (Some(5), false));
+        let (frames, end) = read_all(&mut source);
+        end.unwrap();
+        assert_eq!(frames.iter().map(|frame| frame.rgb[0]).collect::<Vec<_>>(), [9, 10, 20, 21, 22]);
+        assert_eq!(frames.iter().map(|frame| frame.pts.as_secs()).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn digits_are_compared_as_numbers() {
+        for (a, b) in [("2.jpg", "10.jpg"), ("a2b9", "a2b10"), ("a", "a1"), ("", "0"), ("x007", "x8"), ("b", "ä")] {
+            assert_eq!(natural_order(a, b), Ordering::Less, "{a} {b}");
+            assert_eq!(natural_order(b, a), Ordering::Greater, "{b} {a}");
+        }
+        assert_eq!(natural_order("a01", "a1"), Ordering::Equal);
+    }
+
+    #[test]
+    fn damaged_pictures_in_a_folder_are_skipped_and_named_at_the_end() {
+        let folder = folder();
+        let good = folder.path().join("good.jpg");
+        RgbImage::from_fn(64, 64, |x, y| Rgb([4 * x as u8, 4 * y as u8, 0])).save(&good).unwrap();
+        let bytes = std::fs::read(&good).unwrap();
+        std::fs::write(folder.path().join("cut.jpg"), &bytes[..bytes.len() / 2]).unwrap();
+        std::fs::write(folder.path().join("empty.png"), "").unwrap();
+        let mut source = ImageSource::open(folder.path()).unwrap();
+        let (frames, end) = read_all(&mut source);
+        assert_eq!(frames.len(), 1);
+        let error = end.unwrap_err().to_string();
+        assert!(error.starts_with("2 of 3 pictures in ") && error.ends_with("cut.jpg, empty.png"), "{error}");
+        assert!(source.next_frame().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_read_fails_when_it_is_opened() {
+        let folder = folder();
+        let message = |path: &Path| format!("{:#}", ImageSource::open(path).err().unwrap());
+        assert!(message(folder.path()).contains("jpg, pam"), "{}", message(folder.path()));
+        let text = folder.path().join("text.png");
+        std::fs::write(&text, "this is not a picture").unwrap();
+        assert!(message(&text).contains("text.png"));
+
+        // A header that promises 10000x10000 pixels is refused before any of them is decoded.
+        let huge = folder.path().join("huge.pgm");
+        std::fs::write(&huge, "P5\n10000 10000\n255\n").unwrap();
+        assert!(message(&huge).contains("10000x10000"), "{}", message(&huge));
+    }
+
+    #[test]
+    fn all_kinds_of_pixels_become_rgb8() {
+        let folder = folder();
+        let save = |name: &str, picture: DynamicImage| {
+            let path = folder.path().join(name);
+            picture.save(&path).unwrap();
+            rgb_from_file(&path).unwrap().get_pixel(0, 0).0
+        };
+        let half = image::RgbaImage::from_pixel(1, 1, Rgba([0, 0, 255, 128]));
+        assert_eq!(save("alpha.png", half.into()), [127, 127, 255]);
+        let clear = image::ImageBuffer::from_pixel(1, 1, LumaA([0_u16, 0]));
+        assert_eq!(save("grey-alpha-16.png", clear.into()), [255; 3]);
+        let deep = image::ImageBuffer::from_pixel(1, 1, Rgb([65535_u16, 32896, 0]));
+        assert_eq!(save("16.png", deep.into()), [255, 128, 0]);
+        let grey = image::ImageBuffer::from_pixel(1, 1, Luma([7_u8]));
+        assert_eq!(save("grey.bmp", grey.into()), [7; 3]);
+        let grey = image::GrayImage::from_pixel(8, 8, Luma([200]));
+        assert_eq!(save("grey.jpg", grey.into()), [200; 3]);
+    }
+
+    #[test]
+    fn a_cmyk_jpeg_has_its_colours() {
+        // convert -size 16x16 xc:'rgb(230,20,60)' -colorspace CMYK -strip cmyk.jpg
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cmyk.jpg");
+        let pixel = rgb_from_file(&path).unwrap().get_pixel(8, 8).0;
+        let close = pixel.iter().zip([230_u8, 20, 60]).all(|(a, b)| a.abs_diff(b) <= 3);
+        assert!(close, "{pixel:?}");
+    }
+
+    #[test]
+    fn a_photo_is_turned_as_its_exif_says() {
+        /// "To be turned a quarter clockwise": orientation (0x0112) 6, as the only entry.
+        const EXIF: &[u8] = b"\xFF\xE1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+
+        let folder = folder();
+        let path = folder.path().join("photo.jpg");
+        // White on the left, black on the right.
+        let photo = RgbImage::from_fn(32, 16, |x, _| Rgb([if x < 16 { 255 } else { 0 }; 3]));
+        photo.save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let (start, rest) = bytes.split_at(2);
+        std::fs::write(&path, [start, EXIF, rest].concat()).unwrap();
+
+        let turned = rgb_from_file(&path).unwrap();
+        assert_eq!(turned.dimensions(), (16, 32));
+        assert_eq!((turned.get_pixel(8, 2).0, turned.get_pixel(8, 30).0), ([255; 3], [0; 3]));
+    }
+}

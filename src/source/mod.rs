@@ -1,0 +1,137 @@
+//! Where frames come from: a camera, a video file, pictures, or the embedded demo.
+//!
+//! Owns how a source is named ([`SourceSpec`]) and what every source can do ([`Source`]). Each kind lives in a file of its
+//! own. What happens to frames that nobody takes in time is not decided here but in `pipeline.rs`.
+
+mod camera;
+mod demo;
+mod ffmpeg;
+mod ffprobe;
+mod h264;
+mod images;
+mod looping;
+mod mp4_index;
+mod pixels;
+mod video;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+
+pub use camera::{CameraFormat, CameraInfo, list_cameras};
+pub use looping::LoopingSource;
+
+use crate::frame::Frame;
+
+/// A stream of frames.
+pub trait Source: Send {
+    /// What is known before the first frame.
+    fn info(&self) -> &SourceInfo;
+
+    /// Waits for the next frame. `None` is the end of the stream.
+    ///
+    /// # Errors
+    /// When a frame can't be had: the camera is gone, the file is damaged. A decoding error is always an error and never an
+    /// early end. After an error the source gives nothing more.
+    fn next_frame(&mut self) -> Result<Option<Frame>>;
+}
+
+/// What a source knows of itself before its first frame.
+#[derive(Clone, Debug, Default)]
+pub struct SourceInfo {
+    /// For people: the camera's name and format, or the file's path.
+    pub name: String,
+    /// True where frames are lost unless they are taken at once (a camera).
+    pub live: bool,
+    /// How many frames there will be, where that is known; good enough for a progress bar, not a promise.
+    pub frames: Option<u64>,
+    /// Nominal frames per second, where there is such a thing.
+    pub fps: Option<f64>,
+}
+
+/// A source as a user names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// A camera by its index: `0`.
+    CameraIndex(u32),
+    /// A camera by its device file: `/dev/video2`.
+    CameraPath(PathBuf),
+    /// A video file, a picture or a folder of pictures.
+    Path(PathBuf),
+    /// The clip inside the program: `demo`.
+    Demo,
+}
+
+impl FromStr for SourceSpec {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(if let Ok(index) = text.parse() {
+            Self::CameraIndex(index)
+        } else if text == "demo" {
+            Self::Demo
+        } else if text.starts_with("/dev/") {
+            Self::CameraPath(text.into())
+        } else {
+            Self::Path(text.into())
+        })
+    }
+}
+
+impl fmt::Display for SourceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CameraIndex(index) => write!(f, "camera {index}"),
+            Self::CameraPath(path) | Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Demo => write!(f, "demo"),
+        }
+    }
+}
+
+impl SourceSpec {
+    /// Whether it is a single picture, by its name.
+    pub fn is_one_picture(&self) -> bool {
+        matches!(self, Self::Path(path) if images::is_picture(path) && !path.is_dir())
+    }
+
+    /// Opens the source.
+    ///
+    /// # Errors
+    /// When it doesn't exist, can't be read, or is of a kind that emocam does not know.
+    pub fn open(&self) -> Result<Box<dyn Source>> {
+        Ok(match self {
+            Self::CameraIndex(index) => Box::new(camera::CameraSource::open_index(*index)?),
+            Self::CameraPath(path) => Box::new(camera::CameraSource::open_path(path)?),
+            Self::Demo => Box::new(demo::DemoSource::open()?),
+            Self::Path(path) => {
+                if !path.exists() {
+                    bail!("{}: no such file or folder", path.display());
+                }
+                if path.is_dir() || images::is_picture(path) {
+                    Box::new(images::ImageSource::open(path)?)
+                } else {
+                    video::open(path)?
+                }
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_told_by_how_it_is_written() {
+        let spec = |text: &str| text.parse::<SourceSpec>().expect("every text names a source");
+        assert_eq!(spec("0"), SourceSpec::CameraIndex(0));
+        assert_eq!(spec("/dev/video2"), SourceSpec::CameraPath("/dev/video2".into()));
+        assert_eq!(spec("demo"), SourceSpec::Demo);
+        assert_eq!(spec("./demo"), SourceSpec::Path("./demo".into()));
+        assert_eq!(spec("clip.mp4"), SourceSpec::Path("clip.mp4".into()));
+        assert_eq!(spec("-1"), SourceSpec::Path("-1".into()));
+    }
+}

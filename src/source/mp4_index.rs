@@ -1,0 +1,339 @@
+//! Where the pictures of an MP4 file are.
+//!
+//! Owns the way from a file to a list of H.264 samples, each with its place and time; the decoding is in `h264.rs`. The
+//! crate mp4 is for writing: its reader refuses a file whose picture data is cut short, reads a sample of any claimed size
+//! into memory, and panics on some damaged files. The few boxes that matter (ISO/IEC 14496-12 and -15) are read here, out
+//! of an index that is in memory, and every count is held against the bytes that are there before it is relied on.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// The largest index that is read: about that of a week of video.
+const MAX_INDEX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// The most pictures in one file, about four days at 30 frames a second; the list of them takes 320 MB.
+const MAX_SAMPLES: u32 = 10_000_000;
+
+/// The largest compressed picture: more than a raw one of an 8K video in 4:2:0.
+const MAX_SAMPLE_BYTES: u32 = 64 * 1024 * 1024;
+
+/// A video track of H.264.
+pub(super) struct VideoIndex {
+    /// Sequence and picture parameter sets, to be decoded before the first sample.
+    pub(super) parameter_sets: Vec<Vec<u8>>,
+    /// How many bytes say the length of each unit in a sample: 1, 2 or 4.
+    pub(super) length_size: usize,
+    /// The compressed pictures, in the order of decoding, which is the order of showing.
+    pub(super) samples: Vec<Sample>,
+    /// How far the pictures are to be turned.
+    pub(super) rotation: Rotation,
+    /// Frames per second on average, where the file says how long it is.
+    pub(super) fps: Option<f64>,
+}
+
+/// One compressed picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Sample {
+    /// Place in the file, bytes.
+    pub(super) offset: u64,
+    /// Bytes.
+    pub(super) size: u32,
+    /// Since the first sample.
+    pub(super) start: Duration,
+}
+
+/// Clockwise, in degrees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rotation {
+    None,
+    By90,
+    By180,
+    By270,
+}
+
+impl VideoIndex {
+    /// Reads a file's index. The samples that it lists need not be there: a file may be cut short behind it.
+    pub(super) fn read(file: &mut (impl Read + Seek)) -> Result<Self> {
+        let moov = read_moov(file)?;
+        let damaged = "this MP4 file has a damaged index (moov)";
+        let (trak, avc1) = boxes(&moov)
+            .filter(|&(kind, _)| kind == *b"trak")
+            .find_map(|(_, trak)| Some((trak, h264_sample_entry(trak)?)))
+            .context("there is no H.264 video in this MP4 file")?;
+        let (length_size, parameter_sets) = parse_avcc(avc1).context(damaged)?;
+        let stbl = child(trak, &[b"mdia", b"minf", b"stbl"]).context(damaged)?;
+        ensure!(!shows_out_of_order(stbl)?, "this video has B-frames");
+        let (timescale, duration) = child(trak, &[b"mdia", b"mdhd"]).and_then(parse_mdhd).context(damaged)?;
+
+        let samples = samples(stbl, timescale).context(damaged)?;
+        if samples.is_empty() {
+            ensure!(child(&moov, &[b"mvex"]).is_none(), "this is a fragmented MP4 file");
+            bail!("there is no picture in this video");
+        }
+        let fps = samples.len() as f64 * f64::from(timescale) / duration as f64;
+        let rotation = child(trak, &[b"tkhd"]).and_then(parse_rotation).context(damaged)?;
+        let fps = Some(fps).filter(|fps| fps.is_finite() && *fps > 0.0);
+        Ok(Self { parameter_sets, length_size, samples, rotation, fps })
+    }
+}
+
+impl Rotation {
+    /// The upper left part of a track's matrix, which takes `(x, y)` to `(a x + c y, b x + d y)`. Anything but a quarter
+    /// turn (a mirror image, a scaled one) is shown as it is.
+    fn from_matrix(abcd: [i32; 4]) -> Self {
+        match abcd.map(i32::signum) {
+            [0, 1, -1, 0] => Self::By90,
+            [-1, 0, 0, -1] => Self::By180,
+            [0, -1, 1, 0] => Self::By270,
+            _ => Self::None,
+        }
+    }
+}
+
+/// Finds the index among the file's top-level boxes and returns what is in it.
+fn read_moov(file: &mut (impl Read + Seek)) -> Result<Vec<u8>> {
+    let len = file.seek(SeekFrom::End(0)).context("cannot find the file's length")?;
+    let mut at = 0;
+    while len.saturating_sub(at) >= 8 {
+        file.seek(SeekFrom::Start(at))?;
+        let mut header = [0; 8];
+        file.read_exact(&mut header)?;
+        let [s0, s1, s2, s3, kind @ ..] = header;
+        let (header_len, size) = match u32::from_be_bytes([s0, s1, s2, s3]) {
+            0 => (8, len - at),
+            1 => {
+                let mut size = [0; 8];
+                file.read_exact(&mut size).context("this MP4 file is cut short")?;
+                (16, u64::from_be_bytes(size))
+            }
+            size => (8, u64::from(size)),
+        };
+        ensure!(size >= header_len, "this is not an MP4 file, or a damaged one");
+        if kind == *b"moov" {
+            let payload_len = size - header_len;
+            ensure!(payload_len <= len - at - header_len, "this MP4 file is cut short: its index (moov) is not whole");
+            ensure!(payload_len <= MAX_INDEX_BYTES, "this MP4 file has an index of {payload_len} bytes");
+            let mut payload = vec![0; usize::try_from(payload_len)?];
+            file.read_exact(&mut payload)?;
+            return Ok(payload);
+        }
+        at = at.saturating_add(size);
+    }
+    bail!("this is not an MP4 file, or one that is cut short: it has no index (moov)");
+}
+
+/// The boxes in `bytes`, one after the other: kind and content. Ends early where one reaches over the end.
+fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    std::iter::from_fn(move || {
+        let (size, rest) = bytes.split_first_chunk::<4>()?;
+        let (&kind, rest) = rest.split_first_chunk::<4>()?;
+        let (size, header_len, rest) = match u32::from_be_bytes(*size) {
+            0 => (bytes.len(), 8, rest),
+            1 => {
+                let (size, rest) = rest.split_first_chunk::<8>()?;
+                (usize::try_from(u64::from_be_bytes(*size)).ok()?, 16, rest)
+            }
+            size => (usize::try_from(size).ok()?, 8, rest),
+        };
+        let (content, after) = rest.split_at_checked(size.checked_sub(header_len)?)?;
+        bytes = after;
+        Some((kind, content))
+    })
+}
+
+/// The first box of each kind in turn, one inside the other.
+fn child<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
+    path.iter()
+        .try_fold(bytes, |bytes, &&kind| boxes(bytes).find(|&(found, _)| found == kind).map(|(_, content)| content))
+}
+
+/// The big-endian number at a place.
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+}
+
+/// The rows of a table, `N` numbers each, behind version, flags and a count that must not promise more than there is.
+fn rows<const N: usize>(table: &[u8]) -> Result<impl Iterator<Item = [u32; N]>> {
+    let count = u32_at(table, 4).context("a table without a length")? as usize;
+    let rows = table.get(8..).unwrap_or_default();
+    ensure!(count <= rows.len() / (4 * N), "a table of {count} rows in {} bytes", rows.len());
+    Ok(rows.chunks_exact(4 * N).take(count).map(|row| {
+        let mut numbers = row.chunks_exact(4).map(|n| n.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)));
+        std::array::from_fn(|_| numbers.next().unwrap_or_default())
+    }))
+}
+
+/// The content of the track's `avc1`, if it is a track of H.264.
+fn h264_sample_entry(trak: &[u8]) -> Option<&[u8]> {
+    let stsd = child(trak, &[b"mdia", b"minf", b"stbl", b"stsd"])?;
+    child(stsd.get(8..)?, &[b"avc1"])
+}
+
+/// The length of lengths, and the parameter sets.
+fn parse_avcc(avc1: &[u8]) -> Option<(usize, Vec<Vec<u8>>)> {
+    /// What stands before the boxes in a visual sample entry: size, resolution, the compressor's name.
+    const VISUAL_FIELDS_LEN: usize = 78;
+
+    let avcc = child(avc1.get(VISUAL_FIELDS_LEN..)?, &[b"avcC"])?;
+    let length_size = usize::from(avcc.get(4)? & 3) + 1;
+    let mut rest = avcc.get(5..)?;
+    let mut sets = Vec::new();
+    // First the sequence parameter sets, counted in five bits, then the picture parameter sets, counted in eight.
+    for mask in [0x1F, 0xFF] {
+        let (count, after) = rest.split_first()?;
+        rest = after;
+        for _ in 0..count & mask {
+            let (len, after) = rest.split_first_chunk()?;
+            let (set, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
+            sets.push(set.to_vec());
+            rest = after;
+        }
+    }
+    Some((length_size, sets))
+}
+
+/// The ticks in a second, and the track's length in ticks.
+fn parse_mdhd(mdhd: &[u8]) -> Option<(u32, u64)> {
+    let (timescale, duration) = if mdhd.first()? == &1 {
+        (u32_at(mdhd, 20)?, u64::from(u32_at(mdhd, 24)?) << 32 | u64::from(u32_at(mdhd, 28)?))
+    } else {
+        (u32_at(mdhd, 12)?, u64::from(u32_at(mdhd, 16)?))
+    };
+    (timescale > 0).then_some((timescale, duration))
+}
+
+fn parse_rotation(tkhd: &[u8]) -> Option<Rotation> {
+    let matrix = if tkhd.first()? == &1 { 52 } else { 40 };
+    let entry = |index: usize| u32_at(tkhd, matrix + 4 * index).map(u32::cast_signed);
+    // a b u, c d v, x y w
+    Some(Rotation::from_matrix([entry(0)?, entry(1)?, entry(3)?, entry(4)?]))
+}
+
+/// Whether pictures are shown in another order than they are decoded in: then their offsets differ.
+fn shows_out_of_order(stbl: &[u8]) -> Result<bool> {
+    let Some(ctts) = child(stbl, &[b"ctts"]) else {
+        return Ok(false);
+    };
+    let mut offsets = rows(ctts)?.filter(|&[count, _]| count > 0).map(|[_, offset]| offset);
+    let first = offsets.next();
+    Ok(offsets.any(|offset| Some(offset) != first))
+}
+
+/// Unrolls the sample table: sizes, chunks and durations are stored run by run.
+fn samples(stbl: &[u8], timescale: u32) -> Result<Vec<Sample>> {
+    let sizes = sample_sizes(child(stbl, &[b"stsz"]).context("no sample sizes")?)?;
+    let mut starts = rows::<2>(child(stbl, &[b"stts"]).context("no sample times")?)?
+        .flat_map(|[count, duration]| std::iter::repeat_n(duration, count as usize))
+        .scan(0_u64, |ticks, duration| Some(std::mem::replace(ticks, ticks.saturating_add(u64::from(duration)))));
+    let chunks: Vec<u64> = match (child(stbl, &[b"stco"]), child(stbl, &[b"co64"])) {
+        (Some(stco), _) => rows(stco)?.map(|[offset]| u64::from(offset)).collect(),
+        (None, Some(co64)) => rows(co64)?.map(|[high, low]| u64::from(high) << 32 | u64::from(low)).collect(),
+        (None, None) => bail!("no chunks"),
+    };
+    let runs: Vec<[u32; 3]> = rows(child(stbl, &[b"stsc"]).context("no sample-to-chunk table")?)?.collect();
+
+    let mut samples = Vec::with_capacity(sizes.len());
+    let mut sizes = sizes.into_iter();
+    let mut run = 0;
+    for (chunk, mut offset) in (1_u32..).zip(chunks) {
+        // Each row holds from its first chunk on, which counts from 1, to the next row's.
+        while runs.get(run + 1).is_some_and(|&[first_chunk, ..]| first_chunk <= chunk) {
+            run += 1;
+        }
+        let samples_per_chunk = runs.get(run).map_or(0, |&[_, samples, _]| samples);
+        for size in sizes.by_ref().take(samples_per_chunk as usize) {
+            ensure!(size <= MAX_SAMPLE_BYTES, "a compressed picture of {size} bytes");
+            let ticks = starts.next().context("a sample without a time")?;
+            samples.push(Sample { offset, size, start: duration_from_ticks(ticks, timescale) });
+            offset = offset.saturating_add(u64::from(size));
+        }
+    }
+    ensure!(sizes.next().is_none(), "samples that are in no chunk");
+    Ok(samples)
+}
+
+fn sample_sizes(stsz: &[u8]) -> Result<Vec<u32>> {
+    let size = u32_at(stsz, 4).context("no sample sizes")?;
+    let count = u32_at(stsz, 8).context("no sample count")?;
+    ensure!(count <= MAX_SAMPLES, "a video of {count} pictures");
+    if size > 0 {
+        return Ok(vec![size; count as usize]);
+    }
+    Ok(rows(stsz.get(4..).unwrap_or_default())?.map(|[size]| size).collect())
+}
+
+fn duration_from_ticks(ticks: u64, timescale: u32) -> Duration {
+    let timescale = u64::from(timescale);
+    let nanos = ticks % timescale * 1_000_000_000 / timescale;
+    Duration::from_secs(ticks / timescale) + Duration::from_nanos(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    const CLIP: &[u8] = include_bytes!("demo.mp4");
+
+    #[test]
+    fn the_demo_is_indexed() {
+        let index = VideoIndex::read(&mut Cursor::new(CLIP)).unwrap();
+        assert_eq!(index.samples.len(), 240);
+        assert_eq!((index.length_size, index.parameter_sets.len()), (4, 2));
+        assert_eq!((index.rotation, index.fps), (Rotation::None, Some(30.0)));
+        assert_eq!(index.samples[30].start, Duration::from_secs(1));
+        let end = index.samples.iter().map(|sample| sample.offset + u64::from(sample.size)).max();
+        assert_eq!(end, Some(CLIP.len() as u64));
+    }
+
+    #[test]
+    fn damaged_files_are_errors_and_never_panics() {
+        let moov = CLIP.windows(4).position(|bytes| bytes == b"moov").unwrap() - 4;
+        let end = moov + u32_at(CLIP, moov).unwrap() as usize;
+        for len in 0..end {
+            assert!(VideoIndex::read(&mut Cursor::new(&CLIP[..len])).is_err(), "{len} bytes");
+        }
+        assert!(VideoIndex::read(&mut Cursor::new(&CLIP[..end])).is_ok());
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+        let mut refused = 0;
+        for _ in 0..3000 {
+            let mut bytes = CLIP[..end].to_vec();
+            for _ in 0..3 {
+                let at = rng.random_range(0..end);
+                bytes[at] = rng.random();
+            }
+            refused += usize::from(VideoIndex::read(&mut Cursor::new(bytes)).is_err());
+        }
+        assert!((100..3000).contains(&refused), "{refused} refused");
+    }
+
+    #[test]
+    fn large_boxes_and_boxes_to_the_end_are_read() {
+        let large =
+            [&[0, 0, 0, 1][..], b"free", &18_u64.to_be_bytes(), b"ab", &[0, 0, 0, 0], b"mdat", b"rest"].concat();
+        let found: Vec<_> = boxes(&large).collect();
+        assert_eq!(found, [(*b"free", &b"ab"[..]), (*b"mdat", &b"rest"[..])]);
+        assert_eq!(boxes(&[0, 0, 0, 7, b'f', b'r', b'e', b'e']).count(), 0);
+        assert_eq!(boxes(&[0, 0, 0, 9, b'f', b'r', b'e', b'e']).count(), 0);
+    }
+
+    #[test]
+    fn tables_are_held_against_their_length() {
+        let table = |count: u32| [&[0; 4][..], &count.to_be_bytes(), &[0, 0, 0, 1, 0, 0, 1, 0]].concat();
+        assert_eq!(rows::<2>(&table(1)).unwrap().collect::<Vec<_>>(), [[1, 256]]);
+        assert!(rows::<2>(&table(2)).is_err());
+        assert!(rows::<1>(&table(u32::MAX)).is_err());
+        assert!(rows::<1>(&[]).is_err());
+    }
+
+    #[test]
+    fn ticks_become_durations_without_overflow() {
+        assert_eq!(duration_from_ticks(1001, 24_000), Duration::from_nanos(41_708_333));
+        assert!(duration_from_ticks(u64::MAX, 1) > duration_from_ticks(u64::MAX, 1000));
+    }
+}
