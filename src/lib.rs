@@ -4,3 +4,4 @@
 
 pub mod emotion;
 pub mod frame;
+pub mod source;
