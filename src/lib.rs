@@ -4,4 +4,7 @@
 
 pub mod emotion;
 pub mod frame;
+pub mod model;
+pub mod ops;
+pub mod preprocess;
 pub mod source;
