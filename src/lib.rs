@@ -2,9 +2,12 @@
 //! probability for seven emotions, and labelled boxes come out in a window, in a recording, and as data.
 //!
 
+pub mod draw;
 pub mod emotion;
 pub mod frame;
 pub mod model;
 pub mod ops;
+pub mod pipeline;
 pub mod preprocess;
+pub mod sink;
 pub mod source;

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 use image::{GrayImage, RgbImage};
 
@@ -305,6 +305,7 @@ fn label(
     for Detected { frame, gray, faces, mut timing } in detected {
         let start = Instant::now();
         let labels = classify(&gray, &faces).with_context(|| format!("labelling frame {}", frame.id))?;
+        ensure!(labels.len() == faces.len(), "{} labels for {} faces in frame {}", labels.len(), faces.len(), frame.id);
         let predictions = faces
             .into_iter()
             .zip(labels)
