@@ -117,11 +117,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn adamw_equals_pytorch() {
-        // p = torch.tensor([1.0, -2.0], requires_grad=True)
-        // o = torch.optim.AdamW([p], lr=0.1, betas=(0.9, 0.999), weight_decay=0.05)
-        // for _ in range(3): o.zero_grad(); (p ** 2 * torch.tensor([1.0, 3.0])).sum().backward(); o.step()
+    fn adamw_equals_its_formula_in_double_precision() {
+        // p, s, m, v = [1.0, -2.0], [1.0, 3.0], [0, 0], [0, 0]          # Python
+        // for t in range(1, 4):
+        //     for i in range(2):
+        //         g = 2 * p[i] * s[i]
+        //         p[i] *= 1 - 0.1 * 0.05
+        //         m[i] = 0.9 * m[i] + 0.1 * g
+        //         v[i] = 0.999 * v[i] + 0.001 * g * g
+        //         p[i] -= 0.1 * (m[i] / (1 - 0.9**t)) / (math.sqrt(v[i] / (1 - 0.999**t)) + 1e-8)
         // print(p)
+        let expected = [0.688_270, -1.672_347_9];
         let start = Tensor::new(&[1f32, -2.0], &Device::Cpu).expect("start");
         let variable = Var::from_tensor(&start).expect("variable");
         let scale = Tensor::new(&[1f32, 3.0], &Device::Cpu).expect("scale");
@@ -132,25 +138,37 @@ mod tests {
             optimizer.step(&gradients, Rate { rate: 0.1, momentum: 0.9 }).expect("step");
         }
         let values = variable.to_vec1::<f32>().expect("values");
-        let expected = ADAMW_EXPECTED;
         for (value, expected) in values.iter().zip(expected) {
             assert!((value - expected).abs() < 1e-5, "{values:?}");
         }
     }
 
-    const ADAMW_EXPECTED: [f32; 2] = [0.0, 0.0];
-
     #[test]
-    fn one_cycle_equals_pytorch() {
-        // o = torch.optim.AdamW([torch.zeros(1)], lr=1)
-        // s = torch.optim.lr_scheduler.OneCycleLR(o, 3e-3, total_steps=100, pct_start=0.15)
-        // for i in range(100): g = o.param_groups[0]; print(i, g["lr"], g["betas"][0]); o.step(); s.step()
+    fn one_cycle_rises_and_falls_along_cosines() {
+        // def cos(a, b, p): return b + (a - b) / 2 * (1 + math.cos(math.pi * p))          # Python
+        // top, peak, last = 3e-3, 0.15 * 100 - 1, 99
+        // for i in (0, 7, 14, 15, 50, 99):
+        //     if i <= peak: print(i, cos(top / 25, top, i / peak), cos(.95, .85, i / peak))
+        //     else: p = (i - peak) / (last - peak); print(i, cos(top, top / 25e4, p), cos(.85, .95, p))
+        let expected = [
+            (0, 0.000_12, 0.95),
+            (7, 0.001_56, 0.9),
+            (14, 0.003, 0.85),
+            (15, 0.002_998_975_594, 0.850_034_146_99),
+            (50, 0.001_856_907_365, 0.888_103_240_25),
+            (99, 1.2e-8, 0.95),
+        ];
         let schedule = OneCycle { top: 3e-3, steps: 100 };
-        for (step, rate, momentum) in ONE_CYCLE_EXPECTED {
+        for (step, rate, momentum) in expected {
             let found = schedule.at(step);
-            assert!((found.rate - rate).abs() < 1e-8 && (found.momentum - momentum).abs() < 1e-6, "{step} {found:?}");
+            assert!((found.rate - rate).abs() < 1e-9 && (found.momentum - momentum).abs() < 1e-9, "{step} {found:?}");
         }
     }
 
-    const ONE_CYCLE_EXPECTED: [(usize, f64, f64); 1] = [(0, 0.00012, 0.95)];
+    #[test]
+    fn the_average_forgets_its_start_soon_and_then_slowly() {
+        assert_eq!(average_decay(0, 0.998), 0.1);
+        assert_eq!(average_decay(8, 0.998), 0.5);
+        assert_eq!(average_decay(1_000_000, 0.998), 0.998);
+    }
 }

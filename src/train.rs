@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,6 +23,7 @@ use crate::emotion::Emotion;
 use crate::eval::{self, Metrics};
 use crate::model::{Architecture, ConvNorm, EmotionNet, Role, Tensors};
 use crate::optim::{AdamW, OneCycle, average_decay};
+use crate::pipeline::Stop;
 use crate::preprocess::{InputSpec, Preprocessor, Region};
 use crate::weights::{ModelCard, Weights};
 
@@ -64,64 +65,81 @@ enum Stream {
 }
 
 /// Trains a network and writes `best.safetensors` and `history.csv` into the run's folder. Each epoch's line goes to
-/// `report`.
+/// `report`. A request to stop ends the run after the step at hand; the best epoch so far is kept.
 ///
 /// # Errors
 /// When the data can't be read, the folder can't be written, or the loss is no longer finite.
-pub fn train(config: &TrainConfig, device: &Device, report: &mut dyn Write) -> Result<()> {
+pub fn train(config: &TrainConfig, device: &Device, stop: &Stop, report: &mut dyn Write) -> Result<()> {
     ensure!(config.epochs > 0 && config.batch > 1, "expected at least one epoch and two pictures per step");
     fs::create_dir_all(&config.out).with_context(|| format!("cannot make the folder {}", config.out.display()))?;
     let dataset = Dataset::load(&config.data)?;
     let [train, validation, test] = dataset.splits().map(|(_, samples)| samples.len());
+    let Dataset { name, copies, .. } = &dataset;
     writeln!(
         report,
-        "{}: {train} training, {validation} validation, {test} test pictures; {} exact copies left out",
-        dataset.name, dataset.copies
+        "{name}: {train} training, {validation} validation, {test} test pictures; {copies} exact copies left out"
     )?;
     ensure!(train >= config.batch, "{train} training pictures are fewer than a step's {}", config.batch);
 
     let mut run = Run::new(config, &dataset, device)?;
-    let history_path = config.out.join("history.csv");
-    let mut history =
-        csv::Writer::from_path(&history_path).with_context(|| format!("cannot write {}", history_path.display()))?;
-    history.write_record([
-        "epoch",
-        "train_loss",
-        "train_accuracy",
-        "val_loss",
-        "val_accuracy",
-        "val_macro_f1",
-        "seconds",
-    ])?;
-    let mut best = 0.0;
+    let mut history = History::create(&config.out)?;
+    let best_path = config.out.join("best.safetensors");
+    let mut best = None;
     for epoch in 0..config.epochs {
         let start = Instant::now();
-        let train = run.epoch(epoch)?;
+        let Some(trained) = run.epoch(epoch, stop)? else {
+            writeln!(report, "stopped in epoch {}; the best epoch so far is kept", epoch + 1)?;
+            break;
+        };
         let validation = run.validate()?;
-        let (loss, accuracy, macro_f1) = (validation.loss(), validation.accuracy(), validation.macro_f1());
-        writeln!(
-            report,
-            "Epoch [{}/{}]  Train Loss: {:.4} | Train Acc: {:.2}%  || Val Loss: {loss:.4} | Val Acc: {:.2}% | Val F1: {macro_f1:.4}  ({:.0} s)",
-            epoch + 1,
-            config.epochs,
-            train.loss,
-            100.0 * train.accuracy,
-            100.0 * accuracy,
-            start.elapsed().as_secs_f64()
-        )?;
-        let row = [train.loss, train.accuracy, loss, accuracy, macro_f1, start.elapsed().as_secs_f64()];
-        let row = row.map(|value| format!("{value:.6}"));
-        history.write_record(std::iter::once((epoch + 1).to_string()).chain(row))?;
-        history.flush()?;
-        if accuracy > best {
-            best = accuracy;
-            let path = config.out.join("best.safetensors");
-            run.weights(&validation, epoch)?.save(&path)?;
-            writeln!(report, "  new best, saved to {}", path.display())?;
+        history.add(epoch, &trained, &validation, start.elapsed(), config.epochs, report)?;
+        if best.is_none_or(|best| validation.accuracy() > best) {
+            best = Some(validation.accuracy());
+            run.weights(&validation, epoch)?.save(&best_path)?;
+            writeln!(report, "  new best, saved to {}", best_path.display())?;
         }
         report.flush()?;
     }
     Ok(())
+}
+
+/// The run's log: a line an epoch for people, a row an epoch in `history.csv`.
+struct History {
+    file: csv::Writer<fs::File>,
+}
+
+impl History {
+    fn create(folder: &Path) -> Result<Self> {
+        let path = folder.join("history.csv");
+        let mut file = csv::Writer::from_path(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let columns = ["train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_macro_f1", "seconds"];
+        file.write_record(std::iter::once("epoch").chain(columns))?;
+        Ok(Self { file })
+    }
+
+    fn add(
+        &mut self,
+        epoch: usize,
+        train: &EpochResult,
+        validation: &Metrics,
+        time: Duration,
+        epochs: usize,
+        report: &mut dyn Write,
+    ) -> Result<()> {
+        let (epoch, seconds) = (epoch + 1, time.as_secs_f64());
+        let (loss, accuracy, macro_f1) = (validation.loss(), validation.accuracy(), validation.macro_f1());
+        writeln!(
+            report,
+            "Epoch [{epoch}/{epochs}]  Train Loss: {:.4} | Train Acc: {:.2}%  \
+             || Val Loss: {loss:.4} | Val Acc: {:.2}% | Val F1: {macro_f1:.4}  ({seconds:.0} s)",
+            train.loss,
+            100.0 * train.accuracy,
+            100.0 * accuracy
+        )?;
+        let row = [train.loss, train.accuracy, loss, accuracy, macro_f1, seconds].map(|value| format!("{value:.6}"));
+        self.file.write_record(std::iter::once(epoch.to_string()).chain(row))?;
+        Ok(self.file.flush()?)
+    }
 }
 
 /// What an epoch was like, over the training pictures as they were shown.
@@ -191,7 +209,8 @@ impl<'a> Run<'a> {
         rng
     }
 
-    fn epoch(&mut self, epoch: usize) -> Result<EpochResult> {
+    /// `None` when a stop was requested.
+    fn epoch(&mut self, epoch: usize, stop: &Stop) -> Result<Option<EpochResult>> {
         let mut order: Vec<usize> = (0..self.dataset.train.len()).collect();
         order.shuffle(&mut self.random(Stream::Order, epoch as u64));
         // What does not fill a batch waits for the next epoch's order.
@@ -199,6 +218,10 @@ impl<'a> Run<'a> {
         let progress = progress_bar(batches * self.config.batch, epoch, self.config.epochs);
         let (mut loss, mut right) = (0.0, 0.0);
         for batch in order.chunks_exact(self.config.batch) {
+            if stop.is_requested() {
+                progress.finish_and_clear();
+                return Ok(None);
+            }
             let samples: Vec<&Sample> = batch.iter().map(|&i| &self.dataset.train[i]).collect();
             let (batch_loss, batch_right) = self.train_step(&samples)?;
             loss += batch_loss;
@@ -206,7 +229,8 @@ impl<'a> Run<'a> {
             progress.inc(batch.len() as u64);
         }
         progress.finish_and_clear();
-        Ok(EpochResult { loss: loss / batches as f64, accuracy: right / (batches * self.config.batch) as f64 })
+        let accuracy = right / (batches * self.config.batch) as f64;
+        Ok(Some(EpochResult { loss: loss / batches as f64, accuracy }))
     }
 
     /// One step; returns the loss and how many pictures were labelled right.
