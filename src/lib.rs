@@ -1,8 +1,43 @@
 //! emocam recognizes facial expressions in real time: a camera, a video or pictures go in; faces are found, each gets a
 //! probability for seven emotions, and labelled boxes come out in a window, in a recording, and as data.
 //!
+//! ```text
+//! capture ─latest(1)─▶ detect ─bounded(1)─▶ classify ─bounded(2)─▶ main: draw, window, data
+//!    ▲                                                                └─bounded(32)─▶ record
+//!    └─────────────── stop flag ◀── window closed · Ctrl-C · a stage failed
+//! ```
+//!
+//! A [`frame::Frame`] goes in, [`pipeline::Annotated`] comes out. Where each thing is:
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`cli`] | arguments as typed, and what is wrong with them |
+//! | [`run`] | what each command does |
+//! | [`emotion`] | the seven emotions, their probabilities, one face's prediction |
+//! | [`frame`] | a picture on its way, and where a face is in it |
+//! | [`source`] | where frames come from: camera, video, pictures, demo |
+//! | [`detect`] | finding faces |
+//! | [`preprocess`] | the only place where pixels become a tensor |
+//! | [`model`] | the network: layers, with shapes beside them |
+//! | [`ops`] | what candle does too slowly, as custom operations |
+//! | [`weights`] | weights files and the card inside them: save, load, refuse |
+//! | [`device`] | CPU or GPU, as asked for and as it comes to |
+//! | [`classify`] | network, card and device together: faces in, probabilities out |
+//! | [`pipeline`] | threads, channels, delivery policy, shutdown |
+//! | [`stats`] | time per stage, latency, frames a second, drops; the summary |
+//! | [`draw`] | boxes, labels, bars: pure functions on pixels |
+//! | [`sink`] | where results go: window, video, tables, PNGs |
+//! | [`viewer`], [`status`] | how a person watches a run |
+//! | [`dataset`] | labelled faces: formats, splits, copies, augmentation |
+//! | [`optim`] | AdamW, the rate over time, the average of the weights |
+//! | [`train`] | the settings of a training run and its one loop |
+//! | [`eval`] | metrics and the report |
 
+pub mod classify;
+pub mod cli;
 pub mod dataset;
+pub mod detect;
+pub mod device;
 pub mod draw;
 pub mod emotion;
 pub mod eval;
@@ -12,7 +47,11 @@ pub mod ops;
 pub mod optim;
 pub mod pipeline;
 pub mod preprocess;
+pub mod run;
 pub mod sink;
 pub mod source;
+pub mod stats;
+pub mod status;
 pub mod train;
+pub mod viewer;
 pub mod weights;

@@ -34,7 +34,7 @@ pub fn run(command: &Command, stop: &Stop) -> Result<()> {
         Command::Live(arguments) => live(arguments, stop),
         Command::Annotate(arguments) => annotate(arguments, stop),
         Command::Cameras => cameras(),
-        Command::Train(arguments) => train(arguments),
+        Command::Train(arguments) => train(arguments, stop),
         Command::Eval(arguments) => evaluate(arguments),
     }
 }
@@ -113,7 +113,13 @@ fn annotate(arguments: &Annotate, stop: &Stop) -> Result<()> {
         let outcome = annotate_one(input, outputs, common, &mut classifier, stop, &mut stats);
         match outcome {
             Ok(()) => {}
-            Err(error) if jobs.len() == 1 => return Err(error).inspect_err(|_| _ = finish(&stats, common)),
+            Err(error) if jobs.len() == 1 => {
+                // An input that could not be opened has no summary: the error alone says it.
+                if stats.frames() > 0 {
+                    let _ = finish(&stats, common);
+                }
+                return Err(error);
+            }
             Err(error) => {
                 notice(&format!("error: {error:#}"));
                 failures.push(input.to_string());
@@ -156,7 +162,7 @@ fn jobs(inputs: &[SourceSpec], outputs: &[SinkSpec]) -> Result<Vec<(SourceSpec, 
             fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
             let name = PathBuf::from(input.to_string());
             let name = name.file_stem().with_context(|| format!("{input} has no name that its outputs could bear"))?;
-            let path = |extension: &str| folder.join(name).with_added_extension(extension);
+            let path = |extension: &str| folder.join(format!("{}.{extension}", name.to_string_lossy()));
             named.push(SinkSpec::Jsonl(path("jsonl")));
             named.push(if input.is_one_picture() {
                 SinkSpec::Still(path("png"))
@@ -311,7 +317,7 @@ fn cameras() -> Result<()> {
     Ok(())
 }
 
-fn train(arguments: &Train) -> Result<()> {
+fn train(arguments: &Train, stop: &Stop) -> Result<()> {
     let Train { data, out, epochs, batch_size, learning_rate, seed, device } = arguments;
     let config = TrainConfig {
         data: data.clone(),
@@ -321,7 +327,7 @@ fn train(arguments: &Train) -> Result<()> {
         rate: *learning_rate,
         seed: *seed,
     };
-    train::train(&config, &device.open()?, &mut io::stdout())
+    train::train(&config, &device.open()?, stop, &mut io::stdout())
 }
 
 fn evaluate(arguments: &Eval) -> Result<()> {

@@ -38,9 +38,8 @@ impl Default for Stats {
 impl Stats {
     /// An empty account that starts now.
     pub fn new() -> Self {
-        let histogram = || {
-            Histogram::new_with_bounds(1, LONGEST, 2).unwrap_or_else(|_| unreachable!("constant bounds in range"))
-        };
+        let histogram =
+            || Histogram::new_with_bounds(1, LONGEST, 2).unwrap_or_else(|_| unreachable!("constant bounds in range"));
         Self {
             started: Instant::now(),
             finished: None,

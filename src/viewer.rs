@@ -22,7 +22,7 @@ pub enum Viewer {
     /// A window, which opens with the first frame, in its size.
     Window {
         /// The window, once it is open.
-        window: Option<Window>,
+        window: Option<Box<Window>>,
         /// What stands in its corner.
         meter: Meter,
         /// The annotated picture with the corner's text.
@@ -81,7 +81,7 @@ impl Viewer {
                 let window = match window {
                     Some(window) => window,
                     None => match Window::open("emocam", picture.width(), picture.height()) {
-                        Ok(opened) => window.insert(opened),
+                        Ok(opened) => window.insert(Box::new(opened)),
                         Err(error) => {
                             eprintln!("emocam: {error:#}; running without a window");
                             *self = Self::status();
