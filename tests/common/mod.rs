@@ -1,16 +1,22 @@
-//! Runs the real binary for the tests, each run under a time limit. What a run needs from outside is in `needs.rs`.
+//! Runs the real binary for the tests, each run under a time limit. What a run needs from outside is in `needs.rs`, a
+//! display without a screen in `display.rs`.
 
 #![allow(dead_code, unused_imports, reason = "each test file is a program of its own and uses its part")]
 
+mod display;
 mod needs;
 
+use std::fs;
 use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub(crate) use display::Display;
 pub(crate) use needs::{ffmpeg, ffprobe, shared, skip};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Far more than any run of these tests takes, so that only a hang meets it.
@@ -34,6 +40,101 @@ pub(crate) fn temporary_folder() -> TempDir {
     TempDir::with_prefix("emocam-test-").expect("a temporary folder can be made")
 }
 
+/// The file of the clip inside the program: H.264 without B-frames in MP4, the index first, 240 frames of 640x480.
+pub(crate) fn demo_clip() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/source/demo.mp4")
+}
+
+/// A run in progress; it is killed when the value is dropped, so that a test that fails leaves nothing behind.
+pub(crate) struct Running {
+    child: Child,
+    stdout: Receiver<Vec<u8>>,
+    stderr: Receiver<Vec<u8>>,
+    what: String,
+}
+
+/// Starts a command, with nothing on standard input.
+///
+/// # Panics
+/// If it does not start.
+pub(crate) fn start(command: &mut Command) -> Running {
+    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = spawned.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+    let stdout = read_aside(child.stdout.take().expect("stdout is piped"));
+    let stderr = read_aside(child.stderr.take().expect("stderr is piped"));
+    Running { child, stdout, stderr, what: format!("{command:?}") }
+}
+
+impl Running {
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// If it runs longer than the limit, or leaves a process behind.
+    pub(crate) fn finish(mut self, limit: Duration) -> Output {
+        let what = &self.what;
+        let status = wait_until(&mut self.child, Instant::now() + limit);
+        if status.is_none() {
+            self.child.kill().expect("a running child can be killed");
+            self.child.wait().expect("a killed child ends");
+        }
+        let deadline = Instant::now() + DRAIN;
+        let (stdout, stderr) = (drain(&self.stdout, deadline), drain(&self.stderr, deadline));
+        match (status, stdout, stderr) {
+            (Some(status), Some(stdout), Some(stderr)) => Output { status, stdout, stderr },
+            (Some(_), ..) => panic!("{what} ended, but a process that it started still holds its output"),
+            (None, _, stderr) => {
+                panic!("{what} still ran after {limit:?}; its stderr:\n{}", text(&stderr.unwrap_or_default()))
+            }
+        }
+    }
+
+    /// Presses Ctrl-C: sends the interrupt signal.
+    ///
+    /// # Panics
+    /// If the process is not there any more.
+    pub(crate) fn interrupt(&self) {
+        // The shell's own `kill`: a program of that name is not installed everywhere.
+        let sent = Command::new("sh").args(["-c", "kill -INT \"$0\"", &self.child.id().to_string()]).status();
+        assert!(sent.expect("a shell starts").success(), "{} can't be interrupted", self.what);
+    }
+
+    /// Whether the process has ended.
+    ///
+    /// # Panics
+    /// If the system can't tell.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_some()
+    }
+
+    /// Waits until `seen` gives something.
+    ///
+    /// # Panics
+    /// If the process ends before, or nothing was seen within [`LIMIT`].
+    pub(crate) fn wait_for<T>(&mut self, wish: &str, mut seen: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            if let Some(seen) = seen() {
+                return seen;
+            }
+            let ended = self.child.try_wait().expect("a child can be waited for");
+            if let Some(status) = ended {
+                let stderr = drain(&self.stderr, Instant::now() + DRAIN).unwrap_or_default();
+                panic!("{} ended ({status}) before {wish}; its stderr:\n{}", self.what, text(&stderr));
+            }
+            assert!(Instant::now() < deadline, "{}: waited {LIMIT:?} for {wish}", self.what);
+            thread::sleep(POLL);
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Runs to the end, with nothing on standard input.
 ///
 /// # Panics
@@ -47,27 +148,74 @@ pub(crate) fn run(command: &mut Command) -> Output {
 /// # Panics
 /// As [`run`].
 pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Output {
-    let deadline = Instant::now() + limit;
-    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = spawned.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-    let stdout = read_aside(child.stdout.take().expect("stdout is piped"));
-    let stderr = read_aside(child.stderr.take().expect("stderr is piped"));
+    start(command).finish(limit)
+}
 
-    let status = wait_until(&mut child, deadline);
-    if status.is_none() {
-        child.kill().expect("a running child can be killed");
-        child.wait().expect("a killed child ends");
+/// Runs to a good end.
+///
+/// # Panics
+/// As [`run`], and if the exit code is not 0.
+pub(crate) fn succeed(command: &mut Command) -> Output {
+    let output = run(command);
+    assert_exit(&output, 0, &[]);
+    output
+}
+
+/// Runs to an error, which it returns: the exit code must be `code`, and the message must have each of the words.
+///
+/// # Panics
+/// As [`run`], and if it is another end or another message.
+pub(crate) fn fail(command: &mut Command, code: i32, words: &[&str]) -> String {
+    let output = run(command);
+    assert_exit(&output, code, words);
+    text(&output.stderr)
+}
+
+/// Checks how a run ended and that standard error has each of the words.
+///
+/// # Panics
+/// If not, or if a thread panicked.
+pub(crate) fn assert_exit(output: &Output, code: i32, words: &[&str]) {
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "its stderr:\n{stderr}");
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{word:?} is not in:\n{stderr}");
     }
-    let deadline = Instant::now() + DRAIN;
-    let (stdout, stderr) = (drain(&stdout, deadline), drain(&stderr, deadline));
-    match (status, stdout, stderr) {
-        (Some(status), Some(stdout), Some(stderr)) => Output { status, stdout, stderr },
-        (Some(_), ..) => panic!("{command:?} ended, but a process that it started still holds its output"),
-        (None, _, stderr) => panic!(
-            "{command:?} still ran after {limit:?}; its stderr:\n{}",
-            String::from_utf8_lossy(&stderr.unwrap_or_default())
-        ),
-    }
+}
+
+/// Bytes as text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The objects of a file of JSON lines.
+///
+/// # Panics
+/// If the file can't be read or a line is not one JSON value.
+pub(crate) fn json_lines(path: &Path) -> Vec<Value> {
+    parsed_lines(&fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// The objects of JSON lines.
+///
+/// # Panics
+/// If a line is not one JSON value, or the last one has no end.
+pub(crate) fn parsed_lines(lines: &str) -> Vec<Value> {
+    assert!(lines.is_empty() || lines.ends_with('\n'), "the last line is not complete");
+    lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// The names in a folder, in order.
+///
+/// # Panics
+/// If it can't be listed.
+pub(crate) fn names_in(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).expect("a folder can be listed");
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
 
 /// Waits for a child that the test started itself; `None` when it still runs at the deadline.

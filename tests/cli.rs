@@ -1,0 +1,325 @@
+//! The real binary on real files: what each command and option does where all is well. What isn't, is in `bad_input.rs`.
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Instant;
+
+use common::{
+    LIMIT, assert_exit, demo_clip, emocam, json_lines, names_in, parsed_lines, run, skip, start, succeed,
+    temporary_folder, text, wait_until,
+};
+use emocam::emotion::Emotion;
+use emocam::source::SourceSpec;
+use image::RgbImage;
+use serde_json::Value;
+
+/// The first frame of the demo, which has a face in it, as a picture file.
+fn save_face(path: &Path) {
+    let mut demo = SourceSpec::Demo.open().expect("the demo");
+    let frame = demo.next_frame().expect("the demo").expect("a frame");
+    let picture = RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).expect("a frame of its size");
+    picture.save(path).expect("a picture can be saved");
+}
+
+/// The keys of an object, in order.
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap_or_else(|| panic!("no object: {value}")).keys().map(String::as_str).collect()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
+}
+
+fn faces(line: &Value) -> &[Value] {
+    line["faces"].as_array().expect("a list of faces")
+}
+
+/// Checks a line against the documented format: keys and their order, types, ranges.
+fn assert_schema(line: &Value) {
+    assert_eq!(keys(line), ["schema", "frame", "time_s", "faces"]);
+    assert_eq!(line["schema"], 1);
+    assert!(line["frame"].is_u64() && line["time_s"].is_f64() && number(&line["time_s"]) >= 0.0, "{line}");
+    for (position, face) in faces(line).iter().enumerate() {
+        assert_eq!(keys(face), ["id", "box", "score", "emotion", "confidence", "probabilities"]);
+        assert_eq!(face["id"], position);
+        assert_eq!(keys(&face["box"]), ["x", "y", "width", "height"]);
+        assert!(face["box"]["x"].is_i64() && face["box"]["y"].is_i64(), "{face}");
+        assert!(face["box"]["width"].as_u64() > Some(0) && face["box"]["height"].as_u64() > Some(0), "{face}");
+        assert!(number(&face["score"]) > 0.0, "{face}");
+
+        let probabilities = &face["probabilities"];
+        assert_eq!(keys(probabilities), Emotion::ALL.map(Emotion::name));
+        let values = Emotion::ALL.map(|emotion| number(&probabilities[emotion.name()]));
+        assert!(values.iter().all(|value| (0.0..=1.0).contains(value)), "{face}");
+        // Each of the seven is rounded to four digits.
+        assert!((values.iter().sum::<f64>() - 1.0).abs() <= 7.0 * 0.5e-4 + 1e-9, "{face}");
+        let top = face["emotion"].as_str().expect("an emotion");
+        assert_eq!(face["confidence"], probabilities[top]);
+        assert_eq!(number(&face["confidence"]), values.iter().copied().fold(0.0, f64::max));
+    }
+}
+
+#[test]
+fn every_command_has_its_help() {
+    for (arguments, words) in [
+        (&["--help"][..], &["live", "annotate", "cameras", "train", "eval"][..]),
+        (&["live", "--help"], &["SOURCE", "--headless", "--output", "--force", "--frames", "--weights", "--stats"]),
+        (&["annotate", "--help"], &["INPUT", "--output", "--force", "--frames", "--weights", "--stats"]),
+        (&["cameras", "--help"], &["Usage: emocam cameras"]),
+        (&["train", "--help"], &["--data", "--out", "--epochs", "--seed"]),
+        (&["eval", "--help"], &["--data", "--weights", "--split"]),
+        (&["--version"], &["emocam 0."]),
+    ] {
+        let output = succeed(emocam().args(arguments));
+        let help = text(&output.stdout);
+        for word in words {
+            assert!(help.contains(word), "{arguments:?}: {word:?} is not in:\n{help}");
+        }
+        assert!(output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn standard_output_has_nothing_but_json_lines_of_the_documented_form() {
+    let output = succeed(emocam().args(["annotate", "demo", "--frames", "20", "-o", "-"]));
+    let stdout = text(&output.stdout);
+    let lines = parsed_lines(&stdout);
+    assert_eq!(lines.len(), 20);
+    for (id, (line, raw)) in lines.iter().zip(stdout.lines()).enumerate() {
+        assert_schema(line);
+        assert_eq!(line["frame"], id);
+        // The demo has 30 frames a second.
+        assert!((number(&line["time_s"]) - id as f64 / 30.0).abs() < 1e-5, "{raw}");
+        assert_eq!(line.to_string(), raw, "one object without spaces");
+    }
+    assert!(lines.iter().all(|line| faces(line).len() == 1), "{stdout}");
+    assert!(text(&output.stderr).contains("20 frames"));
+}
+
+#[test]
+fn live_in_json_is_like_annotate() {
+    let live = succeed(emocam().args(["live", "demo", "--headless", "--frames", "5", "-o", "-"]));
+    let annotate = succeed(emocam().args(["annotate", "demo", "--frames", "5", "-o", "-"]));
+    assert_eq!(text(&live.stdout), text(&annotate.stdout));
+}
+
+#[test]
+fn without_an_output_standard_output_stays_empty() {
+    let output = succeed(emocam().args(["annotate", "demo", "--frames", "2"]));
+    assert_eq!(text(&output.stdout), "");
+    // What a run ends with.
+    for word in ["2 frames", "frames a second", "0 dropped", "p50", "p95", "capture", "detect", "classify", "latency"] {
+        assert!(text(&output.stderr).contains(word), "{word}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_run_quietly() {
+    let mut command = emocam();
+    command.args(["live", "demo", "--headless", "-o", "-"]).stdin(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("emocam starts");
+    let mut first = String::new();
+    // The pipe is closed at the end of the statement.
+    BufReader::new(child.stdout.take().expect("stdout is piped")).read_line(&mut first).expect("a line");
+    let status = wait_until(&mut child, Instant::now() + LIMIT);
+    if status.is_none() {
+        child.kill().expect("a running child can be killed");
+    }
+    let output = child.wait_with_output().expect("a child can be waited for");
+    assert_schema(&parsed_lines(&first)[0]);
+    assert_exit(&output, 0, &[]);
+    let stderr = text(&output.stderr);
+    assert!(!stderr.contains("error") && !stderr.contains("240 frames"), "{stderr}");
+}
+
+#[test]
+fn a_table_says_the_same_as_json_lines() {
+    let folder = temporary_folder();
+    let (json, table) = (folder.path().join("out.jsonl"), folder.path().join("out.csv"));
+    succeed(emocam().args(["annotate", "demo", "--frames", "10", "-o"]).arg(&json).arg("-o").arg(&table));
+    let mut table = csv::Reader::from_path(&table).expect("a table");
+    let columns = "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
+                   probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise";
+    assert_eq!(table.headers().expect("a header").iter().collect::<Vec<_>>().join(","), columns);
+    let rows: Vec<Vec<Value>> = table
+        .records()
+        .map(|row| {
+            let value = |cell: &str| cell.parse::<f64>().map_or_else(|_| Value::from(cell), Value::from);
+            row.expect("a row").iter().map(value).collect()
+        })
+        .collect();
+
+    let mut expected = Vec::new();
+    for line in json_lines(&json) {
+        for face in faces(&line) {
+            let mut row = vec![&line["frame"], &line["time_s"], &face["id"]];
+            row.extend(["x", "y", "width", "height"].map(|key| &face["box"][key]));
+            row.extend([&face["score"], &face["emotion"], &face["confidence"]]);
+            row.extend(Emotion::ALL.map(|emotion| &face["probabilities"][emotion.name()]));
+            let value = |value: &Value| value.as_f64().map_or_else(|| value.clone(), Value::from);
+            expected.push(row.into_iter().map(value).collect::<Vec<_>>());
+        }
+    }
+    assert!(expected.len() >= 10);
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn statistics_are_written_in_the_documented_form() {
+    let folder = temporary_folder();
+    let path = folder.path().join("stats.json");
+    for force in [false, true] {
+        let mut command = emocam();
+        command.args(["annotate", "demo", "--frames", "12", "--stats"]).arg(&path);
+        if force {
+            command.arg("--force");
+        }
+        succeed(&mut command);
+        let stats: Value = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
+        assert_eq!(keys(&stats), ["frames", "fps", "dropped", "lost", "faces", "stages_ms", "emotions"]);
+        assert_eq!((&stats["frames"], &stats["dropped"], &stats["lost"]), (&12.into(), &0.into(), &0.into()));
+        assert_eq!(stats["faces"], 12);
+        assert!(number(&stats["fps"]) > 0.0);
+        let stages = &stats["stages_ms"];
+        assert_eq!(keys(stages), ["capture", "detect", "classify", "render", "latency"]);
+        for (stage, times) in stages.as_object().expect("an object") {
+            assert_eq!(keys(times), ["p50", "p95"], "{stage}");
+            assert!(0.0 <= number(&times["p50"]) && number(&times["p50"]) <= number(&times["p95"]), "{stage}: {times}");
+        }
+        // A frame is not shown before it was searched and labelled.
+        assert!(number(&stages["latency"]["p95"]) >= number(&stages["detect"]["p50"]));
+        assert_eq!(keys(&stats["emotions"]), Emotion::ALL.map(Emotion::name));
+        let shares: f64 = Emotion::ALL.iter().map(|emotion| number(&stats["emotions"][emotion.name()])).sum();
+        assert!((shares - 1.0).abs() < 1e-3, "{shares}");
+    }
+}
+
+#[test]
+fn a_face_is_boxed_in_the_picture() {
+    let folder = temporary_folder();
+    let (input, still, json) = ["in.png", "out.png", "out.jsonl"].map(|name| folder.path().join(name)).into();
+    save_face(&input);
+    succeed(emocam().arg("annotate").arg(&input).arg("-o").arg(&still).arg("-o").arg(&json));
+    let [line] = &json_lines(&json)[..] else { panic!("one picture is one line") };
+    assert_schema(line);
+    let [face] = faces(line) else { panic!("one face: {line}") };
+    let (before, after) = (image::open(&input).expect("a picture"), image::open(&still).expect("a picture"));
+    let (before, after) = (before.to_rgb8(), after.to_rgb8());
+    assert_eq!(before.dimensions(), after.dimensions());
+    // The box is drawn where the data say, and the middle of the face is left as it was.
+    let of = |key: &str| face["box"][key].as_i64().expect("a whole number") as u32;
+    let (x, y, width, height) = (of("x"), of("y"), of("width"), of("height"));
+    let changed = |x: u32, y: u32| before.get_pixel(x, y) != after.get_pixel(x, y);
+    assert!((0..=4).any(|line| changed(x + line, y + height / 2)), "there is no line on the left");
+    assert!((0..=4).any(|line| changed(x + width / 2, y + height - line)), "there is no line at the bottom");
+    assert!(!changed(x + width / 2, y + height / 2), "the face is drawn over");
+}
+
+#[test]
+fn a_folder_of_pictures_keeps_their_order() {
+    let folder = temporary_folder();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).expect("a folder");
+    save_face(&photos.join("10.png"));
+    for name in ["2.png", "9.jpg"] {
+        RgbImage::new(64, 48).save(photos.join(name)).expect("a picture");
+    }
+    let output = succeed(emocam().arg("annotate").arg(&photos).args(["-o", "-"]));
+    let found: Vec<usize> = parsed_lines(&text(&output.stdout)).iter().map(|line| faces(line).len()).collect();
+    assert_eq!(found, [0, 0, 1]);
+}
+
+#[test]
+fn several_inputs_go_to_a_folder_under_their_names() {
+    let folder = temporary_folder();
+    let file = |name: &str| folder.path().join(name);
+    save_face(&file("face.png"));
+    fs::copy(demo_clip(), file("clip.mp4")).expect("a copy");
+    let mut command = emocam();
+    command.arg("annotate").args([file("face.png"), file("clip.mp4")]).args(["--frames", "3", "-o"]);
+    succeed(command.arg(file("results/")));
+    assert_eq!(names_in(&file("results")), ["clip.jsonl", "clip.mp4", "face.jsonl", "face.png"]);
+    assert_eq!(json_lines(&file("results/clip.jsonl")).len(), 3);
+    assert_eq!(json_lines(&file("results/face.jsonl")).len(), 1);
+}
+
+#[test]
+fn live_writes_as_many_frames_as_were_asked_for() {
+    let folder = temporary_folder();
+    let path = folder.path().join("x.jsonl");
+    let output = succeed(emocam().args(["live", "demo", "--headless", "--frames", "30", "-o"]).arg(&path));
+    let lines = json_lines(&path);
+    assert_eq!(lines.len(), 30);
+    for (id, line) in lines.iter().enumerate() {
+        assert_schema(line);
+        assert_eq!(line["frame"], id);
+    }
+    assert!(text(&output.stderr).contains("30 frames"));
+}
+
+#[test]
+fn live_without_a_camera_and_a_display_says_so_and_plays_the_demo() {
+    let has_camera = ["/dev", "/sys/class/video4linux"]
+        .into_iter()
+        .filter_map(|folder| fs::read_dir(folder).ok())
+        .any(|entries| entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("video")));
+    if has_camera || !cfg!(target_os = "linux") {
+        return skip("live_without_a_camera_and_a_display_says_so_and_plays_the_demo", "there may be a camera");
+    }
+    let output = succeed(emocam().args(["live", "--frames", "3", "-o", "-"]));
+    assert_eq!(parsed_lines(&text(&output.stdout)).len(), 3);
+    assert_exit(&output, 0, &["no display", "without a window", "no camera", "the demo"]);
+
+    let output = run(emocam().arg("cameras"));
+    assert_exit(&output, 1, &["no camera was found", "/dev/video"]);
+    assert_eq!(text(&output.stdout), "");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_run_with_complete_outputs() {
+    let folder = temporary_folder();
+    let (json, video) = (folder.path().join("out.jsonl"), folder.path().join("out.mp4"));
+    let mut command = emocam();
+    // Eight seconds, in real time: it can't be over before it is interrupted.
+    command.args(["live", "demo", "--headless", "-o"]).arg(&json).arg("-o").arg(&video);
+    let mut running = start(&mut command);
+    running.wait_for("it has labelled a frame", || fs::metadata(&json).is_ok_and(|file| file.len() > 0).then_some(()));
+    running.interrupt();
+    assert_exit(&running.finish(LIMIT), 0, &["frames a second"]);
+    let lines = json_lines(&json);
+    assert!(!lines.is_empty() && lines.len() < 240, "{} frames", lines.len());
+    let mut recording = SourceSpec::Path(video).open().expect("a video that can be played");
+    let mut frames = 0;
+    while recording.next_frame().expect("a video without damage").is_some() {
+        frames += 1;
+    }
+    assert_eq!(frames, lines.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_interrupt_ends_a_run_that_hangs() {
+    let folder = temporary_folder();
+    let fifo = folder.path().join("picture.png");
+    let made = Command::new("mkfifo").arg(&fifo).status().expect("mkfifo starts");
+    assert!(made.success());
+    let mut running = start(emocam().arg("annotate").arg(&fifo));
+    // Opening the writing end waits for the reader. Then the program waits for a picture that never comes.
+    let (sender, writer) = channel();
+    thread::spawn(move || sender.send(File::options().write(true).open(fifo)));
+    let writer = writer.recv_timeout(LIMIT).expect("the picture is opened").expect("a writing end");
+    // Two signals in quick succession may count as one, so it goes on until they were heard.
+    let deadline = Instant::now() + LIMIT;
+    while !running.has_ended() && Instant::now() < deadline {
+        running.interrupt();
+    }
+    assert_exit(&running.finish(LIMIT), 130, &[]);
+    drop(writer);
+}

@@ -1,0 +1,78 @@
+//! The window, on a display without a screen: every way to end a run, each with a complete recording.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{Display, LIMIT, Running, assert_exit, emocam, json_lines, skip, start, temporary_folder};
+use emocam::source::SourceSpec;
+
+/// What ends a run.
+type End = fn(&Display, &Running, u32);
+
+#[test]
+fn the_key_q_ends_the_run() {
+    ends_cleanly("the_key_q_ends_the_run", |display, _, window| display.press(window, "q"));
+}
+
+#[test]
+fn the_key_escape_ends_the_run() {
+    ends_cleanly("the_key_escape_ends_the_run", |display, _, window| display.press(window, "Escape"));
+}
+
+#[test]
+fn closing_the_window_ends_the_run() {
+    ends_cleanly("closing_the_window_ends_the_run", |display, _, window| display.close(window));
+}
+
+#[test]
+fn an_interrupt_ends_the_run() {
+    ends_cleanly("an_interrupt_ends_the_run", |_, running, _| running.interrupt());
+}
+
+/// The demo in a window, which would play for ever, recorded until `end`.
+fn ends_cleanly(test: &str, end: End) {
+    let display = match Display::start() {
+        Ok(display) => display,
+        Err(reason) => return skip(test, &reason),
+    };
+    let folder = temporary_folder();
+    let (video, lines) = (folder.path().join("out.mp4"), folder.path().join("out.jsonl"));
+    let mut command = emocam();
+    command.env("DISPLAY", display.name()).args(["live", "demo", "-o"]).arg(&video).arg("-o").arg(&lines);
+    let mut running = start(&mut command);
+    let window = running.wait_for("its window is open", || display.window("emocam"));
+    running.wait_for("it has labelled some frames", || (line_count(&lines) >= 5).then_some(()));
+    assert!(!video.exists(), "a video takes its name when it is complete");
+
+    end(&display, &running, window);
+    assert_exit(&running.finish(LIMIT), 0, &["demo", "frames a second"]);
+    let frames = frames_of(&video);
+    assert!(frames >= 5);
+    assert_eq!(frames, json_lines(&lines).len());
+}
+
+#[test]
+fn a_display_that_cannot_be_reached_is_told_and_the_run_goes_on() {
+    let mut command = emocam();
+    // No server has this number.
+    command.env("DISPLAY", ":59999").args(["live", "demo", "--frames", "3"]);
+    assert_exit(&start(&mut command).finish(LIMIT), 0, &["running without a window", "3 frames"]);
+}
+
+/// How many lines there are so far; none while the file is not there.
+fn line_count(path: &Path) -> usize {
+    fs::read(path).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count())
+}
+
+/// How many frames a video has, all of them decoded.
+fn frames_of(path: &Path) -> usize {
+    let mut source = SourceSpec::Path(path.to_path_buf()).open().expect("a video that can be played");
+    let mut frames = 0;
+    while source.next_frame().expect("a video without damage").is_some() {
+        frames += 1;
+    }
+    frames
+}
