@@ -136,7 +136,8 @@ pub struct Common {
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
 
-    /// Width of the smallest face to be found, in pixels [default: a seventh of the frame's shorter side]
+    /// Width of the smallest face to be found, in pixels [default: a sixth of the
+    /// frame's shorter side; a sixteenth in pictures]
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
     pub min_face: Option<u32>,
 

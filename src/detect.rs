@@ -19,9 +19,6 @@ const MODEL: &[u8] = include_bytes!("../weights/seeta_fd_frontal_v1.0.bin");
 /// The side of the detector's window in pixels: the smallest face that it finds.
 const WINDOW: u32 = 40;
 
-/// Without a wish the smallest face is this share of the frame's shorter side: someone two arm's lengths from a webcam.
-const SMALLEST_FACE_SHARE: f32 = 1.0 / 7.0;
-
 /// Below this score there are false boxes on textured backgrounds; rustface's own example uses the same.
 const SCORE_THRESHOLD: f64 = 2.0;
 
@@ -31,21 +28,46 @@ const PYRAMID_FACTOR: f32 = 0.8;
 /// How far the window moves at a time, in pixels.
 const WINDOW_STEP: u32 = 4;
 
+/// The smallest face to be found, as a width. The smaller, the longer a search takes: it grows with the square.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SmallestFace {
+    /// In pixels, at least 1.
+    Pixels(u32),
+    /// As a share of the frame's shorter side.
+    Share(f32),
+}
+
+impl SmallestFace {
+    /// For cameras and videos: someone a metre away from a webcam. A whole frame takes about half of the time between two
+    /// frames of a camera then.
+    pub const IN_MOTION: Self = Self::Share(1.0 / 6.0);
+
+    /// For pictures, where nothing is in a hurry and people stand in groups.
+    pub const IN_PICTURES: Self = Self::Share(1.0 / 16.0);
+
+    fn pixels(self, frame: &GrayImage) -> f32 {
+        match self {
+            Self::Pixels(pixels) => pixels as f32,
+            Self::Share(share) => frame.width().min(frame.height()) as f32 * share,
+        }
+    }
+}
+
 /// Finds faces. It can't be sent to another thread: make it where it is used.
 pub struct FaceDetector {
     detector: Box<dyn Detector>,
-    smallest_face: Option<u32>,
+    smallest_face: SmallestFace,
     resizer: Resizer,
     scaled: Vec<u8>,
 }
 
 impl FaceDetector {
-    /// A detector of faces that are at least `smallest_face` pixels wide; by default a share of the frame's shorter side.
+    /// A detector of faces that are at least this wide.
     ///
     /// # Errors
-    /// When the wish is 0, or the embedded model can't be read.
-    pub fn new(smallest_face: Option<u32>) -> Result<Self> {
-        ensure!(smallest_face != Some(0), "the smallest face must be at least 1 pixel");
+    /// When the width is 0, or the embedded model can't be read.
+    pub fn new(smallest_face: SmallestFace) -> Result<Self> {
+        ensure!(smallest_face != SmallestFace::Pixels(0), "the smallest face must be at least 1 pixel");
         let model = rustface::read_model(MODEL).context("the embedded face detector")?;
         let mut detector = rustface::create_detector_with_model(model);
         detector.set_score_thresh(SCORE_THRESHOLD);
@@ -60,8 +82,7 @@ impl FaceDetector {
     /// When the smallest face is so small that the frame would have to be blown up beyond [`MAX_PIXELS`].
     pub fn detect(&mut self, frame: &GrayImage) -> Result<Vec<FaceBox>> {
         let (width, height) = frame.dimensions();
-        let smallest =
-            self.smallest_face.map_or(width.min(height) as f32 * SMALLEST_FACE_SHARE, |pixels| pixels as f32);
+        let smallest = self.smallest_face.pixels(frame);
         let scale = WINDOW as f32 / smallest.max(1.0);
         let side = |length: u32| (length as f32 * scale).round() as u32;
         let (scaled_width, scaled_height) = (side(width), side(height));
@@ -107,20 +128,26 @@ mod tests {
 
     #[test]
     fn frames_without_room_for_a_face_have_none() {
-        let mut detector = FaceDetector::new(None).expect("detector");
+        let mut detector = FaceDetector::new(SmallestFace::IN_MOTION).expect("detector");
         for (width, height) in [(1, 1), (1, 400), (3000, 2), (39, 39)] {
             let frame = GrayImage::from_pixel(width, height, Luma([128]));
             assert!(detector.detect(&frame).expect("no failure").is_empty());
         }
         let frame = GrayImage::from_pixel(100, 100, Luma([128]));
-        assert!(FaceDetector::new(Some(400)).and_then(|mut d| d.detect(&frame)).expect("no failure").is_empty());
+        assert!(
+            FaceDetector::new(SmallestFace::Pixels(400))
+                .and_then(|mut d| d.detect(&frame))
+                .expect("no failure")
+                .is_empty()
+        );
     }
 
     #[test]
     fn impossible_wishes_are_refused() {
-        assert!(FaceDetector::new(Some(0)).is_err());
+        assert!(FaceDetector::new(SmallestFace::Pixels(0)).is_err());
         let frame = GrayImage::from_pixel(640, 480, Luma([128]));
-        let error = FaceDetector::new(Some(1)).and_then(|mut d| d.detect(&frame)).expect_err("too many pixels");
+        let error =
+            FaceDetector::new(SmallestFace::Pixels(1)).and_then(|mut d| d.detect(&frame)).expect_err("too many pixels");
         assert!(error.to_string().contains("ask for larger ones"), "{error}");
     }
 
@@ -131,6 +158,11 @@ mod tests {
             value = value.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             Luma([(value >> 24) as u8])
         });
-        assert!(FaceDetector::new(None).and_then(|mut d| d.detect(&frame)).expect("no failure").is_empty());
+        assert!(
+            FaceDetector::new(SmallestFace::IN_MOTION)
+                .and_then(|mut d| d.detect(&frame))
+                .expect("no failure")
+                .is_empty()
+        );
     }
 }

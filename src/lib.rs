@@ -13,6 +13,7 @@
 //! |---|---|
 //! | [`cli`] | arguments as typed, and what is wrong with them |
 //! | [`run`] | what each command does |
+//! | [`job`] | one run of the pipeline, from a source to outputs and a viewer |
 //! | [`emotion`] | the seven emotions, their probabilities, one face's prediction |
 //! | [`frame`] | a picture on its way, and where a face is in it |
 //! | [`source`] | where frames come from: camera, video, pictures, demo |
@@ -42,6 +43,7 @@ pub mod draw;
 pub mod emotion;
 pub mod eval;
 pub mod frame;
+pub mod job;
 pub mod model;
 pub mod ops;
 pub mod optim;

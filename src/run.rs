@@ -4,21 +4,18 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::classify::Classifier;
 use crate::cli::{Annotate, Command, Common, Eval, Live, SplitName, Train};
 use crate::dataset::Dataset;
-use crate::detect::FaceDetector;
-use crate::draw;
+use crate::detect::SmallestFace;
 use crate::eval;
-use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
-use crate::sink::{self, Sink, SinkSpec, check_display};
+use crate::job::Job;
+use crate::pipeline::{Delivery, Stop};
+use crate::sink::{self, SinkSpec, check_display};
 use crate::source::{CameraFormat, LoopingSource, Source, SourceSpec, list_cameras};
 use crate::stats::Stats;
 use crate::train::{self, TrainConfig};
@@ -63,8 +60,10 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let delivery = if source.info().live { Delivery::Latest } else { Delivery::EveryInRealTime };
     let mut stats = Stats::new();
     let stop = stop.child();
-    let outcome =
-        process(source.as_mut(), delivery, &common.outputs, common, &mut classifier, &mut viewer, &stop, &mut stats);
+    let smallest_face = smallest_face(common, arguments.source.as_ref());
+    let (force, frames) = (common.force, common.frames);
+    let job = Job { source: source.as_mut(), delivery, outputs: &common.outputs, force, frames, smallest_face };
+    let outcome = job.run(&mut classifier, &mut viewer, &stop, &mut stats);
     if outcome.is_ok() {
         viewer.hold(&stop)?;
     }
@@ -144,8 +143,10 @@ fn annotate_one(
 ) -> Result<()> {
     let mut source = input.open()?;
     let mut viewer = Viewer::progress(source.info());
-    let outcome =
-        process(source.as_mut(), Delivery::Every, outputs, common, classifier, &mut viewer, &stop.child(), stats);
+    let (delivery, smallest_face) = (Delivery::Every, smallest_face(common, Some(input)));
+    let job =
+        Job { source: source.as_mut(), delivery, outputs, force: common.force, frames: common.frames, smallest_face };
+    let outcome = job.run(classifier, &mut viewer, &stop.child(), stats);
     viewer.close();
     outcome
 }
@@ -177,6 +178,15 @@ fn jobs(inputs: &[SourceSpec], outputs: &[SinkSpec]) -> Result<Vec<(SourceSpec, 
     Ok(jobs)
 }
 
+/// The wish, or what suits the source.
+fn smallest_face(common: &Common, source: Option<&SourceSpec>) -> SmallestFace {
+    match common.min_face {
+        Some(pixels) => SmallestFace::Pixels(pixels),
+        None if source.is_some_and(SourceSpec::is_pictures) => SmallestFace::IN_PICTURES,
+        None => SmallestFace::IN_MOTION,
+    }
+}
+
 fn classifier(common: &Common) -> Result<Classifier> {
     let weights = common.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
     Classifier::new(&weights, common.device.open()?)
@@ -206,88 +216,6 @@ fn check_not_input(outputs: &[SinkSpec], input: Option<&SourceSpec>) -> Result<(
     Ok(())
 }
 
-/// Runs the pipeline from a source to outputs and viewer. Outputs are completed also when it fails.
-#[allow(clippy::too_many_arguments, reason = "this is where everything that a command opened comes together")]
-fn process(
-    source: &mut dyn Source,
-    delivery: Delivery,
-    outputs: &[SinkSpec],
-    common: &Common,
-    classifier: &mut Classifier,
-    viewer: &mut Viewer,
-    stop: &Stop,
-    stats: &mut Stats,
-) -> Result<()> {
-    let (recorders, tables): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.wants_picture());
-    let open = |outputs: Vec<&SinkSpec>| outputs.into_iter().map(|o| o.open(common.force)).collect::<Result<Vec<_>>>();
-    let mut presenter = Presenter {
-        tables: open(tables)?,
-        draws: viewer.is_window() || !recorders.is_empty(),
-        frames_left: common.frames,
-        viewer,
-        stats,
-    };
-    let stages = Stages {
-        source,
-        make_detect: || {
-            let mut detector = FaceDetector::new(common.min_face)?;
-            Ok(move |frame: &_| detector.detect(frame))
-        },
-        classify: |frame: &_, faces: &[_]| classifier.classify(frame, faces),
-        recorders: open(recorders)?,
-    };
-    let (losses, outcome) = pipeline::run(stages, delivery, stop, |event| match event {
-        Event::Frame(annotated) => presenter.frame(annotated),
-        Event::Idle => presenter.viewer.idle(),
-    });
-    let finished = presenter.tables.iter_mut().map(|table| table.finish()).fold(Ok(()), Result::and);
-    stats.finish(losses.dropped, losses.unrecorded);
-    outcome.and(finished)?;
-    ensure!(
-        losses.unrecorded == 0,
-        "{} frames are missing in the recording: this machine encodes or writes too slowly. Try a smaller picture",
-        losses.unrecorded
-    );
-    Ok(())
-}
-
-/// What happens to a labelled frame on the main thread.
-struct Presenter<'a> {
-    tables: Vec<Box<dyn Sink + Send>>,
-    /// Whether anyone looks at pictures.
-    draws: bool,
-    frames_left: Option<u64>,
-    viewer: &'a mut Viewer,
-    stats: &'a mut Stats,
-}
-
-impl Presenter<'_> {
-    fn frame(&mut self, annotated: &mut Annotated) -> Result<ControlFlow<()>> {
-        let start = Instant::now();
-        if self.draws {
-            annotated.picture = Some(Arc::new(draw::annotated_picture(&annotated.frame, &annotated.predictions)));
-        }
-        let mut flow = ControlFlow::Continue(());
-        for table in &mut self.tables {
-            if table.write(annotated)?.is_break() {
-                flow = ControlFlow::Break(());
-            }
-        }
-        if self.viewer.show(annotated)?.is_break() {
-            flow = ControlFlow::Break(());
-        }
-        annotated.timing.render = start.elapsed();
-        self.stats.add(annotated);
-        if let Some(left) = &mut self.frames_left {
-            *left -= 1;
-            if *left == 0 {
-                flow = ControlFlow::Break(());
-            }
-        }
-        Ok(flow)
-    }
-}
-
 /// The summary, and the file of `--stats`.
 fn finish(stats: &Stats, common: &Common) -> Result<()> {
     // Without a standard error there is nobody to tell.
@@ -310,8 +238,10 @@ fn cameras() -> Result<()> {
         if let Some(problem) = &camera.problem {
             writeln!(stdout, "    cannot be opened: {problem}")?;
         }
-        for CameraFormat { pixel_format, width, height, fps } in &camera.formats {
-            writeln!(stdout, "    {pixel_format:<5}  {width}x{height} at {fps} fps")?;
+        for formats in camera.formats.chunk_by(|a, b| (a.pixel_format, a.size()) == (b.pixel_format, b.size())) {
+            let CameraFormat { pixel_format, width, height, .. } = formats[0];
+            let rates: Vec<String> = formats.iter().map(|format| format.fps.to_string()).collect();
+            writeln!(stdout, "    {pixel_format:<5}  {width}x{height} at {} fps", rates.join(", "))?;
         }
     }
     Ok(())

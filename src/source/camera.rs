@@ -62,6 +62,13 @@ pub struct CameraFormat {
     pub fps: u32,
 }
 
+impl CameraFormat {
+    /// Width and height in pixels.
+    pub fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+}
+
 /// The cameras of this machine, by index. Nodes that cannot capture are left out.
 ///
 /// A camera has to be opened to learn its formats, so its light may come on.

@@ -97,6 +97,11 @@ impl SourceSpec {
         matches!(self, Self::Path(path) if images::is_picture(path) && !path.is_dir())
     }
 
+    /// Whether its frames are pictures that have nothing to do with each other: a picture or a folder of them.
+    pub fn is_pictures(&self) -> bool {
+        self.is_one_picture() || matches!(self, Self::Path(path) if path.is_dir())
+    }
+
     /// Opens the source.
     ///
     /// # Errors

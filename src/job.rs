@@ -1,0 +1,111 @@
+//! One run of the pipeline, from a source to outputs and a viewer: what `live` does once and `annotate` for each input.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+
+use crate::classify::Classifier;
+use crate::detect::{FaceDetector, SmallestFace};
+use crate::draw;
+use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
+use crate::sink::{Sink, SinkSpec};
+use crate::source::Source;
+use crate::stats::Stats;
+use crate::viewer::Viewer;
+
+/// What is to be done.
+pub struct Job<'a> {
+    /// Where frames come from.
+    pub source: &'a mut dyn Source,
+    /// What happens to frames that nobody takes in time.
+    pub delivery: Delivery,
+    /// Where results go; they were checked before.
+    pub outputs: &'a [SinkSpec],
+    /// Whether outputs that exist are overwritten.
+    pub force: bool,
+    /// After how many frames to stop.
+    pub frames: Option<u64>,
+    /// The smallest face to look for.
+    pub smallest_face: SmallestFace,
+}
+
+impl Job<'_> {
+    /// Does it. Outputs are completed also when it fails.
+    ///
+    /// # Errors
+    /// The first error of a stage, else of an output that can't be completed; or that frames are missing in a recording.
+    pub fn run(self, classifier: &mut Classifier, viewer: &mut Viewer, stop: &Stop, stats: &mut Stats) -> Result<()> {
+        let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.wants_picture());
+        let open = |outputs: Vec<&SinkSpec>| {
+            outputs.into_iter().map(|output| output.open(self.force)).collect::<Result<Vec<_>>>()
+        };
+        let mut presenter = Presenter {
+            tables: open(tables)?,
+            draws: viewer.is_window() || !recorders.is_empty(),
+            frames_left: self.frames,
+            viewer,
+            stats,
+        };
+        let stages = Stages {
+            source: self.source,
+            make_detect: || {
+                let mut detector = FaceDetector::new(self.smallest_face)?;
+                Ok(move |frame: &_| detector.detect(frame))
+            },
+            classify: |frame: &_, faces: &[_]| classifier.classify(frame, faces),
+            recorders: open(recorders)?,
+        };
+        let (losses, outcome) = pipeline::run(stages, self.delivery, stop, |event| match event {
+            Event::Frame(annotated) => presenter.frame(annotated),
+            Event::Idle => presenter.viewer.idle(),
+        });
+        let finished = presenter.tables.iter_mut().map(|table| table.finish()).fold(Ok(()), Result::and);
+        stats.finish(losses.dropped, losses.unrecorded);
+        outcome.and(finished)?;
+        ensure!(
+            losses.unrecorded == 0,
+            "{} frames are missing in the recording: this machine encodes or writes too slowly. Try a smaller picture",
+            losses.unrecorded
+        );
+        Ok(())
+    }
+}
+
+/// What happens to a labelled frame on the main thread.
+struct Presenter<'a> {
+    tables: Vec<Box<dyn Sink + Send>>,
+    /// Whether anyone looks at pictures.
+    draws: bool,
+    frames_left: Option<u64>,
+    viewer: &'a mut Viewer,
+    stats: &'a mut Stats,
+}
+
+impl Presenter<'_> {
+    fn frame(&mut self, annotated: &mut Annotated) -> Result<ControlFlow<()>> {
+        let start = Instant::now();
+        if self.draws {
+            annotated.picture = Some(Arc::new(draw::annotated_picture(&annotated.frame, &annotated.predictions)));
+        }
+        let mut flow = ControlFlow::Continue(());
+        for table in &mut self.tables {
+            if table.write(annotated)?.is_break() {
+                flow = ControlFlow::Break(());
+            }
+        }
+        if self.viewer.show(annotated)?.is_break() {
+            flow = ControlFlow::Break(());
+        }
+        annotated.timing.render = start.elapsed();
+        self.stats.add(annotated);
+        if let Some(left) = &mut self.frames_left {
+            *left -= 1;
+            if *left == 0 {
+                flow = ControlFlow::Break(());
+            }
+        }
+        Ok(flow)
+    }
+}
