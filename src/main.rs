@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use emocam::cli::Cli;
+use anyhow::Context;
+use emocam::cli::{Cli, Command};
 use emocam::pipeline::Stop;
 use emocam::run;
 
@@ -12,15 +13,7 @@ const EXIT_INTERRUPTED: i32 = 130;
 fn main() -> ExitCode {
     let cli = Cli::from_arguments();
     let stop = Stop::default();
-    let on_signal = stop.clone();
-    // The first Ctrl-C ends the run cleanly, with all outputs complete; the second one ends the program at once.
-    let handler = ctrlc::set_handler(move || {
-        if on_signal.is_requested() {
-            std::process::exit(EXIT_INTERRUPTED);
-        }
-        on_signal.request();
-    });
-    let outcome = handler.map_err(anyhow::Error::from).and_then(|()| run::run(&cli.command, &stop));
+    let outcome = hear_signals(&cli, &stop).and_then(|()| run::run(&cli.command, &stop));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -28,4 +21,20 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The first Ctrl-C ends a run cleanly, with all outputs complete; the second one ends the program at once. Commands that
+/// have nothing to complete end as any program does.
+fn hear_signals(cli: &Cli, stop: &Stop) -> anyhow::Result<()> {
+    if !matches!(cli.command, Command::Live(_) | Command::Annotate(_) | Command::Train(_)) {
+        return Ok(());
+    }
+    let stop = stop.clone();
+    let handler = move || {
+        if stop.is_requested() {
+            std::process::exit(EXIT_INTERRUPTED);
+        }
+        stop.request();
+    };
+    ctrlc::set_handler(handler).context("signals can't be heard")
 }

@@ -1,16 +1,17 @@
 //! One line that tells how a run goes: in the window's corner, and in the terminal where there is no window.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
+
+use console::Term;
 
 use crate::pipeline::Annotated;
 
 /// How often the line changes: fast enough to feel live, slow enough to be read.
 const PERIOD: Duration = Duration::from_millis(250);
 
-/// The most faces that the terminal's line names.
-const NAMED_FACES: usize = 3;
+/// Stands for faces that the line has no room for.
+const MORE: &str = "  ...";
 
 /// The frame rate and the latency of the last moments.
 #[derive(Debug)]
@@ -62,8 +63,14 @@ impl StatusLine {
         if self.on_terminal && self.written.is_none_or(|at| at.elapsed() >= PERIOD) {
             self.written = Some(Instant::now());
             // Without a standard error there is nobody to tell.
-            let _ = write!(io::stderr(), "\r\x1b[2K{}", line(annotated, meter));
+            let _ = write!(io::stderr(), "\r\x1b[2K{}", line(annotated, meter, self.width()));
         }
+    }
+
+    /// Columns that the line may take. In the last one some terminals would begin a new line.
+    fn width(&self) -> usize {
+        let (_, columns) = Term::stderr().size();
+        usize::from(columns).saturating_sub(1)
     }
 
     /// Takes the line away, so that what comes next stands alone.
@@ -74,17 +81,22 @@ impl StatusLine {
     }
 }
 
-fn line(annotated: &Annotated, meter: &str) -> String {
+/// Faces, each with its emotion, as far as there is room, and what the meter says.
+fn line(annotated: &Annotated, meter: &str, width: usize) -> String {
     let faces = annotated.predictions.len();
     let mut line = format!("{faces} {}", if faces == 1 { "face" } else { "faces" });
-    for prediction in annotated.predictions.iter().take(NAMED_FACES) {
-        // Writing to a String cannot fail.
-        let _ = write!(line, "  {} {:.0}%", prediction.emotion(), prediction.confidence() * 100.0);
+    let end = if meter.is_empty() { String::new() } else { format!("  |  {meter}") };
+    let room = width.saturating_sub(end.len() + MORE.len());
+    for prediction in &annotated.predictions {
+        let face = format!("  {} {:.0}%", prediction.emotion(), prediction.confidence() * 100.0);
+        if line.len() + face.len() > room {
+            line.push_str(MORE);
+            break;
+        }
+        line.push_str(&face);
     }
-    if faces > NAMED_FACES {
-        line.push_str("  ...");
-    }
-    format!("{line}  |  {meter}")
+    line.push_str(&end);
+    line.chars().take(width).collect()
 }
 
 #[cfg(test)]
@@ -103,9 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn the_line_names_the_first_faces() {
-        assert_eq!(line(&annotated(0), "30.0 fps  9 ms"), "0 faces  |  30.0 fps  9 ms");
-        assert_eq!(line(&annotated(1), ""), "1 face  Happy 100%  |  ");
-        assert_eq!(line(&annotated(5), ""), "5 faces  Happy 100%  Happy 100%  Happy 100%  ...  |  ");
+    fn the_line_names_as_many_faces_as_there_is_room_for() {
+        assert_eq!(line(&annotated(0), "30.0 fps  9 ms", 80), "0 faces  |  30.0 fps  9 ms");
+        assert_eq!(line(&annotated(1), "", 80), "1 face  Happy 100%");
+        assert_eq!(line(&annotated(3), "9 ms", 60), "3 faces  Happy 100%  Happy 100%  Happy 100%  |  9 ms");
+        assert_eq!(line(&annotated(9), "9 ms", 46), "9 faces  Happy 100%  Happy 100%  ...  |  9 ms");
+        for width in 0..80 {
+            assert!(line(&annotated(9), "30.0 fps  9 ms", width).len() <= width);
+        }
     }
 }

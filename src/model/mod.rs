@@ -5,17 +5,19 @@
 //! learn, and [`FoldedConv`] layers, in which batch norm has become part of the convolution, for inference. Knows nothing
 //! of files (`weights.rs`) and pixels (`preprocess.rs`).
 
+mod architecture;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
-use crate::emotion::{Emotion, Probabilities};
+pub use architecture::{Architecture, Role, TensorSpec};
+
+use crate::emotion::Probabilities;
 use crate::ops;
+use architecture::ConvSpec;
 
 /// Keeps the division in batch norm finite; PyTorch's default.
 const BATCH_NORM_EPSILON: f32 = 1e-5;
@@ -25,148 +27,6 @@ const BATCH_NORM_MOMENTUM: f32 = 0.1;
 
 /// Named tensors, in the order of their names.
 pub type Tensors = BTreeMap<String, Tensor>;
-
-/// The shape of a network; it travels in the weights file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Architecture {
-    /// The family; only `residual` exists.
-    pub family: String,
-    /// Channels of the four stages, at 1/1, 1/2, 1/4 and 1/8 of the input's size.
-    pub channels: [usize; 4],
-}
-
-impl Default for Architecture {
-    /// 386 thousand weights, about 40 million multiply-adds at 48x48.
-    fn default() -> Self {
-        Self { family: Self::FAMILY.into(), channels: [16, 32, 64, 128] }
-    }
-}
-
-/// What a tensor is, which decides how it starts and whether it decays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Weights of a convolution or of the last layer.
-    Kernel,
-    /// A scale, which starts at 1.
-    Scale,
-    /// A shift, which starts at 0.
-    Shift,
-    /// Running mean (`0`) or variance (`1`) of batch norm; not learned by gradient.
-    Running(u8),
-}
-
-/// Name, shape and role of one tensor.
-#[derive(Clone, Debug)]
-pub struct TensorSpec {
-    /// Path of the tensor, as in `blocks.0.first.weight`.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// What it is.
-    pub role: Role,
-}
-
-/// One convolution's place in the network: name, input and output channels, kernel size, stride.
-struct ConvSpec(String, usize, usize, usize, usize);
-
-impl Architecture {
-    const FAMILY: &str = "residual";
-
-    /// Refuses what this program can't build.
-    ///
-    /// # Errors
-    /// When the family is unknown or a stage is empty or absurdly wide.
-    pub fn check(&self) -> Result<()> {
-        ensure!(self.family == Self::FAMILY, "architecture: expected {:?}, found {:?}", Self::FAMILY, self.family);
-        ensure!(
-            self.channels.iter().all(|c| (1..=1024).contains(c)),
-            "architecture: expected 1 to 1024 channels in each stage, found {:?}",
-            self.channels
-        );
-        Ok(())
-    }
-
-    /// (name, input channels, output channels, stride) of each residual block.
-    fn blocks(&self) -> [(String, usize, usize, usize); 4] {
-        let [_, b, c, d] = self.channels;
-        let name = |i| format!("blocks.{i}");
-        [(name(0), b, b, 1), (name(1), b, c, 2), (name(2), c, c, 1), (name(3), c, d, 2)]
-    }
-
-    fn convolutions(&self) -> Vec<ConvSpec> {
-        let [a, b, ..] = self.channels;
-        let mut all = vec![ConvSpec("stem".into(), 1, a, 3, 1), ConvSpec("down".into(), a, b, 3, 2)];
-        for (name, input, output, stride) in self.blocks() {
-            all.push(ConvSpec(format!("{name}.first"), input, output, 3, stride));
-            all.push(ConvSpec(format!("{name}.second"), output, output, 3, 1));
-            if stride > 1 || input != output {
-                all.push(ConvSpec(format!("{name}.skip"), input, output, 1, stride));
-            }
-        }
-        all
-    }
-
-    /// All tensors of the network, in the order in which they are initialised.
-    pub fn tensors(&self) -> Vec<TensorSpec> {
-        let spec = |name: String, shape: Vec<usize>, role| TensorSpec { name, shape, role };
-        let mut all = Vec::new();
-        for ConvSpec(name, input, output, kernel, _) in self.convolutions() {
-            all.push(spec(format!("{name}.weight"), vec![output, input, kernel, kernel], Role::Kernel));
-            all.push(spec(format!("{name}.norm.weight"), vec![output], Role::Scale));
-            all.push(spec(format!("{name}.norm.bias"), vec![output], Role::Shift));
-            all.push(spec(format!("{name}.norm.running_mean"), vec![output], Role::Running(0)));
-            all.push(spec(format!("{name}.norm.running_var"), vec![output], Role::Running(1)));
-        }
-        all.push(spec("head.weight".into(), vec![Emotion::COUNT, self.channels[3]], Role::Kernel));
-        all.push(spec("head.bias".into(), vec![Emotion::COUNT], Role::Shift));
-        all
-    }
-
-    /// Multiply-adds for one picture of `size` x `size`.
-    pub fn multiply_adds(&self, size: usize) -> usize {
-        let mut side = size;
-        let mut total = Emotion::COUNT * self.channels[3];
-        for ConvSpec(name, input, output, kernel, stride) in self.convolutions() {
-            // A block's skip reads what its first convolution reads, and ends at the side that the block has reached.
-            if !name.ends_with("skip") {
-                side = side.div_ceil(stride);
-            }
-            total += side * side * input * output * kernel * kernel;
-        }
-        total
-    }
-
-    /// Seeded starting values: kernels from a normal distribution with variance 2 / (values under the kernel)
-    /// (He et al. 2015, <https://arxiv.org/abs/1502.01852>), scales 1, the rest 0.
-    ///
-    /// # Errors
-    /// When a tensor can't be made.
-    pub fn initial_tensors(&self, seed: u64) -> Result<Tensors> {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut tensors = Tensors::new();
-        for TensorSpec { name, shape, role } in self.tensors() {
-            let count = shape.iter().product();
-            let values = match role {
-                Role::Kernel => {
-                    let fan_in: usize = shape[1..].iter().product();
-                    let deviation = (2.0 / fan_in as f32).sqrt();
-                    (0..count).map(|_| normal(&mut rng) * deviation).collect()
-                }
-                Role::Scale | Role::Running(1) => vec![1.0; count],
-                Role::Shift | Role::Running(_) => vec![0.0; count],
-            };
-            tensors.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
-        }
-        Ok(tensors)
-    }
-}
-
-/// A standard normal value, by the Box-Muller transform.
-fn normal(rng: &mut ChaCha8Rng) -> f32 {
-    let unit = |bits: u32| (f64::from(bits) + 0.5) / (f64::from(u32::MAX) + 1.0);
-    let (radius, angle) = (unit(rng.next_u32()), unit(rng.next_u32()));
-    ((-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()) as f32
-}
 
 /// A convolution that is followed by batch norm, in one of its two forms.
 pub trait Layer {
@@ -191,7 +51,7 @@ pub struct ConvNorm {
 }
 
 impl ConvNorm {
-    fn new(tensors: &Tensors, ConvSpec(name, _, _, _, stride): ConvSpec) -> Result<Self> {
+    fn new(tensors: &Tensors, ConvSpec { name, stride, .. }: ConvSpec) -> Result<Self> {
         let get = |part: &str| tensor(tensors, &format!("{name}.{part}"));
         Ok(Self {
             weight: get("weight")?,
@@ -404,21 +264,11 @@ fn tensor(tensors: &Tensors, name: &str) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
 
-    #[test]
-    fn the_default_architecture_has_the_size_it_claims() {
-        let learned = |spec: &TensorSpec| !matches!(spec.role, Role::Running(_));
-        let weights: usize = Architecture::default()
-            .tensors()
-            .iter()
-            .filter(|spec| learned(spec))
-            .map(|spec| spec.shape.iter().product::<usize>())
-            .sum();
-        assert!((380_000..392_000).contains(&weights), "{weights}");
-        let multiply_adds = Architecture::default().multiply_adds(48);
-        assert!((35_000_000..45_000_000).contains(&multiply_adds), "{multiply_adds}");
-    }
+    use super::architecture::normal;
+    use super::*;
 
     #[test]
     fn folding_batch_norm_does_not_change_the_function() {
@@ -427,7 +277,7 @@ mod tests {
             let values: Vec<f32> = (0..shape.iter().product()).map(|_| normal(&mut rng).abs() + low).collect();
             Tensor::from_vec(values, shape, &Device::Cpu).expect("tensor")
         };
-        let spec = ConvSpec("layer".into(), 3, 4, 3, 2);
+        let spec = ConvSpec::new("layer", (3, 4), 3, 2);
         let tensors = Tensors::from([
             ("layer.weight".into(), random(&[4, 3, 3, 3], -0.8)),
             ("layer.norm.weight".into(), random(&[4], 0.5)),
@@ -478,16 +328,5 @@ mod tests {
         tensors.insert("head.bias".into(), head.reshape((7, 1)).expect("reshape"));
         let error = EmotionNet::new(&architecture, &tensors).expect_err("misshapen").to_string();
         assert!(error.contains("expected shape [7], found [7, 1]"), "{error}");
-    }
-
-    #[test]
-    fn the_seed_decides_the_start() {
-        let architecture = Architecture::default();
-        let values = |seed| {
-            let tensors = architecture.initial_tensors(seed).expect("tensors");
-            tensors["stem.weight"].flatten_all().and_then(|t| t.to_vec1::<f32>()).expect("values")
-        };
-        assert_eq!(values(1), values(1));
-        assert_ne!(values(1), values(2));
     }
 }
