@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, value_parser};
 
@@ -75,7 +76,7 @@ pub enum Command {
 In the window, q or Esc ends the run; Ctrl-C in the terminal does too.")]
 pub struct Live {
     /// Camera index, /dev/video path, video, picture, folder of pictures, or demo
-    #[arg(value_name = "SOURCE")]
+    #[arg(value_name = "SOURCE", value_parser = source_parser())]
     pub source: Option<SourceSpec>,
 
     /// Run without a window; show one line of status in the terminal
@@ -95,7 +96,7 @@ pub struct Live {
   emocam annotate *.mp4 -o results/                    many files: results/NAME.mp4 and results/NAME.jsonl")]
 pub struct Annotate {
     /// Videos, pictures or folders of pictures; `demo` is the clip inside the program
-    #[arg(value_name = "INPUT", required = true)]
+    #[arg(value_name = "INPUT", required = true, value_parser = source_parser())]
     pub inputs: Vec<SourceSpec>,
 
     /// Options that `live` has too
@@ -125,7 +126,7 @@ impl Annotate {
 pub struct Common {
     /// Write results here; may be given several times. FILE ends in .mp4 (annotated video), .jsonl or .csv (data) or
     /// .png (one picture), or is a folder (PNGs); - writes JSON lines to standard output
-    #[arg(short, long = "output", value_name = "FILE")]
+    #[arg(short, long = "output", value_name = "FILE", value_parser = sink_parser())]
     pub outputs: Vec<SinkSpec>,
 
     /// Overwrite outputs that exist
@@ -137,7 +138,7 @@ pub struct Common {
     pub frames: Option<u64>,
 
     /// Width of the smallest face to be found, in pixels [default: a sixth of the
-    /// frame's shorter side; a sixteenth in pictures]
+    /// frame's shorter side; a tenth in pictures]
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
     pub min_face: Option<u32>,
 
@@ -173,7 +174,7 @@ pub struct Train {
     pub epochs: usize,
 
     /// Pictures per step
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = positive)]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = two_or_more)]
     pub batch_size: usize,
 
     /// Highest learning rate
@@ -218,8 +219,20 @@ pub enum SplitName {
     Test,
 }
 
+fn source_parser() -> impl TypedValueParser<Value = SourceSpec> {
+    OsStringValueParser::new().map(|name| SourceSpec::from(name.as_os_str()))
+}
+
+fn sink_parser() -> impl TypedValueParser<Value = SinkSpec> {
+    OsStringValueParser::new().try_map(|name| SinkSpec::try_from(name.as_os_str()))
+}
+
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a whole number of at least 1".into())
+}
+
+fn two_or_more(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 1).ok_or_else(|| "expected a whole number of at least 2".into())
 }
 
 fn positive_rate(text: &str) -> Result<f64, String> {
@@ -245,6 +258,7 @@ mod tests {
             &["live", "--min-face", "0"],
             &["annotate"],
             &["train", "--data", "a", "--out", "b", "--epochs", "0"],
+            &["train", "--data", "a", "--out", "b", "--batch-size", "1"],
             &["train", "--data", "a", "--out", "b", "--learning-rate", "NaN"],
         ] {
             assert!(Cli::try_parse_from([&["emocam"], arguments].concat()).is_err(), "{arguments:?}");

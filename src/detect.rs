@@ -11,13 +11,16 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::GrayImage;
 use rustface::{Detector, ImageData};
 
-use crate::frame::{FaceBox, MAX_PIXELS};
+use crate::frame::FaceBox;
 
 /// The detector's model, from the rustface crate.
 const MODEL: &[u8] = include_bytes!("../weights/seeta_fd_frontal_v1.0.bin");
 
 /// The side of the detector's window in pixels: the smallest face that it finds.
 const WINDOW: u32 = 40;
+
+/// The most pixels of a scaled frame: ten seconds of search.
+const MAX_SCANNED_PIXELS: u64 = 16 * 1024 * 1024;
 
 /// Below this score there are false boxes on textured backgrounds; rustface's own example uses the same.
 const SCORE_THRESHOLD: f64 = 2.0;
@@ -43,7 +46,7 @@ impl SmallestFace {
     pub const IN_MOTION: Self = Self::Share(1.0 / 6.0);
 
     /// For pictures, where nothing is in a hurry and people stand in groups.
-    pub const IN_PICTURES: Self = Self::Share(1.0 / 16.0);
+    pub const IN_PICTURES: Self = Self::Share(1.0 / 10.0);
 
     fn pixels(self, frame: &GrayImage) -> f32 {
         match self {
@@ -79,7 +82,7 @@ impl FaceDetector {
     /// All faces in a frame, largest first. A frame that is smaller than a face has none.
     ///
     /// # Errors
-    /// When the smallest face is so small that the frame would have to be blown up beyond [`MAX_PIXELS`].
+    /// When the smallest face is so small that the frame would have to be blown up to more than 16 megapixels.
     pub fn detect(&mut self, frame: &GrayImage) -> Result<Vec<FaceBox>> {
         let (width, height) = frame.dimensions();
         let smallest = self.smallest_face.pixels(frame);
@@ -90,7 +93,7 @@ impl FaceDetector {
             return Ok(Vec::new());
         }
         ensure!(
-            u64::from(scaled_width) * u64::from(scaled_height) <= MAX_PIXELS,
+            u64::from(scaled_width) * u64::from(scaled_height) <= MAX_SCANNED_PIXELS,
             "faces of {smallest:.0} pixels can't be searched for in a frame of {width}x{height}: ask for larger ones"
         );
         self.scale(frame, scaled_width, scaled_height)?;

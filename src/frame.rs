@@ -41,17 +41,3 @@ pub struct FaceBox {
     /// How sure the detector is that this is a face; it has no upper bound and is no probability.
     pub score: f32,
 }
-
-impl FaceBox {
-    /// The same centre, with both sides multiplied by `factor`.
-    pub fn scaled_about_centre(self, factor: f32) -> Self {
-        let (width, height) = (self.width * factor, self.height * factor);
-        Self {
-            x: self.x + (self.width - width) / 2.0,
-            y: self.y + (self.height - height) / 2.0,
-            width,
-            height,
-            score: self.score,
-        }
-    }
-}

@@ -11,7 +11,7 @@ use crate::detect::{FaceDetector, SmallestFace};
 use crate::draw;
 use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
 use crate::sink::{Sink, SinkSpec};
-use crate::source::Source;
+use crate::source::{LimitedSource, Source};
 use crate::stats::Stats;
 use crate::viewer::Viewer;
 
@@ -41,21 +41,31 @@ impl Job<'_> {
         let open = |outputs: Vec<&SinkSpec>| {
             outputs.into_iter().map(|output| output.open(self.force)).collect::<Result<Vec<_>>>()
         };
+        // First what may fail: a table is created when it is opened, and would be in the way of the next try.
+        let recorders = open(recorders)?;
         let mut presenter = Presenter {
             tables: open(tables)?,
-            draws: viewer.is_window() || !recorders.is_empty(),
+            records: !recorders.is_empty(),
             frames_left: self.frames,
             viewer,
             stats,
         };
+        let mut limited;
         let stages = Stages {
-            source: self.source,
+            // Of a live source frames may be dropped, so those that arrive are counted.
+            source: match self.frames {
+                Some(frames) if self.delivery != Delivery::Latest => {
+                    limited = LimitedSource::new(self.source, frames);
+                    &mut limited
+                }
+                _ => self.source,
+            },
             make_detect: || {
                 let mut detector = FaceDetector::new(self.smallest_face)?;
                 Ok(move |frame: &_| detector.detect(frame))
             },
             classify: |frame: &_, faces: &[_]| classifier.classify(frame, faces),
-            recorders: open(recorders)?,
+            recorders,
         };
         let (losses, outcome) = pipeline::run(stages, self.delivery, stop, |event| match event {
             Event::Frame(annotated) => presenter.frame(annotated),
@@ -76,8 +86,8 @@ impl Job<'_> {
 /// What happens to a labelled frame on the main thread.
 struct Presenter<'a> {
     tables: Vec<Box<dyn Sink + Send>>,
-    /// Whether anyone looks at pictures.
-    draws: bool,
+    /// Whether pictures are recorded.
+    records: bool,
     frames_left: Option<u64>,
     viewer: &'a mut Viewer,
     stats: &'a mut Stats,
@@ -86,7 +96,7 @@ struct Presenter<'a> {
 impl Presenter<'_> {
     fn frame(&mut self, annotated: &mut Annotated) -> Result<ControlFlow<()>> {
         let start = Instant::now();
-        if self.draws {
+        if self.records || self.viewer.is_window() {
             annotated.picture = Some(Arc::new(draw::annotated_picture(&annotated.frame, &annotated.predictions)));
         }
         let mut flow = ControlFlow::Continue(());

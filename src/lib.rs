@@ -42,6 +42,7 @@ pub mod device;
 pub mod draw;
 pub mod emotion;
 pub mod eval;
+mod files;
 pub mod frame;
 pub mod job;
 pub mod model;

@@ -131,12 +131,16 @@ pub struct Stages<'a, MakeDetect, Classify> {
 /// How long anyone waits before looking whether something else is to be done.
 const MOMENT: Duration = Duration::from_millis(10);
 
-/// Frames that may wait for the recorder: a second of video, which a disk may take to wake up.
+/// Frames of a live source that may wait for the recorder: a second of video, which a disk may take to wake up.
 const RECORDER_QUEUE: usize = 32;
 
+/// The most memory that they may take, in bytes: that second at 1280x720, picture and frame.
+const RECORDER_QUEUE_BYTES: usize = 256 * 1024 * 1024;
+
 /// Runs until the source ends, `stop` is requested, `present` breaks, or something fails. `present` is called on this
-/// thread. What was captured before an error or a request to stop has been presented and recorded when this returns, and
-/// the recorders are finished. Returned with the losses is the first error of any stage; a panic in a stage is one.
+/// thread. What was captured before an error of the source or a request to stop has been presented and recorded when this
+/// returns; after a break of `present` nothing more is. The recorders are finished in any case. Returned with the losses is
+/// the first error of any stage; a panic in a stage is one.
 pub fn run<MakeDetect, Detect, Classify>(
     stages: Stages<'_, MakeDetect, Classify>,
     delivery: Delivery,
@@ -152,37 +156,28 @@ where
     let (frame_sender, frames) = bounded(1);
     let (detected_sender, detected) = bounded(1);
     let (annotated_sender, annotated) = bounded(2);
-    let (record_sender, records) = bounded(RECORDER_QUEUE);
+    let (record_sender, records) = bounded(if delivery == Delivery::Latest { RECORDER_QUEUE } else { 2 });
     let guard = Guard { stop, first_error: Mutex::new(None) };
     let (dropped, mut unrecorded) = (AtomicU64::new(0), 0);
     let displaced = (delivery == Delivery::Latest).then(|| frames.clone());
     thread::scope(|scope| {
         let (guard, dropped) = (&guard, &dropped);
-        spawn(scope, guard, "capture", move || {
-            let sender = FrameSender { sender: frame_sender, displaced, dropped };
-            capture(source, &sender, delivery, stop)
+        let frame_sender = FrameSender { sender: frame_sender, displaced, dropped };
+        spawn(scope, guard, "capture", frame_sender, move |sender| capture(source, sender, delivery, stop));
+        spawn(scope, guard, "detect", (frames, detected_sender), move |(frames, sender)| {
+            detect(&mut make_detect()?, frames, sender)
         });
-        spawn(scope, guard, "detect", move || {
-            // The stage's ends of the channels live in here, so that also a panic drops them.
-            let (frames, sender) = (frames, detected_sender);
-            detect(&mut make_detect()?, &frames, &sender)
+        spawn(scope, guard, "classify", (detected, annotated_sender), move |(detected, sender)| {
+            label(classify, detected, sender)
         });
-        spawn(scope, guard, "classify", move || {
-            let (detected, sender) = (detected, annotated_sender);
-            label(classify, &detected, &sender)
-        });
-        let has_recorders = !recorders.is_empty();
-        spawn(scope, guard, "record", move || {
-            let records = records;
-            record(recorders, &records)
-        });
+        let recorder = (!recorders.is_empty()).then_some(record_sender);
+        spawn(scope, guard, "record", records, move |records| record(recorders, records));
         guard.watch("present", || {
-            let sender = has_recorders.then_some(record_sender);
-            unrecorded = present_all(&annotated, sender.as_ref(), delivery, stop, &mut present)?;
+            unrecorded = present_all(&annotated, recorder.as_ref(), delivery, stop, &mut present)?;
             Ok(())
         });
         // Whatever is still on its way is not wanted any more.
-        drop(annotated);
+        drop((annotated, recorder));
     });
     let error = guard.first_error.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     (Losses { dropped: dropped.into_inner(), unrecorded }, error.map_or(Ok(()), Err))
@@ -211,14 +206,20 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-/// Starts a stage in a named thread.
-fn spawn<'scope, 'env>(
+/// Starts a stage in a named thread. Its ends of the channels are dropped last: when the stages beside it notice that it is
+/// gone, its error is known already, and theirs comes second.
+fn spawn<'scope, 'env, Ends: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, 'env>,
     guard: &'scope Guard<'_>,
     name: &'static str,
-    work: impl FnOnce() -> Result<()> + Send + 'scope,
+    ends: Ends,
+    work: impl FnOnce(&Ends) -> Result<()> + Send + 'scope,
 ) {
-    let started = thread::Builder::new().name(name.into()).spawn_scoped(scope, move || guard.watch(name, work));
+    let stage = move || {
+        guard.watch(name, || work(&ends));
+        drop(ends);
+    };
+    let started = thread::Builder::new().name(name.into()).spawn_scoped(scope, stage);
     if let Err(error) = started {
         guard.watch(name, || Err(error).context(format!("the {name} thread can't be started")));
     }
@@ -337,7 +338,9 @@ fn present_all(
                     let annotated = Arc::new(annotated);
                     if delivery != Delivery::Latest {
                         send_patiently(recorder, annotated, present)?;
-                    } else if let Err(TrySendError::Full(_)) = recorder.try_send(annotated) {
+                    } else if (recorder.len() + 1) * memory_of(&annotated) > RECORDER_QUEUE_BYTES
+                        || matches!(recorder.try_send(annotated), Err(TrySendError::Full(_)))
+                    {
                         unrecorded += 1;
                     }
                 }
@@ -355,6 +358,11 @@ fn present_all(
             Err(RecvTimeoutError::Disconnected) => return Ok(unrecorded),
         }
     }
+}
+
+/// Bytes of a frame and of its picture.
+fn memory_of(annotated: &Annotated) -> usize {
+    annotated.frame.rgb.len() * if annotated.picture.is_some() { 2 } else { 1 }
 }
 
 /// Waits until the recorder has room, and keeps the window alive meanwhile. A recorder that has failed takes nothing and

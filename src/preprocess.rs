@@ -65,6 +65,11 @@ impl InputSpec {
     /// When a value is out of range.
     pub fn check(&self) -> Result<()> {
         let Self { size, crop_margin, .. } = self;
+        let Normalization::PerCrop { least_deviation } = self.normalization;
+        ensure!(
+            (0.1..=255.0).contains(&least_deviation),
+            "input: expected a least deviation of 0.1 to 255, found {least_deviation}"
+        );
         ensure!((16..=256).contains(size), "input: expected a size of 16 to 256 pixels, found {size}");
         ensure!((0.5..=3.0).contains(crop_margin), "input: expected a crop margin of 0.5 to 3, found {crop_margin}");
         Ok(())
@@ -165,31 +170,40 @@ impl Preprocessor {
         let mut target = TypedImage::<U8>::from_buffer(size, size, &mut self.resized)?;
         let Filter::Bilinear = self.spec.filter;
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        let inside = x >= 0.0 && y >= 0.0 && x + w <= width && y + h <= height;
-        if inside {
+        // In doubles, as the resizer computes: rounded otherwise, a region at the very edge would count as outside there.
+        let [x, y, w, h] = [x, y, w, h].map(f64::from);
+        let (picture_width, picture_height) = (f64::from(picture.width()), f64::from(picture.height()));
+        if x >= 0.0 && y >= 0.0 && x + w <= picture_width && y + h <= picture_height {
             let source = TypedImageRef::<U8>::from_buffer(picture.width(), picture.height(), picture)?;
-            let options = options.crop(x.into(), y.into(), w.into(), h.into());
-            self.resizer.resize_typed(&source, &mut target, &options)?;
-        } else {
-            // The smallest whole-pixel rectangle around the region, with the picture's edge repeated.
-            let (left, top) = (x.floor(), y.floor());
-            let (right, bottom) = ((x + w).ceil(), (y + h).ceil());
-            let (padded_width, padded_height) = ((right - left) as u32, (bottom - top) as u32);
-            self.padded.clear();
-            for row in 0..padded_height {
-                let from_y = (top + row as f32).clamp(0.0, height - 1.0) as usize;
-                let line = &picture.as_raw()[from_y * picture.width() as usize..][..picture.width() as usize];
-                let columns = (0..padded_width).map(|column| (left + column as f32).clamp(0.0, width - 1.0) as usize);
-                self.padded.extend(columns.map(|from_x| line[from_x]));
-            }
-            let source = TypedImageRef::<U8>::from_buffer(padded_width, padded_height, &self.padded)?;
-            let width = w.min(padded_width as f32 - (x - left));
-            let height = h.min(padded_height as f32 - (y - top));
-            let options = options.crop((x - left).into(), (y - top).into(), width.into(), height.into());
-            self.resizer.resize_typed(&source, &mut target, &options)?;
+            self.resizer.resize_typed(&source, &mut target, &options.crop(x, y, w, h))?;
+            return Ok(());
         }
+        // The smallest whole-pixel rectangle around the region, with the picture's edge repeated.
+        let (left, top) = (x.floor(), y.floor());
+        let (padded_width, padded_height) = ((x + w).ceil() - left, (y + h).ceil() - top);
+        self.padded.clear();
+        for row in 0..padded_height as u32 {
+            let from_y = (top + f64::from(row)).clamp(0.0, picture_height - 1.0) as usize;
+            let line = &picture.as_raw()[from_y * picture.width() as usize..][..picture.width() as usize];
+            let columns = (0..padded_width as u32)
+                .map(|column| (left + f64::from(column)).clamp(0.0, picture_width - 1.0) as usize);
+            self.padded.extend(columns.map(|from_x| line[from_x]));
+        }
+        let source = TypedImageRef::<U8>::from_buffer(padded_width as u32, padded_height as u32, &self.padded)?;
+        let (x, y) = (x - left, y - top);
+        let options = options.crop(x, y, within(x, w, padded_width), within(y, h, padded_height));
+        self.resizer.resize_typed(&source, &mut target, &options)?;
         Ok(())
     }
+}
+
+/// The length, or as much of it as there is from `start` to `end`, so that their sum does not pass `end` by rounding.
+fn within(start: f64, length: f64, end: f64) -> f64 {
+    let mut length = length.min(end - start);
+    while start + length > end {
+        length = length.next_down();
+    }
+    length
 }
 
 fn normalize(gray: &[u8], normalization: Normalization, out: &mut [f32]) {
@@ -265,6 +279,24 @@ mod tests {
         ] {
             assert!(input(&picture, region).iter().all(|v| v.is_finite()));
         }
+    }
+
+    #[test]
+    fn regions_that_end_at_the_edge_but_for_rounding_are_taken() {
+        // A face found at 154,... with a side of 260 on a frame of 640x360 that was scanned at 427 pixels.
+        let scale = 640.0f32 / 427.0;
+        let mut preprocessor = Preprocessor::new(InputSpec::default());
+        let mut out = vec![0.0; preprocessor.input_len()];
+        let frame = gradient(640, 360);
+        for x in 0..427u16 {
+            for side in (100..400u16).step_by(7).chain([260]) {
+                let (x, side) = (f32::from(x) * scale, f32::from(side) * scale * 1.1);
+                let region = Region { x: x - side * 0.05, y: 10.3, width: side, height: 300.0 };
+                preprocessor.resize(&frame, region).expect("a region near the frame");
+            }
+        }
+        let region = Region { x: 211.334_88, y: 0.0, width: 428.665_13, height: 360.0 };
+        preprocessor.write_input(&frame, region, &mut out).expect("a region that ends at the edge");
     }
 
     #[test]

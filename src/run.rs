@@ -2,9 +2,10 @@
 //!
 //! Messages for people go to standard error; standard output belongs to data, tables and training logs.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -44,7 +45,7 @@ fn notice(text: &str) {
 fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let mut classifier = classifier(common)?;
-    check_outputs(common)?;
+    check_outputs(&common.outputs, common, arguments.source.as_ref())?;
     let mut viewer = if arguments.headless {
         Viewer::status()
     } else if let Err(reason) = check_display() {
@@ -55,7 +56,6 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     };
     // Without a window nobody could watch the demo a second time.
     let mut source = live_source(arguments.source.as_ref(), viewer.is_window())?;
-    check_not_input(&common.outputs, arguments.source.as_ref())?;
     notice(&source.info().name);
     let delivery = if source.info().live { Delivery::Latest } else { Delivery::EveryInRealTime };
     let mut stats = Stats::new();
@@ -104,11 +104,12 @@ fn annotate(arguments: &Annotate, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let mut classifier = classifier(common)?;
     let jobs = jobs(&arguments.inputs, &common.outputs)?;
-    check_outputs(common)?;
+    for (input, outputs) in &jobs {
+        check_outputs(outputs, common, Some(input))?;
+    }
     let mut stats = Stats::new();
     let mut failures = Vec::new();
-    for (input, outputs) in &jobs {
-        check_not_input(outputs, Some(input))?;
+    for (done, (input, outputs)) in jobs.iter().enumerate() {
         let outcome = annotate_one(input, outputs, common, &mut classifier, stop, &mut stats);
         match outcome {
             Ok(()) => {}
@@ -125,7 +126,8 @@ fn annotate(arguments: &Annotate, stop: &Stop) -> Result<()> {
             }
         }
         if stop.is_requested() {
-            break;
+            finish(&stats, common)?;
+            bail!("interrupted in input {} of {}: {input}; its outputs hold what was done", done + 1, jobs.len());
         }
     }
     finish(&stats, common)?;
@@ -160,15 +162,24 @@ fn jobs(inputs: &[SourceSpec], outputs: &[SinkSpec]) -> Result<Vec<(SourceSpec, 
     for input in inputs {
         let mut named = Vec::new();
         for folder in outputs.iter().filter_map(SinkSpec::path) {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-            let name = PathBuf::from(input.to_string());
-            let name = name.file_stem().with_context(|| format!("{input} has no name that its outputs could bear"))?;
-            let path = |extension: &str| folder.join(format!("{}.{extension}", name.to_string_lossy()));
-            named.push(SinkSpec::Jsonl(path("jsonl")));
+            if !folder.is_dir() {
+                fs::create_dir(folder).with_context(|| format!("the folder {} can't be made", folder.display()))?;
+            }
+            let stem = match input {
+                SourceSpec::Path(path) => path.file_stem(),
+                _ => Some(OsStr::new("demo")),
+            };
+            let stem = stem.with_context(|| format!("{input} has no name that its outputs could bear"))?;
+            let path = |extension: &str| {
+                let mut name = stem.to_os_string();
+                name.push(extension);
+                folder.join(name)
+            };
+            named.push(SinkSpec::Jsonl(path(".jsonl")));
             named.push(if input.is_one_picture() {
-                SinkSpec::Still(path("png"))
+                SinkSpec::Still(path(".png"))
             } else {
-                SinkSpec::Video(path("mp4"))
+                SinkSpec::Video(path(".mp4"))
             });
         }
         jobs.push((input.clone(), named));
@@ -192,28 +203,26 @@ fn classifier(common: &Common) -> Result<Classifier> {
     Classifier::new(&weights, common.device.open()?)
 }
 
-/// Refuses outputs that can't be written, before anything is opened.
-fn check_outputs(common: &Common) -> Result<()> {
-    for output in &common.outputs {
+/// Refuses outputs that can't be written or would be written over the input, before anything is opened.
+fn check_outputs(outputs: &[SinkSpec], common: &Common, input: Option<&SourceSpec>) -> Result<()> {
+    // What holds for a file of data holds for the statistics, too.
+    let stats = common.stats.clone().map(SinkSpec::Jsonl);
+    for output in outputs.iter().chain(&stats) {
         output.check(common.force)?;
-    }
-    match &common.stats {
-        // The same holds for it as for any file of data.
-        Some(path) => SinkSpec::Jsonl(path.clone()).check(common.force),
-        None => Ok(()),
-    }
-}
-
-/// Refuses to write over what is read.
-fn check_not_input(outputs: &[SinkSpec], input: Option<&SourceSpec>) -> Result<()> {
-    let Some(SourceSpec::Path(input)) = input else { return Ok(()) };
-    let place = |path: &Path| path.canonicalize().ok();
-    for output in outputs {
-        if output.path().and_then(place).is_some_and(|output| Some(output) == place(input)) {
-            bail!("{output} is the input itself: choose another output");
+        if let (Some(path), Some(SourceSpec::Path(input))) = (output.path(), input) {
+            ensure!(
+                !is_part_of(path, input),
+                "{output} is the input itself or one of its pictures: choose another output"
+            );
         }
     }
     Ok(())
+}
+
+/// Whether an output is the input itself, or an existing file in a folder of inputs.
+fn is_part_of(output: &Path, input: &Path) -> bool {
+    let (Ok(output), Ok(input)) = (output.canonicalize(), input.canonicalize()) else { return false };
+    output == input || (input.is_dir() && output.parent() == Some(&input) && SourceSpec::Path(output).is_one_picture())
 }
 
 /// The summary, and the file of `--stats`.

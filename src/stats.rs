@@ -65,20 +65,16 @@ impl Stats {
         }
     }
 
-    /// Ends the account: how many frames nobody took in time, and how many could not be recorded.
+    /// Ends the account, for now: how many more frames nobody took in time, and how many could not be recorded.
     pub fn finish(&mut self, dropped: u64, lost: u64) {
         self.finished = Some(Instant::now());
-        (self.dropped, self.lost) = (dropped, lost);
+        self.dropped += dropped;
+        self.lost += lost;
     }
 
     /// Frames that were labelled.
     pub fn frames(&self) -> u64 {
         self.frames
-    }
-
-    /// Frames that came in but could not be recorded.
-    pub fn lost(&self) -> u64 {
-        self.lost
     }
 
     /// Frames a second over the whole run.

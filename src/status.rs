@@ -69,8 +69,9 @@ impl StatusLine {
 
     /// Columns that the line may take. In the last one some terminals would begin a new line.
     fn width(&self) -> usize {
-        let (_, columns) = Term::stderr().size();
-        usize::from(columns).saturating_sub(1)
+        // A terminal that does not know its own size is one of 80 columns.
+        let columns = Term::stderr().size_checked().map_or(0, |(_, columns)| columns);
+        usize::from(if columns == 0 { 80 } else { columns }) - 1
     }
 
     /// Takes the line away, so that what comes next stands alone.

@@ -68,9 +68,13 @@ enum Stream {
 /// `report`. A request to stop ends the run after the step at hand; the best epoch so far is kept.
 ///
 /// # Errors
-/// When the data can't be read, the folder can't be written, or the loss is no longer finite.
+/// When the folder holds a run already or can't be written, the data can't be read, or the loss is no longer finite.
 pub fn train(config: &TrainConfig, device: &Device, stop: &Stop, report: &mut dyn Write) -> Result<()> {
     ensure!(config.epochs > 0 && config.batch > 1, "expected at least one epoch and two pictures per step");
+    for name in ["best.safetensors", "history.csv"] {
+        let path = config.out.join(name);
+        ensure!(!path.exists(), "{} exists already: choose another folder for --out", path.display());
+    }
     fs::create_dir_all(&config.out).with_context(|| format!("cannot make the folder {}", config.out.display()))?;
     let dataset = Dataset::load(&config.data)?;
     let [train, validation, test] = dataset.splits().map(|(_, samples)| samples.len());
@@ -88,7 +92,8 @@ pub fn train(config: &TrainConfig, device: &Device, stop: &Stop, report: &mut dy
     for epoch in 0..config.epochs {
         let start = Instant::now();
         let Some(trained) = run.epoch(epoch, stop)? else {
-            writeln!(report, "stopped in epoch {}; the best epoch so far is kept", epoch + 1)?;
+            ensure!(best.is_some(), "stopped in the first epoch: there are no weights yet");
+            writeln!(report, "stopped in epoch {}; the best one so far is in {}", epoch + 1, best_path.display())?;
             break;
         };
         let validation = run.validate()?;
@@ -244,7 +249,7 @@ impl<'a> Run<'a> {
         let value = f64::from(loss.to_scalar::<f32>()?);
         if !value.is_finite() {
             bail!(
-                "the loss is {value} at step {}: the run has diverged; the best epoch so far is kept. \
+                "the loss is {value} at step {}: the run has diverged; what was saved before is kept. \
                  Try a lower --learning-rate than {}",
                 self.step,
                 self.config.rate

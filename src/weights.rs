@@ -5,7 +5,6 @@
 //! before it is read, and card, names, shapes and types must fit before anything is used.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 
@@ -16,6 +15,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::emotion::Emotion;
+use crate::files::read_at_most;
 use crate::model::{Architecture, ConvNorm, EmotionNet, Tensors};
 use crate::preprocess::InputSpec;
 
@@ -92,11 +92,7 @@ impl Weights {
     /// When the file can't be read, is damaged, or is not for this program; the message names the file, what was expected
     /// and what was found.
     pub fn load(path: &Path) -> Result<Self> {
-        let read = || -> Result<Self> {
-            let size = fs::metadata(path)?.len();
-            ensure!(size <= MAX_FILE_SIZE, "expected at most {MAX_FILE_SIZE} bytes, found {size}");
-            Self::from_bytes(&fs::read(path)?)
-        };
+        let read = || -> Result<Self> { Self::from_bytes(&read_at_most(path, MAX_FILE_SIZE)?) };
         read().with_context(|| format!("weights file {}", path.display()))
     }
 
@@ -168,6 +164,8 @@ impl Weights {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn weights() -> Weights {

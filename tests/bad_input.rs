@@ -297,7 +297,72 @@ fn the_input_itself_is_no_output() {
     save_picture(&picture);
     let before = fs::read(&picture).expect("a picture");
     fail(annotate(&picture).arg("-o").arg(&picture).arg("--force"), 1, &["picture.png", "is the input itself"]);
+    fail(annotate(&picture).arg("--stats").arg(&picture).arg("--force"), 1, &["picture.png", "is the input itself"]);
+    fail(annotate(folder.path()).arg("-o").arg(&picture).arg("--force"), 1, &["picture.png", "one of its pictures"]);
     assert_eq!(fs::read(&picture).expect("a picture"), before);
+}
+
+#[test]
+fn an_input_in_the_place_of_an_output_is_noticed_before_any_other_input_is_touched() {
+    let folder = temporary_folder();
+    let (first, second) = (folder.path().join("first.png"), folder.path().join("second.mp4"));
+    save_picture(&first);
+    fs::copy(demo_clip(), &second).expect("a copy");
+    let out = folder.path().join("out");
+    fs::create_dir(&out).expect("a folder");
+    fs::rename(&second, out.join("second.mp4")).expect("a move");
+    let mut command = annotate(&first);
+    let command = command.arg(out.join("second.mp4")).args(["--force", "-o"]).arg(format!("{}/", out.display()));
+    fail(command, 1, &["second.mp4", "is the input itself"]);
+    assert_eq!(names_in(&out), ["second.mp4"]);
+}
+
+#[test]
+fn several_inputs_do_not_make_a_folder_whose_parent_is_missing() {
+    let folder = temporary_folder();
+    let picture = folder.path().join("picture.png");
+    save_picture(&picture);
+    let mut command = annotate(&picture);
+    fail(command.args(["demo", "-o"]).arg(format!("{}/no/such/", folder.path().display())), 1, &["no/such"]);
+    assert_eq!(names_in(folder.path()), ["picture.png"]);
+}
+
+#[test]
+fn a_damaged_picture_after_the_last_wanted_one_does_not_matter() {
+    let folder = temporary_folder();
+    save_picture(&folder.path().join("1.png"));
+    fs::write(folder.path().join("2.png"), "no picture").expect("a file");
+    let output = run(annotate(folder.path()).args(["--frames", "1", "-o", "-"]));
+    assert_exit(&output, 0, &[]);
+    assert_eq!(common::parsed_lines(&text(&output.stdout)).len(), 1);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn names_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = temporary_folder();
+    let picture = folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9.png"));
+    save_picture(&picture);
+    let out = folder.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9.jsonl"));
+    succeed(annotate(&picture).arg("-o").arg(&out));
+    assert_eq!(json_lines(&out).len(), 1);
+}
+
+#[test]
+fn a_file_without_an_end_is_no_weights_file() {
+    if cfg!(unix) {
+        fail(emocam().args(["annotate", "demo", "--weights", "/dev/zero"]), 1, &["/dev/zero", "at most"]);
+    }
+}
+
+#[test]
+fn an_earlier_training_run_is_not_overwritten() {
+    let folder = temporary_folder();
+    fs::write(folder.path().join("best.safetensors"), "old").expect("a file");
+    let mut command = emocam();
+    command.args(["train", "--data", "none", "--out"]).arg(folder.path());
+    fail(&mut command, 1, &["best.safetensors", "exists already", "--out"]);
 }
 
 #[test]

@@ -305,6 +305,22 @@ fn an_interrupt_ends_the_run_with_complete_outputs() {
 
 #[cfg(unix)]
 #[test]
+fn annotate_that_was_interrupted_has_failed() {
+    let folder = temporary_folder();
+    // Enough inputs that the run can't be over before it is interrupted.
+    let copies: Vec<_> = (0..50).map(|i| folder.path().join(format!("copy{i}.mp4"))).collect();
+    copies.iter().for_each(|copy| _ = fs::copy(common::demo_clip(), copy).expect("a copy"));
+    let results = folder.path().join("results");
+    fs::create_dir(&results).expect("a folder");
+    let mut running = start(emocam().args(["annotate", "demo", "-o"]).arg(&results).args(&copies));
+    let first = results.join("demo.jsonl");
+    running.wait_for("it has labelled a frame", || fs::metadata(&first).is_ok_and(|file| file.len() > 0).then_some(()));
+    running.interrupt();
+    assert_exit(&running.finish(LIMIT), 1, &["interrupted in input", "of 51"]);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_second_interrupt_ends_a_run_that_hangs() {
     let folder = temporary_folder();
     let fifo = folder.path().join("picture.png");

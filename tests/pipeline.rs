@@ -599,7 +599,7 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
             match event {
                 Event::Frame(_) => presented += 1,
                 // The queue of the recorder is full, and the window is still kept alive.
-                Event::Idle if presented > 30 => {
+                Event::Idle if presented > 2 => {
                     if let Some(open) = open.take() {
                         open.send(())?;
                     }

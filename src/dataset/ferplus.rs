@@ -4,7 +4,7 @@
 //! The layout is the published one: `fer2013new.csv` with a vote count per class, and the folders `FER2013Train`,
 //! `FER2013Valid` and `FER2013Test` with 48x48 grey PNGs.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Cursor;
 use std::path::Path;
 
@@ -16,12 +16,16 @@ use serde::Deserialize;
 
 use super::{Dataset, Sample};
 use crate::emotion::Emotion;
+use crate::files::read_at_most;
 
 /// The file with the votes.
 pub(super) const LABELS: &str = "fer2013new.csv";
 
 /// Width and height of every picture.
 const SIZE: u32 = 48;
+
+/// The largest picture file that is read; they have 2 kB.
+const MAX_FILE_SIZE: u64 = 1024 * 1024;
 
 /// A class that a single rater of ten chose is taken for a slip and gets no share in training.
 const LEAST_VOTES: u32 = 2;
@@ -115,7 +119,7 @@ fn sample(path: &Path, target: [f32; Emotion::COUNT]) -> Result<Sample> {
 
 /// Reads a 48x48 picture; its size is checked before its pixels are decoded.
 fn picture(path: &Path) -> Result<GrayImage> {
-    let bytes = fs::read(path)?;
+    let bytes = read_at_most(path, MAX_FILE_SIZE)?;
     let decoder = PngDecoder::new(Cursor::new(bytes))?;
     let (width, height) = decoder.dimensions();
     ensure!((width, height) == (SIZE, SIZE), "expected {SIZE}x{SIZE} pixels, found {width}x{height}");

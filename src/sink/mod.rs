@@ -11,6 +11,7 @@ mod table;
 mod window;
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -63,11 +64,20 @@ impl FromStr for SinkSpec {
     type Err = anyhow::Error;
 
     fn from_str(name: &str) -> Result<Self> {
+        Self::try_from(OsStr::new(name))
+    }
+}
+
+impl TryFrom<&OsStr> for SinkSpec {
+    type Error = anyhow::Error;
+
+    /// Names of files need not be text.
+    fn try_from(name: &OsStr) -> Result<Self> {
         if name == "-" {
             return Ok(Self::Stdout);
         }
         let path = PathBuf::from(name);
-        if name.ends_with(std::path::is_separator) {
+        if name.to_string_lossy().ends_with(std::path::is_separator) {
             // Without the slash, which would hide that a file of this name exists.
             return Ok(Self::Stills(path.components().collect()));
         }

@@ -15,6 +15,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 
 use super::pixels::{rgb_from_jpeg, rgb_len};
 use super::{Source, SourceInfo};
+use crate::files::read_at_most;
 use crate::frame::{Frame, MAX_PIXELS};
 
 /// File names that end like this are taken as pictures.
@@ -43,11 +44,7 @@ pub(crate) fn rgb_from_file(path: &Path) -> Result<RgbImage> {
 }
 
 fn read_picture(path: &Path) -> Result<RgbImage> {
-    let file_len = fs::metadata(path)?.len();
-    if file_len > MAX_FILE_BYTES {
-        bail!("a file of {file_len} bytes is no picture that emocam takes in");
-    }
-    let bytes = fs::read(path)?;
+    let bytes = read_at_most(path, MAX_FILE_BYTES)?;
     let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?;
     let format = reader.format();
     let mut decoder = reader.into_decoder().context("not a picture, or a damaged one")?;

@@ -9,12 +9,14 @@ mod ffmpeg;
 mod ffprobe;
 mod h264;
 mod images;
+mod limited;
 mod looping;
 mod mp4_index;
 mod pixels;
 mod video;
 
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -22,6 +24,7 @@ use std::str::FromStr;
 use anyhow::{Result, bail};
 
 pub use camera::{CameraFormat, CameraInfo, list_cameras};
+pub use limited::LimitedSource;
 pub use looping::LoopingSource;
 
 use crate::frame::Frame;
@@ -69,15 +72,21 @@ impl FromStr for SourceSpec {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(if let Ok(index) = text.parse() {
-            Self::CameraIndex(index)
-        } else if text == "demo" {
-            Self::Demo
-        } else if text.starts_with("/dev/") {
-            Self::CameraPath(text.into())
-        } else {
-            Self::Path(text.into())
-        })
+        Ok(OsStr::new(text).into())
+    }
+}
+
+impl From<&OsStr> for SourceSpec {
+    /// Names of files need not be text.
+    fn from(name: &OsStr) -> Self {
+        match name.to_str() {
+            Some("demo") => Self::Demo,
+            Some(text) if text.starts_with("/dev/video") || text.starts_with("/dev/v4l/") => {
+                Self::CameraPath(text.into())
+            }
+            Some(text) => text.parse().map_or_else(|_| Self::Path(text.into()), Self::CameraIndex),
+            None => Self::Path(name.into()),
+        }
     }
 }
 
@@ -135,6 +144,8 @@ mod tests {
         assert_eq!(spec("0"), SourceSpec::CameraIndex(0));
         assert_eq!(spec("/dev/video2"), SourceSpec::CameraPath("/dev/video2".into()));
         assert_eq!(spec("demo"), SourceSpec::Demo);
+        assert_eq!(spec("/dev/v4l/by-id/usb"), SourceSpec::CameraPath("/dev/v4l/by-id/usb".into()));
+        assert_eq!(spec("/dev/shm/clip.mp4"), SourceSpec::Path("/dev/shm/clip.mp4".into()));
         assert_eq!(spec("./demo"), SourceSpec::Path("./demo".into()));
         assert_eq!(spec("clip.mp4"), SourceSpec::Path("clip.mp4".into()));
         assert_eq!(spec("-1"), SourceSpec::Path("-1".into()));

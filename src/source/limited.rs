@@ -1,0 +1,49 @@
+//! The first frames of a source, for `--frames`: what comes after them is not even decoded.
+
+use anyhow::Result;
+
+use super::{Source, SourceInfo};
+use crate::frame::Frame;
+
+/// A source that ends after a number of frames.
+pub struct LimitedSource<'a> {
+    inner: &'a mut dyn Source,
+    left: u64,
+}
+
+impl<'a> LimitedSource<'a> {
+    /// At most this many frames of a source.
+    pub fn new(inner: &'a mut dyn Source, frames: u64) -> Self {
+        Self { inner, left: frames }
+    }
+}
+
+impl Source for LimitedSource<'_> {
+    fn info(&self) -> &SourceInfo {
+        self.inner.info()
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        self.inner.next_frame()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SourceSpec;
+    use super::*;
+
+    #[test]
+    fn it_ends_after_its_frames_or_with_its_source() {
+        let count = |limit| {
+            let mut demo = SourceSpec::Demo.open().expect("demo");
+            let mut source = LimitedSource::new(demo.as_mut(), limit);
+            std::iter::from_fn(|| source.next_frame().expect("frame")).count()
+        };
+        assert_eq!((count(3), count(1_000_000)), (3, 240));
+    }
+}
