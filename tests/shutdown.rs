@@ -1,0 +1,281 @@
+//! The pipeline with stages made for the test: failures, panics, and how a run ends.
+//!
+//! No test depends on how fast anything is: who has to wait for whom is said by channels. Each runs under a time limit,
+//! so that a hang is a failure.
+
+mod stages;
+
+use std::ops::ControlFlow;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use emocam::frame::{FaceBox, Frame};
+use emocam::pipeline::{Delivery, Event, Losses, Stages, Stop, run};
+use image::GrayImage;
+
+use stages::*;
+
+#[test]
+fn a_damaged_file_gives_its_frames_and_then_its_error() {
+    let (recorders, recorded) = recorder();
+    let outcome = within_limit(|| {
+        let mut source = FakeSource::new(|id| if id < 25 { Ok(Some(frame(id))) } else { bail!("frame 25 is damaged") });
+        run_with(&mut source, Delivery::Every, &Stop::default(), recorders, go_on)
+    });
+    assert_eq!(outcome.error.as_deref(), Some("frame 25 is damaged"));
+    assert_frames(&outcome.ids, 0..25);
+    let recorded = recorded.lock().unwrap();
+    assert_frames(&recorded.ids, 0..25);
+    assert_eq!(recorded.finished, 1);
+}
+
+#[test]
+fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
+    for delivery in [Delivery::Every, Delivery::Latest] {
+        let (recorders, recorded) = recorder();
+        let outcome = within_limit(move || {
+            let make_detect =
+                || Ok(|gray: &GrayImage| if number(gray) < 5 { detect(gray) } else { bail!("the detector is broken") });
+            let stages = Stages { source: &mut endless(), make_detect, classify, recorders };
+            run_stages(stages, delivery, &Stop::default(), go_on)
+        });
+        let error = outcome.error.expect("an error");
+        assert!(error.starts_with("finding faces in frame ") && error.ends_with(": the detector is broken"), "{error}");
+        if delivery == Delivery::Every {
+            assert_frames(&outcome.ids, 0..5);
+        }
+        let recorded = recorded.lock().unwrap();
+        assert_eq!((&recorded.ids, recorded.finished), (&outcome.ids, 1));
+    }
+}
+
+#[test]
+fn a_detector_that_cannot_be_made_ends_the_run() {
+    let outcome = within_limit(|| {
+        let make_detect = || Err(anyhow!("no model")).map(|()| detect);
+        let stages = Stages { source: &mut endless(), make_detect, classify, recorders: vec![] };
+        run_stages(stages, Delivery::Every, &Stop::default(), go_on)
+    });
+    assert_eq!((outcome.error.as_deref(), outcome.ids), (Some("no model"), vec![]));
+}
+
+#[test]
+fn a_network_that_fails_ends_the_run_with_its_error_and_what_came_before() {
+    let (recorders, recorded) = recorder();
+    let outcome = within_limit(|| {
+        let classify = |gray: &GrayImage, faces: &[FaceBox]| {
+            if number(gray) < 5 { classify(gray, faces) } else { bail!("the network is broken") }
+        };
+        let stages = Stages { source: &mut endless(), make_detect: || Ok(detect), classify, recorders };
+        run_stages(stages, Delivery::Every, &Stop::default(), go_on)
+    });
+    assert_eq!(outcome.error.as_deref(), Some("labelling frame 5: the network is broken"));
+    assert_frames(&outcome.ids, 0..5);
+    let recorded = recorded.lock().unwrap();
+    assert_eq!((&recorded.ids, recorded.finished), (&outcome.ids, 1));
+}
+
+#[test]
+fn a_present_that_fails_ends_the_run_with_its_error() {
+    let (recorders, recorded) = recorder();
+    let outcome = within_limit(|| {
+        run_with(&mut endless(), Delivery::Every, &Stop::default(), recorders, |id| {
+            if id < 5 { go_on(id) } else { bail!("the disk is full") }
+        })
+    });
+    assert_eq!(outcome.error.as_deref(), Some("the disk is full"));
+    assert_frames(&outcome.ids, 0..6);
+    let recorded = recorded.lock().unwrap();
+    assert_frames(&recorded.ids, 0..5);
+    assert_eq!(recorded.finished, 1);
+}
+
+#[test]
+fn a_recorder_that_fails_ends_the_run_and_the_others_are_finished_too() {
+    let (mut recorders, failing) =
+        recorder_that(|id| if id < 5 { Ok(()) } else { bail!("frame {id} can't be recorded") });
+    let (others, other) = recorder();
+    recorders.extend(others);
+    let outcome = within_limit(|| run_with(&mut endless(), Delivery::Every, &Stop::default(), recorders, go_on));
+    assert_eq!(outcome.error.as_deref(), Some("frame 5 can't be recorded"));
+    assert_frames(&outcome.ids, 0..outcome.ids.len() as u64);
+    for recorded in [failing, other] {
+        let recorded = recorded.lock().unwrap();
+        assert_frames(&recorded.ids, 0..5);
+        assert_eq!(recorded.finished, 1);
+    }
+}
+
+#[test]
+fn a_recorder_that_cannot_finish_is_an_error() {
+    let recorded = Arc::<Mutex<Recorded>>::default();
+    let finish = || Err(anyhow!("no room for the index"));
+    let recorder = FakeRecorder { recorded: recorded.clone(), before: |_| Ok(()), finish };
+    let outcome = within_limit(move || {
+        run_with(&mut frames(5), Delivery::Every, &Stop::default(), vec![Box::new(recorder)], go_on)
+    });
+    assert_eq!(outcome.error.as_deref(), Some("no room for the index"));
+    assert_frames(&outcome.ids, 0..5);
+    assert_frames(&recorded.lock().unwrap().ids, 0..5);
+}
+
+#[test]
+fn of_several_errors_the_first_is_reported() {
+    let outcome = within_limit(|| {
+        let finish = || Err(anyhow!("the recorder's error, which comes last"));
+        let recorder = FakeRecorder { recorded: Arc::default(), before: |_| Ok(()), finish };
+        let mut source = FakeSource::new(|id| if id < 5 { Ok(Some(frame(id))) } else { bail!("the first error") });
+        run_with(&mut source, Delivery::Every, &Stop::default(), vec![Box::new(recorder)], go_on)
+    });
+    assert_eq!(outcome.error.as_deref(), Some("the first error"));
+}
+
+#[test]
+fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
+    let boom = |stage: &str, here: &str, number: u64| assert!(stage != here || number < 5, "boom");
+    for stage in ["capture", "detect", "classify", "present", "record"] {
+        for delivery in [Delivery::Every, Delivery::Latest] {
+            let outcome = within_limit(move || {
+                let mut source = FakeSource::new(|id| {
+                    boom(stage, "capture", id);
+                    Ok(Some(frame(id)))
+                });
+                let make_detect = || {
+                    Ok(|gray: &GrayImage| {
+                        boom(stage, "detect", number(gray));
+                        detect(gray)
+                    })
+                };
+                let classify = |gray: &GrayImage, faces: &[FaceBox]| {
+                    boom(stage, "classify", number(gray));
+                    classify(gray, faces)
+                };
+                let (recorders, _) = recorder_that(move |id| {
+                    boom(stage, "record", id);
+                    Ok(())
+                });
+                let stages = Stages { source: &mut source, make_detect, classify, recorders };
+                run_stages(stages, delivery, &Stop::default(), |id| {
+                    boom(stage, "present", id);
+                    go_on(id)
+                })
+            });
+            assert_eq!(outcome.error, Some(format!("the {stage} stage panicked: boom")), "{delivery:?}");
+        }
+    }
+}
+
+#[test]
+fn a_closed_window_ends_the_run_of_an_endless_source() {
+    for delivery in [Delivery::Every, Delivery::EveryInRealTime, Delivery::Latest] {
+        let (recorders, recorded) = recorder();
+        let mut presented = 0;
+        let outcome = within_limit(move || {
+            run_with(&mut endless(), delivery, &Stop::default(), recorders, |_| {
+                presented += 1;
+                Ok(if presented < 4 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            })
+        });
+        assert_eq!((outcome.error, outcome.ids.len()), (None, 4), "{delivery:?}");
+        let recorded = recorded.lock().unwrap();
+        assert_eq!((&recorded.ids, recorded.finished), (&outcome.ids, 1), "{delivery:?}");
+    }
+}
+
+#[test]
+fn a_window_is_kept_alive_and_can_be_closed_while_no_frame_comes() {
+    let (ids, error) = within_limit(|| {
+        let (closed, is_closed) = channel();
+        let mut source = FakeSource::new(move |id| {
+            if id == 3 {
+                // A camera that gives nothing, until the window was closed.
+                heard(&is_closed);
+            }
+            Ok(Some(frame(id)))
+        });
+        let stages = Stages { source: &mut source, make_detect: || Ok(detect), classify, recorders: vec![] };
+        let mut ids = Vec::new();
+        let (_, result) = run(stages, Delivery::Every, &Stop::default(), |event| match event {
+            Event::Frame(annotated) => {
+                ids.push(annotated.frame.id);
+                Ok(ControlFlow::Continue(()))
+            }
+            Event::Idle if ids.len() == 3 => {
+                closed.send(())?;
+                Ok(ControlFlow::Break(()))
+            }
+            Event::Idle => Ok(ControlFlow::Continue(())),
+        });
+        (ids, result.err())
+    });
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(ids, [0, 1, 2]);
+}
+
+/// Runs an endless source until another thread calls for the end; returns the outcome and how many frames were captured.
+fn run_until_stopped(run_stop: Stop, request: impl FnOnce() + Send + 'static) -> (Outcome, u64) {
+    within_limit(move || {
+        let (ready, is_ready) = channel();
+        let other = thread::spawn(move || {
+            heard(&is_ready);
+            request();
+        });
+        let mut source = endless();
+        let outcome = run_with(&mut source, Delivery::Every, &run_stop, vec![], |id| {
+            if id == 10 {
+                ready.send(())?;
+            }
+            go_on(id)
+        });
+        other.join().expect("the other thread does not panic");
+        (outcome, source.next_id)
+    })
+}
+
+#[test]
+fn a_request_from_another_thread_ends_the_run_and_what_was_captured_still_comes_out() {
+    let stop = Stop::default();
+    let (outcome, captured) = run_until_stopped(stop.clone(), move || stop.request());
+    assert_eq!((outcome.error, outcome.losses), (None, Losses::default()));
+    assert!(captured > 10);
+    assert_frames(&outcome.ids, 0..captured);
+}
+
+#[test]
+fn a_request_to_stop_everything_ends_the_run_of_a_part_and_not_the_other_way_round() {
+    let all = Stop::default();
+    let (first, second) = (all.child(), all.child());
+    first.request();
+    assert!(first.is_requested() && !all.is_requested() && !second.is_requested());
+    let (outcome, _) = run_until_stopped(second, move || all.request());
+    assert_eq!(outcome.error, None);
+}
+
+#[test]
+fn a_request_before_the_start_captures_nothing() {
+    let (recorders, recorded) = recorder();
+    let outcome = within_limit(|| {
+        let stop = Stop::default();
+        stop.request();
+        run_with(&mut endless(), Delivery::Every, &stop, recorders, go_on)
+    });
+    assert_eq!((outcome.error, outcome.ids), (None, vec![]));
+    assert_eq!(recorded.lock().unwrap().finished, 1);
+}
+
+#[test]
+fn a_request_is_heard_while_a_frame_waits_for_its_time() {
+    let outcome = within_limit(|| {
+        let stop = Stop::default();
+        let mut source = FakeSource::new(|id| Ok(Some(Frame { pts: Duration::from_secs(3600 * id), ..frame(id) })));
+        run_with(&mut source, Delivery::EveryInRealTime, &stop.clone(), vec![], |id| {
+            stop.request();
+            go_on(id)
+        })
+    });
+    assert_eq!(outcome.error, None);
+    assert!(!outcome.ids.is_empty());
+}

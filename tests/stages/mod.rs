@@ -1,0 +1,192 @@
+//! Stages made for tests of the pipeline, and the time limit that each of those runs under.
+
+#![allow(dead_code, reason = "each test file is a program of its own and uses its part")]
+
+use std::ops::ControlFlow;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use emocam::emotion::Probabilities;
+use emocam::frame::{FaceBox, Frame};
+use emocam::pipeline::{Annotated, Delivery, Event, Losses, Stages, Stop, run};
+use emocam::sink::Sink;
+use emocam::source::{Source, SourceInfo};
+use image::GrayImage;
+/// Far more than any of these runs takes.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// The most frames that are on their way to the caller: one in each of capture, detect and classify, and 1 + 1 + 2 in the
+/// channels behind them.
+pub(crate) const ON_THE_WAY: u64 = 7;
+
+/// Runs `work` under the time limit, in a thread that a hang leaves behind.
+pub(crate) fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = channel();
+    let worker = thread::spawn(move || {
+        // Nobody listens any more when the limit has passed.
+        let _ = sender.send(work());
+    });
+    match receiver.recv_timeout(LIMIT) {
+        Ok(result) => result,
+        Err(RecvTimeoutError::Timeout) => panic!("the run still goes on after {LIMIT:?}"),
+        Err(RecvTimeoutError::Disconnected) => match worker.join() {
+            Err(panic) => resume_unwind(panic),
+            Ok(()) => unreachable!("it sends before it ends"),
+        },
+    }
+}
+
+/// Waits for what another stage says.
+pub(crate) fn heard<T>(receiver: &Receiver<T>) -> T {
+    receiver.recv_timeout(LIMIT).expect("the other stage says so in time")
+}
+
+/// Gives frames made by a function, which is told the number of the next one.
+pub(crate) struct FakeSource<F> {
+    pub(crate) info: SourceInfo,
+    pub(crate) next_id: u64,
+    pub(crate) make: F,
+}
+
+impl<F: FnMut(u64) -> Result<Option<Frame>> + Send> FakeSource<F> {
+    pub(crate) fn new(make: F) -> Self {
+        Self { info: SourceInfo::default(), next_id: 0, make }
+    }
+}
+
+impl<F: FnMut(u64) -> Result<Option<Frame>> + Send> Source for FakeSource<F> {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        self.next_id += 1;
+        (self.make)(self.next_id - 1)
+    }
+}
+
+/// A grey frame whose level is its number.
+pub(crate) fn frame(id: u64) -> Frame {
+    let pts = Duration::from_millis(10 * id);
+    Frame { id, pts, captured_at: Instant::now(), width: 8, height: 6, rgb: vec![id as u8; 8 * 6 * 3].into() }
+}
+
+pub(crate) fn endless() -> FakeSource<impl FnMut(u64) -> Result<Option<Frame>> + Send> {
+    FakeSource::new(|id| Ok(Some(frame(id))))
+}
+
+pub(crate) fn frames(count: u64) -> FakeSource<impl FnMut(u64) -> Result<Option<Frame>> + Send> {
+    FakeSource::new(move |id| Ok((id < count).then(|| frame(id))))
+}
+
+/// One face, whose score is the number of the frame.
+pub(crate) fn detect(gray: &GrayImage) -> Result<Vec<FaceBox>> {
+    Ok(vec![FaceBox { x: 1.0, y: 1.0, width: 4.0, height: 4.0, score: number(gray) as f32 }])
+}
+
+pub(crate) fn classify(_: &GrayImage, faces: &[FaceBox]) -> Result<Vec<Probabilities>> {
+    Ok(vec![Probabilities::from_logits(&[0.0; 7]); faces.len()])
+}
+
+/// The number of the frame that a picture was made from.
+pub(crate) fn number(gray: &GrayImage) -> u64 {
+    u64::from(gray.get_pixel(0, 0).0[0])
+}
+
+/// What came to a recorder.
+#[derive(Debug, Default)]
+pub(crate) struct Recorded {
+    pub(crate) ids: Vec<u64>,
+    pub(crate) finished: u32,
+}
+
+/// Notes what comes; before that it does what the test wants.
+pub(crate) struct FakeRecorder<F> {
+    pub(crate) recorded: Arc<Mutex<Recorded>>,
+    pub(crate) before: F,
+    pub(crate) finish: fn() -> Result<()>,
+}
+
+impl<F: FnMut(u64) -> Result<()>> Sink for FakeRecorder<F> {
+    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+        (self.before)(annotated.frame.id)?;
+        self.recorded.lock().expect("no poison").ids.push(annotated.frame.id);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.recorded.lock().expect("no poison").finished += 1;
+        (self.finish)()
+    }
+}
+
+pub(crate) type Recorders = Vec<Box<dyn Sink + Send>>;
+
+pub(crate) fn recorder_that(
+    before: impl FnMut(u64) -> Result<()> + Send + 'static,
+) -> (Recorders, Arc<Mutex<Recorded>>) {
+    let recorded = Arc::<Mutex<Recorded>>::default();
+    (vec![Box::new(FakeRecorder { recorded: recorded.clone(), before, finish: || Ok(()) })], recorded)
+}
+
+pub(crate) fn recorder() -> (Recorders, Arc<Mutex<Recorded>>) {
+    recorder_that(|_| Ok(()))
+}
+
+/// What a run did.
+pub(crate) struct Outcome {
+    /// The frames that were presented.
+    pub(crate) ids: Vec<u64>,
+    pub(crate) losses: Losses,
+    pub(crate) error: Option<String>,
+}
+
+/// Runs with stages that do nothing wrong, and `present` called for frames only.
+pub(crate) fn run_with(
+    source: &mut dyn Source,
+    delivery: Delivery,
+    stop: &Stop,
+    recorders: Recorders,
+    present: impl FnMut(u64) -> Result<ControlFlow<()>>,
+) -> Outcome {
+    run_stages(Stages { source, make_detect: || Ok(detect), classify, recorders }, delivery, stop, present)
+}
+
+pub(crate) fn run_stages<MakeDetect, Detect, Classify>(
+    stages: Stages<'_, MakeDetect, Classify>,
+    delivery: Delivery,
+    stop: &Stop,
+    mut present: impl FnMut(u64) -> Result<ControlFlow<()>>,
+) -> Outcome
+where
+    MakeDetect: FnOnce() -> Result<Detect> + Send,
+    Detect: FnMut(&GrayImage) -> Result<Vec<FaceBox>>,
+    Classify: FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>> + Send,
+{
+    let mut ids = Vec::new();
+    let (losses, result) = run(stages, delivery, stop, |event| match event {
+        Event::Frame(annotated) => {
+            let id = annotated.frame.id;
+            // What was found belongs to the very frame that it was found in.
+            assert_eq!(annotated.predictions.len(), 1);
+            assert_eq!(annotated.predictions[0].face.score, (id % 256) as f32);
+            ids.push(id);
+            present(id)
+        }
+        Event::Idle => Ok(ControlFlow::Continue(())),
+    });
+    Outcome { ids, losses, error: result.err().map(|error| format!("{error:#}")) }
+}
+
+pub(crate) fn go_on(_: u64) -> Result<ControlFlow<()>> {
+    Ok(ControlFlow::Continue(()))
+}
+
+#[track_caller]
+pub(crate) fn assert_frames(ids: &[u64], expected: std::ops::Range<u64>) {
+    assert_eq!(ids, expected.collect::<Vec<_>>());
+}
