@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -16,6 +17,18 @@ use crate::status::{Meter, StatusLine};
 
 /// How often a window that holds its last picture looks for keys.
 const HOLD_POLL: Duration = Duration::from_millis(15);
+
+/// The most letters of a file's name beside a progress bar, which needs the rest of the line.
+const NAME_LENGTH: usize = 24;
+
+/// A file's name without its folders, cut where it is long.
+fn short_name(name: &str) -> String {
+    let name = Path::new(name).file_name().map_or(name.into(), |name| name.to_string_lossy());
+    if name.chars().count() <= NAME_LENGTH {
+        return name.into_owned();
+    }
+    name.chars().take(NAME_LENGTH - 3).chain("...".chars()).collect()
+}
 
 /// Shows how a run goes.
 pub enum Viewer {
@@ -62,7 +75,7 @@ impl Viewer {
         let fps = |state: &ProgressState, out: &mut dyn std::fmt::Write| _ = write!(out, "{:.0}", state.per_sec());
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(info.frames, ProgressDrawTarget::stderr());
-        Self::Progress(bar.with_style(style.with_key("fps", fps)).with_prefix(info.name.clone()))
+        Self::Progress(bar.with_style(style.with_key("fps", fps)).with_prefix(short_name(&info.name)))
     }
 
     /// Whether pictures are shown.
@@ -136,5 +149,17 @@ impl Viewer {
             Self::Status { line, .. } => line.clear(),
             Self::Progress(bar) => bar.finish_and_clear(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beside_the_bar_are_short() {
+        assert_eq!(short_name("demo"), "demo");
+        assert_eq!(short_name("/a/folder/with/many/levels/clip.mp4"), "clip.mp4");
+        assert_eq!(short_name("/a/crying_to_smiling_640x360.mp4"), "crying_to_smiling_640...");
     }
 }
