@@ -111,7 +111,7 @@ pub fn check_display() -> Result<()> {
     if cfg!(all(unix, not(target_os = "macos"))) && !["DISPLAY", "WAYLAND_DISPLAY"].into_iter().any(is_set) {
         bail!("there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set)");
     }
-    // A local X server listens at a socket whose name is known. DISPLAY outlives it in sessions that were left open.
+    // A local X server listens at a socket whose name is known. DISPLAY outlives it in terminals that were left open.
     #[cfg(unix)]
     if let Ok(display) = std::env::var("DISPLAY")
         && let Some(number) = display.strip_prefix(':').and_then(|rest| rest.split('.').next())
