@@ -4,6 +4,7 @@ use anyhow::Result;
 use candle_core::Device;
 use image::GrayImage;
 
+use crate::calibration::{Calibration, Prior};
 use crate::emotion::Probabilities;
 use crate::frame::FaceBox;
 use crate::model::{EmotionNet, FoldedConv};
@@ -17,19 +18,21 @@ const BATCH: usize = 32;
 pub struct Classifier {
     net: EmotionNet<FoldedConv>,
     card: ModelCard,
+    calibration: Calibration,
     device: Device,
     preprocessor: Preprocessor,
 }
 
 impl Classifier {
-    /// A classifier with these weights on this device.
+    /// A classifier with these weights on this device, with the card's own prior unless another is named.
     ///
     /// # Errors
     /// When the weights don't fit their own card, or the device has no room for them.
-    pub fn new(weights: &Weights, device: Device) -> Result<Self> {
+    pub fn new(weights: &Weights, prior: Option<Prior>, device: Device) -> Result<Self> {
         Ok(Self {
             net: weights.net()?.fold(&device)?,
             preprocessor: Preprocessor::new(weights.card.input.clone()),
+            calibration: weights.card.calibration(prior),
             card: weights.card.clone(),
             device,
         })
@@ -44,7 +47,8 @@ impl Classifier {
         for faces in faces.chunks(BATCH) {
             let regions: Vec<Region> = faces.iter().map(|face| Region::around_face(face, &self.card.input)).collect();
             let inputs = self.preprocessor.tensor_from_regions(frame, &regions, &self.device)?;
-            all.extend(self.net.probabilities(&inputs)?);
+            let logits = self.net.logits(&inputs)?;
+            all.extend(logits.iter().map(|logits| self.calibration.probabilities(logits)));
         }
         Ok(all)
     }

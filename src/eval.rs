@@ -129,8 +129,8 @@ pub fn evaluate(
             |preprocessor, (out, sample)| preprocessor.write_input(&sample.image, Region::whole(&sample.image), out),
         )?;
         let inputs = Tensor::from_vec(values, (batch.len(), 1, input.size, input.size), device)?;
-        for (sample, logits) in batch.iter().zip(net.probabilities(&inputs)?) {
-            metrics.add(sample.label(), &logits);
+        for (sample, logits) in batch.iter().zip(net.logits(&inputs)?) {
+            metrics.add(sample.label(), &Probabilities::from_logits(&logits));
         }
     }
     Ok(metrics)

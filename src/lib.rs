@@ -23,6 +23,7 @@
 //! | [`ops`] | what candle does too slowly, as custom operations |
 //! | [`weights`] | weights files and the card inside them: save, load, refuse |
 //! | [`device`] | CPU or GPU, as asked for and as it comes to |
+//! | [`calibration`] | from raw outputs to probabilities: temperature and prior |
 //! | [`classify`] | network, card and device together: faces in, probabilities out |
 //! | [`pipeline`] | threads, channels, delivery policy, shutdown |
 //! | [`stats`] | time per stage, latency, frames a second, drops; the summary |
@@ -34,6 +35,7 @@
 //! | [`train`] | the settings of a training run and its one loop |
 //! | [`eval`] | metrics and the report |
 
+pub mod calibration;
 pub mod classify;
 pub mod cli;
 pub mod dataset;

@@ -200,7 +200,7 @@ fn smallest_face(common: &Common, source: Option<&SourceSpec>) -> SmallestFace {
 
 fn classifier(common: &Common) -> Result<Classifier> {
     let weights = common.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
-    Classifier::new(&weights, common.device.open()?)
+    Classifier::new(&weights, None, common.device.open()?)
 }
 
 /// Refuses outputs that can't be written or would be written over the input, before anything is opened.

@@ -14,6 +14,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use crate::calibration::{Calibration, Prior};
 use crate::emotion::Emotion;
 use crate::files::read_at_most;
 use crate::model::{Architecture, ConvNorm, EmotionNet, Tensors};
@@ -50,19 +51,58 @@ pub struct ModelCard {
     pub seed: u64,
     /// What the trainer measured, by name, on validation.
     pub metrics: BTreeMap<String, f64>,
+    /// What logits are divided by, fitted on validation.
+    #[serde(default = "one")]
+    pub temperature: f32,
+    /// Each class's share of the training data, in label order.
+    #[serde(default)]
+    pub class_shares: Option<[f64; Emotion::COUNT]>,
+    /// The prior that probabilities follow unless the user names another.
+    #[serde(default)]
+    pub prior: Prior,
+}
+
+fn one() -> f32 {
+    1.0
 }
 
 impl ModelCard {
     /// A card of the current format for emocam's labels.
     pub fn new(arch: Architecture, input: InputSpec, dataset: String, split_hash: String, seed: u64) -> Self {
         let labels = Emotion::ALL.iter().map(ToString::to_string).collect();
-        Self { format: FORMAT, arch, labels, input, dataset, split_hash, seed, metrics: BTreeMap::new() }
+        Self {
+            format: FORMAT,
+            arch,
+            labels,
+            input,
+            dataset,
+            split_hash,
+            seed,
+            metrics: BTreeMap::new(),
+            temperature: 1.0,
+            class_shares: None,
+            prior: Prior::Natural,
+        }
+    }
+
+    /// How logits become probabilities: by the card's temperature, and by its prior unless another is wanted.
+    pub fn calibration(&self, prior: Option<Prior>) -> Calibration {
+        Calibration::new(self.temperature, prior.unwrap_or(self.prior), self.class_shares)
     }
 
     fn check(&self) -> Result<()> {
         ensure!(self.format == FORMAT, "model card: expected format {FORMAT}, found {}", self.format);
         let expected = Emotion::ALL.map(Emotion::name);
         ensure!(self.labels == expected, "labels: expected {}, found {}", expected.join(", "), self.labels.join(", "));
+        ensure!(
+            (0.05..=20.0).contains(&self.temperature),
+            "model card: expected a temperature of 0.05 to 20, found {}",
+            self.temperature
+        );
+        if let Some(shares) = self.class_shares {
+            let fit = shares.iter().all(|share| (0.0..=1.0).contains(share)) && shares.iter().any(|&share| share > 0.0);
+            ensure!(fit, "model card: expected class shares of 0 to 1, found {shares:?}");
+        }
         self.arch.check()?;
         self.input.check()
     }

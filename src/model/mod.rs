@@ -15,7 +15,7 @@ use candle_core::{Device, Tensor};
 
 pub use architecture::{Architecture, Role, TensorSpec};
 
-use crate::emotion::Probabilities;
+use crate::emotion::Emotion;
 use crate::ops;
 use architecture::ConvSpec;
 
@@ -178,14 +178,14 @@ impl<L: Layer> EmotionNet<L> {
         self.head(&self.features(x)?)
     }
 
-    /// Faces to probabilities, one per face.
+    /// Faces to logits, one row per face, on the CPU.
     ///
     /// # Errors
     /// When the shapes don't fit.
-    pub fn probabilities(&self, x: &Tensor) -> Result<Vec<Probabilities>> {
+    pub fn logits(&self, x: &Tensor) -> Result<Vec<[f32; Emotion::COUNT]>> {
         let logits: Vec<f32> = self.forward(x)?.flatten_all()?.to_vec1()?;
         let (rows, _) = logits.as_chunks();
-        Ok(rows.iter().map(Probabilities::from_logits).collect())
+        Ok(rows.to_vec())
     }
 }
 
