@@ -30,11 +30,17 @@ pub type Tensors = BTreeMap<String, Tensor>;
 
 /// A convolution that is followed by batch norm, in one of its two forms.
 pub trait Layer {
-    /// `(batch, in, h, w)` to `(batch, out, h / stride, w / stride)`, rectified on demand.
+    /// Pictures `(batch, channels, h, w)` in the layout in which layers of this form pass them on.
+    ///
+    /// # Errors
+    /// When they don't fit into it.
+    fn arrange(pictures: &Tensor) -> Result<Tensor>;
+
+    /// `(batch, in, h, w)` to `(batch, out, h / stride, w / stride)`, plus `skip`, rectified on demand.
     ///
     /// # Errors
     /// When the shapes don't fit.
-    fn forward(&self, x: &Tensor, relu: bool) -> Result<Tensor>;
+    fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor>;
 }
 
 /// Convolution and batch norm as they learn: normalised by the statistics of the batch at hand.
@@ -96,9 +102,14 @@ impl ConvNorm {
 }
 
 impl Layer for ConvNorm {
-    fn forward(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
-        let x = ops::conv2d(x, &self.weight, self.stride)?;
-        let (x, statistics) = ops::batch_norm(&x, &self.gamma, &self.beta, BATCH_NORM_EPSILON, relu)?;
+    fn arrange(pictures: &Tensor) -> Result<Tensor> {
+        Ok(ops::lanes_from_pictures(pictures)?)
+    }
+
+    fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+        let weights = ops::LayerWeights { kernel: &self.weight, gamma: &self.gamma, beta: &self.beta };
+        let form = ops::LayerForm { stride: self.stride, epsilon: BATCH_NORM_EPSILON, relu };
+        let (x, statistics) = ops::conv_norm(x, weights, skip, form)?;
         if let Ok(mut last) = self.last.lock() {
             *last = Some(statistics);
         }
@@ -115,8 +126,17 @@ pub struct FoldedConv {
 }
 
 impl Layer for FoldedConv {
-    fn forward(&self, x: &Tensor, relu: bool) -> Result<Tensor> {
-        Ok(ops::conv2d_bias(x, &self.weight, &self.bias, self.stride, relu)?)
+    fn arrange(pictures: &Tensor) -> Result<Tensor> {
+        Ok(pictures.clone())
+    }
+
+    fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+        let y = ops::conv2d_bias(x, &self.weight, &self.bias, self.stride, relu && skip.is_none())?;
+        match skip {
+            Some(skip) if relu => Ok(ops::add_relu(&y, skip)?),
+            Some(skip) => Ok((y + skip)?),
+            None => Ok(y),
+        }
     }
 }
 
@@ -130,10 +150,10 @@ struct Block<L> {
 
 impl<L: Layer> Block<L> {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.second.forward(&self.first.forward(x, true)?, false)?;
+        let y = self.first.forward(x, None, true)?;
         match &self.skip {
-            Some(skip) => Ok(ops::add_relu(&y, &skip.forward(x, false)?)?),
-            None => Ok(ops::add_relu(&y, x)?),
+            Some(skip) => self.second.forward(&y, Some(&skip.forward(x, None, false)?), true),
+            None => self.second.forward(&y, Some(x), true),
         }
     }
 }
@@ -149,20 +169,20 @@ pub struct EmotionNet<L> {
 }
 
 impl<L: Layer> EmotionNet<L> {
-    /// Faces to features: `(batch, 1, 48, 48)` to `(batch, 128)` in the default architecture.
+    /// Faces to features: `(batch, 1, 48, 48)` to `(batch, 160)` in the default architecture.
     ///
     /// # Errors
     /// When the shapes don't fit.
     pub fn features(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.stem.forward(x, true)?; // (batch, 16, 48, 48)
-        let mut x = self.down.forward(&x, true)?; // (batch, 32, 24, 24)
+        let x = self.stem.forward(&L::arrange(x)?, None, true)?; // (batch, 16, 48, 48)
+        let mut x = self.down.forward(&x, None, true)?; // (batch, 40, 24, 24)
         for block in &self.blocks {
-            x = block.forward(&x)?; // (batch, 32, 24, 24), (64, 12, 12), (64, 12, 12), (128, 6, 6)
+            x = block.forward(&x)?; // (batch, 40, 24, 24), (80, 12, 12), (160, 6, 6)
         }
-        Ok(x.mean((2, 3))?) // (batch, 128)
+        Ok(ops::channel_means(&x)?) // (batch, 160)
     }
 
-    /// Features to logits: `(batch, 128)` to `(batch, 7)`.
+    /// Features to logits: `(batch, 160)` to `(batch, 7)`.
     ///
     /// # Errors
     /// When the shapes don't fit.
@@ -209,7 +229,7 @@ impl EmotionNet<ConvNorm> {
         let mut next = || layers.next().context("one layer per convolution")?;
         let (stem, down) = (next()?, next()?);
         let mut blocks = Vec::new();
-        for (_, input, output, stride) in architecture.blocks() {
+        for (_, input, output, stride) in architecture.residual_blocks() {
             let (first, second) = (next()?, next()?);
             let skip = if stride > 1 || input != output { Some(next()?) } else { None };
             blocks.push(Block { first, second, skip });
@@ -296,7 +316,7 @@ mod tests {
             .and_then(|y| y.broadcast_mul(&channels("layer.norm.weight")))
             .and_then(|y| y.broadcast_add(&channels("layer.norm.bias")))
             .expect("batch norm");
-        let folded = layer.fold().and_then(|folded| folded.forward(&x, false)).expect("folded");
+        let folded = layer.fold().and_then(|folded| folded.forward(&x, None, false)).expect("folded");
         let difference = (folded - expected).and_then(|d| d.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>());
         assert!(difference.expect("difference") < 1e-4);
     }
@@ -307,12 +327,12 @@ mod tests {
         let tensors = architecture.initial_tensors(7).expect("tensors");
         let net = EmotionNet::new(&architecture, &tensors).expect("net");
         assert!(net.running_statistics().expect("statistics").is_empty(), "no batch yet");
-        let input = Tensor::ones((2, 1, 24, 24), candle_core::DType::F32, &Device::Cpu).expect("input");
+        let input = Tensor::ones((16, 1, 24, 24), candle_core::DType::F32, &Device::Cpu).expect("input");
         net.forward(&input).expect("forward");
         let moved: Tensors = net.running_statistics().expect("statistics").into_iter().collect();
         let running = architecture.tensors().into_iter().filter(|spec| matches!(spec.role, Role::Running(_)));
         assert_eq!(moved.len(), running.count());
-        let output = ops::conv2d(&input, &tensors["stem.weight"], 1).expect("convolution");
+        let output = input.conv2d(&tensors["stem.weight"], 1, 1, 1, 1).expect("convolution");
         let mean = output.mean((0, 2, 3)).and_then(|m| m.to_vec1::<f32>()).expect("mean");
         let found = moved["stem.norm.running_mean"].to_vec1::<f32>().expect("values");
         found.iter().zip(mean).for_each(|(found, mean)| assert!((found - 0.1 * mean).abs() < 1e-5));

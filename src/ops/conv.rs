@@ -1,215 +1,181 @@
-//! Convolution as matrix products: the patches of a picture become the columns of a matrix (im2col, Chellapilla et al. 2006,
-//! <https://inria.hal.science/inria-00112631>), so both gradients are matrix products too.
+//! Convolution and both of its gradients over sixteen pictures side by side (`lanes.rs`).
+//!
+//! Owns the way from whole batches to the inner loops of `kernel.rs`: sizes, padding, the order of the weights, and what runs in
+//! parallel. The gradient of the input is a convolution of the output's gradient with the kernel turned round.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{Result, Shape, bail};
+use pulp::Arch;
 use rayon::prelude::*;
 
-use super::geometry::Geometry;
-use super::matrix::{Matrix, matrix_product};
-use super::{values_of, with_values};
+use super::kernel::{Correlate, KernelGradient, Plan, TILE};
+use super::lanes::LANES;
 
-/// Convolution without bias, differentiable. `kernel` is `(out, in, k, k)`.
-///
-/// # Errors
-/// When the shapes don't fit each other.
-pub fn conv2d(input: &Tensor, kernel: &Tensor, stride: usize) -> Result<Tensor> {
-    if !input.device().is_cpu() {
-        return input.conv2d(kernel, kernel.dim(3)? / 2, stride, 1, 1);
-    }
-    input.contiguous()?.apply_op2(&kernel.contiguous()?, Conv2d { stride })
-}
-
-/// Convolution with bias and optional rectification in one pass, for inference: it has no gradient.
-///
-/// # Errors
-/// When the shapes don't fit each other.
-pub fn conv2d_bias(input: &Tensor, kernel: &Tensor, bias: &Tensor, stride: usize, relu: bool) -> Result<Tensor> {
-    if input.device().is_cpu() {
-        return input.contiguous()?.apply_op3_no_bwd(kernel, bias, &Conv2dBias { stride, relu });
-    }
-    let output = input.conv2d(kernel, kernel.dim(3)? / 2, stride, 1, 1)?.broadcast_add(&bias.reshape((
-        1,
-        bias.elem_count(),
-        1,
-        1,
-    ))?)?;
-    if relu { output.relu() } else { Ok(output) }
-}
-
-struct Conv2d {
+/// The sizes of one convolution.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) groups: usize,
+    in_channels: usize,
+    height: usize,
+    width: usize,
+    pub(super) out_channels: usize,
+    kernel: usize,
     stride: usize,
 }
 
-impl CustomOp2 for Conv2d {
-    fn name(&self) -> &'static str {
-        "conv2d-im2col"
-    }
-
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        let geometry = Geometry::new(l1.shape(), l2.shape(), self.stride)?;
-        let output = convolve(&geometry, values_of(s1, l1)?, values_of(s2, l2)?, None, false);
-        let shape = (geometry.batch, geometry.out_channels, geometry.out_height, geometry.out_width);
-        Ok((CpuStorage::F32(output), shape.into()))
-    }
-
-    fn bwd(
-        &self,
-        input: &Tensor,
-        kernel: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let geometry = Geometry::new(input.shape(), kernel.shape(), self.stride)?;
-        let input_needed = input.track_op();
-        let (grad_input, grad_kernel) = with_values(input, |x| {
-            with_values(kernel, |w| with_values(grad, |g| Ok(convolve_backward(&geometry, x, w, g, input_needed))))
-        })?;
-        let grad_input =
-            input_needed.then(|| Tensor::from_vec(grad_input, input.shape(), input.device())).transpose()?;
-        Ok((grad_input, Some(Tensor::from_vec(grad_kernel, kernel.shape(), kernel.device())?)))
-    }
-}
-
-struct Conv2dBias {
-    stride: usize,
-    relu: bool,
-}
-
-impl CustomOp3 for Conv2dBias {
-    fn name(&self) -> &'static str {
-        "conv2d-bias-im2col"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let geometry = Geometry::new(l1.shape(), l2.shape(), self.stride)?;
-        let bias = values_of(s3, l3)?;
-        if bias.len() != geometry.out_channels {
-            bail!("{} biases for {} channels", bias.len(), geometry.out_channels);
+impl Sizes {
+    pub(super) fn new(input: &Shape, kernel: &Shape, stride: usize) -> Result<Self> {
+        let (groups, in_channels, height, width, lanes) = input.dims5()?;
+        let (out_channels, expected_channels, kernel_height, kernel) = kernel.dims4()?;
+        if input.elem_count() == 0 || out_channels == 0 || lanes != LANES {
+            bail!("a convolution of {input:?} with {out_channels} kernels");
         }
-        let output = convolve(&geometry, values_of(s1, l1)?, values_of(s2, l2)?, Some(bias), self.relu);
-        let shape = (geometry.batch, geometry.out_channels, geometry.out_height, geometry.out_width);
-        Ok((CpuStorage::F32(output), shape.into()))
+        if expected_channels != in_channels
+            || kernel_height != kernel
+            || !matches!(kernel, 1 | 3)
+            || !matches!(stride, 1 | 2)
+        {
+            bail!(
+                "a convolution of {input:?} with kernels {expected_channels}x{kernel_height}x{kernel}, stride {stride}"
+            );
+        }
+        Ok(Self { groups, in_channels, height, width, out_channels, kernel, stride })
+    }
+
+    pub(super) fn padding(&self) -> usize {
+        self.kernel / 2
+    }
+
+    pub(super) fn out_height(&self) -> usize {
+        (self.height - 1) / self.stride + 1
+    }
+
+    pub(super) fn out_width(&self) -> usize {
+        (self.width - 1) / self.stride + 1
+    }
+
+    /// Values of one output channel in one group.
+    pub(super) fn out_pixels(&self) -> usize {
+        self.out_height() * self.out_width() * LANES
+    }
+
+    /// How the output is made from the padded input.
+    pub(super) fn forward(&self) -> Plan {
+        let rows = (0..self.out_height()).map(|y| {
+            let row = |ky: usize| (y * self.stride + ky).checked_sub(self.padding()).filter(|&row| row < self.height);
+            (0..self.kernel).filter_map(|ky| row(ky).map(|row| (ky, row))).collect()
+        });
+        Plan {
+            in_channels: self.in_channels,
+            in_width: self.width + 2 * self.padding(),
+            in_height: self.height,
+            out_channels: self.out_channels,
+            out_width: self.out_width(),
+            rows: rows.collect(),
+            phases: vec![(0..self.kernel).map(|kx| (kx, kx)).collect()],
+            step: self.stride,
+            kernel: self.kernel,
+        }
+    }
+
+    /// How the input's gradient is made from the padded gradient of the output.
+    pub(super) fn backward(&self) -> Plan {
+        // The output that input `i` reaches through kernel row or column `k`.
+        let reached = |i: usize, k: usize| {
+            let shifted = (i + self.padding()).checked_sub(k)?;
+            (shifted % self.stride == 0).then_some(shifted / self.stride)
+        };
+        let rows = (0..self.height).map(|y| {
+            let row = |ky| reached(y, ky).filter(|&row| row < self.out_height());
+            (0..self.kernel).filter_map(|ky| row(ky).map(|row| (ky, row))).collect()
+        });
+        let phases = (0..self.stride).map(|phase| {
+            // One stride to the right, where nothing is negative; the padding's place is then one position less.
+            let column = |kx| reached(phase + self.stride, kx).map(|column| (kx, column + self.padding() - 1));
+            (0..self.kernel).filter_map(column).collect()
+        });
+        Plan {
+            in_channels: self.out_channels,
+            in_width: self.out_width() + 2 * self.padding(),
+            in_height: self.out_height(),
+            out_channels: self.in_channels,
+            out_width: self.width,
+            rows: rows.collect(),
+            phases: phases.collect(),
+            step: 1,
+            kernel: self.kernel,
+        }
+    }
+
+    /// The kernel `(out, in, k, k)` as `(out / TILE, in, k, k, TILE)`.
+    pub(super) fn forward_weights(&self, kernel: &[f32]) -> Vec<f32> {
+        let taps = self.kernel * self.kernel;
+        tiles(self.out_channels, self.in_channels * taps, |channel, rest| {
+            kernel[channel * self.in_channels * taps + rest]
+        })
+    }
+
+    /// The kernel `(out, in, k, k)` as `(in / TILE, out, k, k, TILE)`.
+    pub(super) fn backward_weights(&self, kernel: &[f32]) -> Vec<f32> {
+        let taps = self.kernel * self.kernel;
+        tiles(self.in_channels, self.out_channels * taps, |channel, rest| {
+            kernel[(rest / taps * self.in_channels + channel) * taps + rest % taps]
+        })
     }
 }
 
-fn convolve(geometry: &Geometry, input: &[f32], kernel: &[f32], bias: Option<&[f32]>, relu: bool) -> Vec<f32> {
-    let (group, pixels, out_size) = (geometry.group(), geometry.out_pixels(), geometry.out_size());
-    let kernel = Matrix::row_major(kernel, geometry.out_channels, geometry.patch());
-    let mut output = vec![0.0; geometry.batch * out_size];
-    let parts = output.par_chunks_mut(geometry.part() * out_size);
-    parts.zip(input.par_chunks(geometry.part() * geometry.in_size())).for_each(|(output, input)| {
-        let mut columns = vec![0.0; geometry.patch() * group * pixels];
-        let mut product = vec![0.0; if group > 1 { geometry.out_channels * group * pixels } else { 0 }];
-        for (output, input) in output.chunks_mut(group * out_size).zip(input.chunks(group * geometry.in_size())) {
-            let count = output.len() / out_size;
-            let row_length = count * pixels;
-            let columns = &mut columns[..geometry.patch() * row_length];
-            for (i, picture) in input.chunks(geometry.in_size()).enumerate() {
-                geometry.patches_from_picture(picture, columns, row_length, i * pixels);
-            }
-            let columns = Matrix::row_major(columns, geometry.patch(), row_length);
-            if count == 1 {
-                matrix_product(output, kernel, columns, false);
-            } else {
-                let product = &mut product[..geometry.out_channels * row_length];
-                matrix_product(product, kernel, columns, false);
-                scatter(product, output, geometry.out_channels, pixels);
-            }
-            if let Some(bias) = bias {
-                add_bias(output, bias, pixels, relu);
-            }
+/// `(channels, rest)` as `(channels / TILE, rest, TILE)`, with zeros for channels that the last tile lacks.
+fn tiles(channels: usize, rest: usize, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
+    let mut tiled = vec![0.0; channels.div_ceil(TILE) * rest * TILE];
+    for channel in 0..channels {
+        for i in 0..rest {
+            tiled[(channel / TILE * rest + i) * TILE + channel % TILE] = value(channel, i);
         }
-    });
+    }
+    tiled
+}
+
+/// The convolution that the plan describes, of unpadded input.
+pub(super) fn correlate(plan: &Plan, input: &[f32], weights: &[f32], padding: usize) -> Vec<f32> {
+    let arch = Arch::new();
+    let groups = input.len() / unpadded_len(plan, padding);
+    let mut output = vec![0.0; groups * plan.out_len()];
+    output.par_chunks_mut(plan.out_len()).zip(input.par_chunks(input.len() / groups)).for_each_init(
+        || vec![0.0; plan.in_len()],
+        |padded, (output, input)| {
+            pad(plan, input, padding, padded);
+            arch.dispatch(Correlate { plan, input: padded, weights, output });
+        },
+    );
     output
 }
 
-fn add_bias(output: &mut [f32], bias: &[f32], pixels: usize, relu: bool) {
-    for (plane, bias) in output.chunks_mut(pixels).zip(bias.iter().cycle()) {
-        for value in plane {
-            let sum = *value + bias;
-            *value = if relu { sum.max(0.0) } else { sum };
-        }
-    }
+/// The kernel's gradient, `(out, in, k, k)`, from the unpadded input and the output's gradient.
+pub(super) fn kernel_gradient(sizes: &Sizes, input: &[f32], grad: &[f32]) -> Vec<f32> {
+    let arch = Arch::new();
+    let plan = sizes.forward();
+    let mut padded = vec![0.0; sizes.groups * plan.in_len()];
+    let unpadded = input.par_chunks(unpadded_len(&plan, sizes.padding()));
+    padded.par_chunks_mut(plan.in_len()).zip(unpadded).for_each(|(padded, input)| {
+        pad(&plan, input, sizes.padding(), padded);
+    });
+    let kernel_len = sizes.in_channels * sizes.kernel * sizes.kernel;
+    let mut gradient = vec![0.0; sizes.out_channels * kernel_len];
+    gradient.par_chunks_mut(TILE * kernel_len).enumerate().for_each(|(tile, output)| {
+        arch.dispatch(KernelGradient { plan: &plan, input: &padded, grad, channel: tile * TILE, output });
+    });
+    gradient
 }
 
-/// From `(channels, pictures, pixels)`, as matrix products give it, to `(pictures, channels, pixels)`.
-fn scatter(product: &[f32], pictures: &mut [f32], channels: usize, pixels: usize) {
-    let row_length = product.len() / channels;
-    for (i, picture) in pictures.chunks_mut(channels * pixels).enumerate() {
-        for (channel, plane) in picture.chunks_mut(pixels).enumerate() {
-            let start = channel * row_length + i * pixels;
-            plane.copy_from_slice(&product[start..start + pixels]);
-        }
-    }
+/// Values of one group's input without padding.
+fn unpadded_len(plan: &Plan, padding: usize) -> usize {
+    plan.in_channels * plan.in_height * (plan.in_width - 2 * padding) * LANES
 }
 
-/// The reverse of [`scatter`].
-fn gather(pictures: &[f32], product: &mut [f32], channels: usize, pixels: usize) {
-    let row_length = product.len() / channels;
-    for (i, picture) in pictures.chunks(channels * pixels).enumerate() {
-        for (channel, plane) in picture.chunks(pixels).enumerate() {
-            let start = channel * row_length + i * pixels;
-            product[start..start + pixels].copy_from_slice(plane);
-        }
+/// Copies one group's rows between their padding, which stays as it is: 0.
+fn pad(plan: &Plan, input: &[f32], padding: usize, padded: &mut [f32]) {
+    let width = plan.in_width - 2 * padding;
+    let rows = padded.chunks_exact_mut(plan.in_width * LANES).zip(input.chunks_exact(width * LANES));
+    for (padded, row) in rows {
+        padded[padding * LANES..][..width * LANES].copy_from_slice(row);
     }
-}
-
-/// Gradients of the input (empty unless `input_needed`) and of the kernel.
-fn convolve_backward(
-    geometry: &Geometry,
-    input: &[f32],
-    kernel: &[f32],
-    grad: &[f32],
-    input_needed: bool,
-) -> (Vec<f32>, Vec<f32>) {
-    let (group, pixels, in_size, out_size) =
-        (geometry.group(), geometry.out_pixels(), geometry.in_size(), geometry.out_size());
-    let kernel_matrix = Matrix::row_major(kernel, geometry.out_channels, geometry.patch());
-    let mut grad_input = vec![0.0; if input_needed { input.len() } else { 0 }];
-    let part = geometry.part();
-    let mut grad_input_parts: Vec<&mut [f32]> = grad_input.chunks_mut(part * in_size).collect();
-    grad_input_parts.resize_with(geometry.batch.div_ceil(part), Default::default);
-    let partial: Vec<Vec<f32>> = grad_input_parts
-        .into_par_iter()
-        .zip(input.par_chunks(part * in_size).zip(grad.par_chunks(part * out_size)))
-        .map(|(grad_input, (input, grad))| {
-            let mut columns = vec![0.0; geometry.patch() * group * pixels];
-            let mut grad_out = vec![0.0; geometry.out_channels * group * pixels];
-            let mut grad_kernel = vec![0.0; kernel.len()];
-            for (i, (input, grad)) in input.chunks(group * in_size).zip(grad.chunks(group * out_size)).enumerate() {
-                let row_length = grad.len() / out_size * pixels;
-                let columns = &mut columns[..geometry.patch() * row_length];
-                let grad_out = &mut grad_out[..geometry.out_channels * row_length];
-                gather(grad, grad_out, geometry.out_channels, pixels);
-                let grad_out = Matrix::row_major(grad_out, geometry.out_channels, row_length);
-                for (j, picture) in input.chunks(in_size).enumerate() {
-                    geometry.patches_from_picture(picture, columns, row_length, j * pixels);
-                }
-                let patches = Matrix::row_major(columns, geometry.patch(), row_length);
-                matrix_product(&mut grad_kernel, grad_out, patches.transposed(), true);
-                if input_needed {
-                    matrix_product(columns, kernel_matrix.transposed(), grad_out, false);
-                    let start = i * group * in_size;
-                    let pictures = &mut grad_input[start..start + input.len()];
-                    for (j, picture) in pictures.chunks_mut(in_size).enumerate() {
-                        geometry.add_patches_to_picture(columns, row_length, j * pixels, picture);
-                    }
-                }
-            }
-            grad_kernel
-        })
-        .collect();
-    let mut grad_kernel = vec![0.0; kernel.len()];
-    for part in partial {
-        grad_kernel.iter_mut().zip(part).for_each(|(sum, value)| *sum += value);
-    }
-    (grad_input, grad_kernel)
 }

@@ -112,20 +112,4 @@ impl Geometry {
             }
         });
     }
-
-    /// Adds one picture's patch gradients back onto the picture: the transpose of `patches_from_picture`.
-    pub(super) fn add_patches_to_picture(&self, columns: &[f32], row_length: usize, at: usize, picture: &mut [f32]) {
-        let padding = self.kernel / 2;
-        self.each_run(|row, input_row, (first, last), oy| {
-            let Some(input_row) = input_row else { return };
-            let start = row * row_length + at + oy * self.out_width;
-            let values = &columns[start + first..start + last];
-            let x = input_row + first * self.stride + row % self.kernel - padding;
-            if self.stride == 1 {
-                picture[x..x + values.len()].iter_mut().zip(values).for_each(|(p, v)| *p += v);
-            } else {
-                picture[x..].iter_mut().step_by(self.stride).zip(values).for_each(|(p, v)| *p += v);
-            }
-        });
-    }
 }

@@ -15,16 +15,6 @@ impl<'a> Matrix<'a> {
         Self { data, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
-    pub(super) fn transposed(self) -> Self {
-        Self {
-            rows: self.columns,
-            columns: self.rows,
-            row_stride: self.column_stride,
-            column_stride: self.row_stride,
-            ..self
-        }
-    }
-
     fn fits(&self) -> bool {
         self.rows > 0
             && self.columns > 0
@@ -32,9 +22,9 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// `out = a b`, or `out += a b` where `accumulate`; `out` is row-major. Runs on the calling thread.
+/// `out = a b`; `out` is row-major. Runs on the calling thread.
 #[allow(unsafe_code, reason = "the matrix product takes raw pointers; all three extents are checked first")]
-pub(super) fn matrix_product(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, accumulate: bool) {
+pub(super) fn matrix_product(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     assert!(a.fits() && b.fits() && a.columns == b.rows && out.len() == a.rows * b.columns, "matrix shapes do not fit");
     // SAFETY: `fits` and the length of `out` keep every element that is read or written inside its slice; `out` is
     // borrowed mutably, so it overlaps neither `a` nor `b`; strides of existing slices fit into isize.
@@ -46,14 +36,14 @@ pub(super) fn matrix_product(out: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, accu
             out.as_mut_ptr(),
             1,
             b.columns as isize,
-            accumulate,
+            false,
             a.data.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
             b.data.as_ptr(),
             b.column_stride as isize,
             b.row_stride as isize,
-            1.0,
+            0.0,
             1.0,
             false,
             false,

@@ -11,15 +11,21 @@
 //! Shapes: pictures are `(batch, channels, height, width)`, kernels `(out, in, k, k)` with odd k, padding `k / 2`.
 
 mod conv;
+mod conv_norm;
 mod geometry;
+mod inference;
+mod kernel;
+mod lanes;
 mod matrix;
 mod norm;
 mod residual;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
-pub use conv::{conv2d, conv2d_bias};
-pub use norm::{ChannelStatistics, batch_norm};
+pub use conv_norm::{LayerForm, LayerWeights, conv_norm};
+pub use inference::conv2d_bias;
+pub use lanes::{LANES, channel_means, lanes_from_pictures};
+pub use norm::ChannelStatistics;
 pub use residual::add_relu;
 
 /// The values of a contiguous f32 tensor on the CPU.

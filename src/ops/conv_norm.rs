@@ -1,0 +1,220 @@
+//! A layer as it learns, in one operation: convolution, batch norm, an optional way around, an optional rectification.
+//!
+//! One operation instead of four, because every gradient that candle passes on costs two more passes over the values.
+
+use std::sync::{Arc, OnceLock};
+
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+
+use super::conv::{Sizes, correlate, kernel_gradient};
+use super::norm::{ChannelStatistics, NormGradient, Normalization};
+use super::{LANES, values_of, with_values};
+
+/// The learned values of one layer.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerWeights<'a> {
+    /// `(out, in, k, k)`, k is 1 or 3.
+    pub kernel: &'a Tensor,
+    /// Scale of each output channel, `(out,)`.
+    pub gamma: &'a Tensor,
+    /// Shift of each output channel, `(out,)`.
+    pub beta: &'a Tensor,
+}
+
+/// What a layer does beside its weights.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerForm {
+    /// 1 or 2.
+    pub stride: usize,
+    /// Keeps batch norm's division finite.
+    pub epsilon: f32,
+    /// Whether negative outputs become 0.
+    pub relu: bool,
+}
+
+/// Convolves, normalizes each channel by its mean and variance over the batch (Ioffe and Szegedy 2015,
+/// <https://arxiv.org/abs/1502.03167>), adds `skip` and rectifies; differentiable. Returns the statistics too, from which
+/// running ones are kept. On a CPU pictures are `(batch / 16, channels, h, w, 16)`, on a GPU `(batch, channels, h, w)`.
+///
+/// # Errors
+/// When the shapes don't fit each other.
+pub fn conv_norm(
+    input: &Tensor,
+    weights: LayerWeights<'_>,
+    skip: Option<&Tensor>,
+    form: LayerForm,
+) -> Result<(Tensor, ChannelStatistics)> {
+    if !input.device().is_cpu() {
+        return by_candle(input, weights, skip, form);
+    }
+    let LayerWeights { kernel, gamma, beta } = weights;
+    let sizes = Sizes::new(input.shape(), kernel.shape(), form.stride)?;
+    let kept = Arc::new(OnceLock::new());
+    let op = ConvNorm { form, kernel: kernel.shape().clone(), kept: kept.clone() };
+    let input = input.contiguous()?;
+    let packed = Tensor::cat(&[&kernel.flatten_all()?, gamma, beta], 0)?;
+    if packed.elem_count() != kernel.elem_count() + 2 * sizes.out_channels {
+        bail!("{} scales and {} shifts for {} channels", gamma.elem_count(), beta.elem_count(), sizes.out_channels);
+    }
+    let output = match skip {
+        Some(skip) => input.apply_op3(&packed, &skip.contiguous()?, op)?,
+        None => input.apply_op2(&packed, op)?,
+    };
+    let Some(Kept { statistics, .. }) = kept.get() else { bail!("a layer kept no statistics") };
+    Ok((output, statistics.clone()))
+}
+
+fn by_candle(
+    input: &Tensor,
+    LayerWeights { kernel, gamma, beta }: LayerWeights<'_>,
+    skip: Option<&Tensor>,
+    LayerForm { stride, epsilon, relu }: LayerForm,
+) -> Result<(Tensor, ChannelStatistics)> {
+    let convolved = input.conv2d(kernel, kernel.dim(3)? / 2, stride, 1, 1)?;
+    let (batch, channels, height, width) = convolved.dims4()?;
+    let mean = convolved.mean_keepdim((0, 2, 3))?;
+    let centred = convolved.broadcast_sub(&mean)?;
+    let variance = centred.sqr()?.mean_keepdim((0, 2, 3))?;
+    let mut output = centred
+        .broadcast_div(&(&variance + f64::from(epsilon))?.sqrt()?)?
+        .broadcast_mul(&gamma.reshape((1, channels, 1, 1))?)?
+        .broadcast_add(&beta.reshape((1, channels, 1, 1))?)?;
+    if let Some(skip) = skip {
+        output = (output + skip)?;
+    }
+    let statistics = ChannelStatistics {
+        mean: mean.flatten_all()?.to_vec1()?,
+        variance: variance.flatten_all()?.to_vec1()?,
+        count: batch * height * width,
+    };
+    Ok((if relu { output.relu()? } else { output }, statistics))
+}
+
+/// What the forward pass leaves to the backward pass.
+struct Kept {
+    convolved: Vec<f32>,
+    statistics: ChannelStatistics,
+}
+
+struct ConvNorm {
+    form: LayerForm,
+    kernel: Shape,
+    kept: Arc<OnceLock<Kept>>,
+}
+
+/// Gradients of the input (where it is wanted), of the packed weights, and of the way around.
+struct Gradients {
+    input: Option<Tensor>,
+    packed: Tensor,
+    skip: Option<Tensor>,
+}
+
+impl ConvNorm {
+    fn forward(
+        &self,
+        input: (&CpuStorage, &Layout),
+        packed: &[f32],
+        skip: Option<&[f32]>,
+    ) -> Result<(CpuStorage, Shape)> {
+        let sizes = Sizes::new(input.1.shape(), &self.kernel, self.form.stride)?;
+        let (kernel, norm) = packed.split_at(self.kernel.elem_count());
+        let (gamma, beta) = norm.split_at(sizes.out_channels);
+        let weights = sizes.forward_weights(kernel);
+        let convolved = correlate(&sizes.forward(), values_of(input.0, input.1)?, &weights, sizes.padding());
+        if skip.is_some_and(|skip| skip.len() != convolved.len()) {
+            bail!("a way around a layer of another size than its output");
+        }
+        let statistics = ChannelStatistics::new(&convolved, sizes.out_channels, sizes.out_pixels());
+        let norm =
+            Normalization { statistics: &statistics, epsilon: self.form.epsilon, gamma, pixels: sizes.out_pixels() };
+        let output = norm.apply(&convolved, beta, skip, self.form.relu);
+        // A second forward pass over the same graph node would compute the same.
+        let _ = self.kept.set(Kept { convolved, statistics });
+        let shape = (sizes.groups, sizes.out_channels, sizes.out_height(), sizes.out_width(), LANES);
+        Ok((CpuStorage::F32(output), shape.into()))
+    }
+
+    fn backward(
+        &self,
+        input: &Tensor,
+        packed: &Tensor,
+        has_skip: bool,
+        output: &Tensor,
+        grad: &Tensor,
+    ) -> Result<Gradients> {
+        let Some(Kept { convolved, statistics }) = self.kept.get() else { bail!("a gradient before its forward pass") };
+        let sizes = Sizes::new(input.shape(), &self.kernel, self.form.stride)?;
+        let packed: Vec<f32> = packed.to_vec1()?;
+        let (kernel, norm) = packed.split_at(self.kernel.elem_count());
+        let gamma = &norm[..sizes.out_channels];
+        let norm = Normalization { statistics, epsilon: self.form.epsilon, gamma, pixels: sizes.out_pixels() };
+        let NormGradient { input: grad_convolved, gamma, beta, rectified } = with_values(output, |y| {
+            with_values(grad, |g| Ok(norm.gradient(convolved, g, self.form.relu.then_some(y), has_skip)))
+        })?;
+        let mut grad_packed = with_values(input, |x| Ok(kernel_gradient(&sizes, x, &grad_convolved)))?;
+        grad_packed.extend(gamma);
+        grad_packed.extend(beta);
+        let mut grad_input = None;
+        if input.track_op() {
+            let weights = sizes.backward_weights(kernel);
+            let values = correlate(&sizes.backward(), &grad_convolved, &weights, sizes.padding());
+            grad_input = Some(Tensor::from_vec(values, input.shape(), input.device())?);
+        }
+        Ok(Gradients {
+            input: grad_input,
+            packed: Tensor::from_vec(grad_packed, packed.len(), input.device())?,
+            skip: rectified.map(|values| Tensor::from_vec(values, output.shape(), output.device())).transpose()?,
+        })
+    }
+}
+
+impl CustomOp2 for ConvNorm {
+    fn name(&self) -> &'static str {
+        "conv-norm"
+    }
+
+    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.forward((s1, l1), values_of(s2, l2)?, None)
+    }
+
+    fn bwd(
+        &self,
+        input: &Tensor,
+        packed: &Tensor,
+        output: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let gradients = self.backward(input, packed, false, output, grad)?;
+        Ok((gradients.input, Some(gradients.packed)))
+    }
+}
+
+impl CustomOp3 for ConvNorm {
+    fn name(&self) -> &'static str {
+        "conv-norm-skip"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        self.forward((s1, l1), values_of(s2, l2)?, Some(values_of(s3, l3)?))
+    }
+
+    fn bwd(
+        &self,
+        input: &Tensor,
+        packed: &Tensor,
+        _: &Tensor,
+        output: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let gradients = self.backward(input, packed, true, output, grad)?;
+        Ok((gradients.input, Some(gradients.packed), gradients.skip))
+    }
+}
