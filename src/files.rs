@@ -1,10 +1,10 @@
-//! Reading files that nobody vouches for.
+//! Reading files that nobody vouches for, and writing files of which no half is ever seen.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 /// The whole of a file that is no longer than `limit` bytes. More is never read, whatever the system says of the file's
 /// length: a device has none.
@@ -16,6 +16,26 @@ pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     ensure!(bytes.len() as u64 <= limit, "expected a file of at most {limit} bytes, found a longer one");
     Ok(bytes)
+}
+
+/// Writes a whole file under a temporary name beside it, and renames it once it is on the disk.
+///
+/// # Errors
+/// When the file can't be written; what stood there before still does.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || -> Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        // As for any other new file, less what the umask takes: temporary files are for their owner alone.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]
@@ -31,5 +51,21 @@ mod tests {
         assert!(read_at_most(&path, 9).expect_err("too long").to_string().contains("at most 9 bytes"));
         #[cfg(unix)]
         read_at_most(Path::new("/dev/zero"), 1000).expect_err("endless");
+    }
+    #[test]
+    fn a_file_is_replaced_as_a_whole_and_others_may_read_it() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("file");
+        std::fs::write(&path, "a longer text").expect("file");
+        write_whole(&path, b"short").expect("write");
+        assert_eq!(std::fs::read(&path).expect("read"), b"short");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 1, "the temporary file is gone");
+        let ordinary = folder.path().join("ordinary");
+        std::fs::write(&ordinary, "").expect("file");
+        let permissions = |path: &Path| std::fs::metadata(path).expect("a file").permissions();
+        assert_eq!(permissions(&path), permissions(&ordinary));
+
+        let missing = folder.path().join("missing/file");
+        assert!(format!("{:#}", write_whole(&missing, b"").expect_err("no folder")).contains("missing/file"));
     }
 }
