@@ -45,7 +45,8 @@ impl Cli {
                 annotate.check()?;
                 &annotate.common
             }
-            Command::Cameras | Command::Train(_) | Command::Eval(_) => return Ok(()),
+            Command::Train(train) => return train.check(),
+            Command::Cameras | Command::Eval(_) => return Ok(()),
         };
         // The statistics are one more file that is written.
         let stats = common.stats.iter().cloned().map(SinkSpec::Jsonl);
@@ -183,9 +184,11 @@ mod tests {
             &["live", "--device", "tpu"],
             &["live", "--min-face", "0"],
             &["annotate"],
-            &["train", "--data", "a", "--out", "b", "--epochs", "0"],
-            &["train", "--data", "a", "--out", "b", "--batch-size", "1"],
-            &["train", "--data", "a", "--out", "b", "--learning-rate", "NaN"],
+            &["train", "--data", "a"],
+            &["train", "--out", "b"],
+            &["train", "--resume", "a", "--out", "b"],
+            &["train", "--resume", "a", "--init", "none"],
+            &["train", "--data", "a", "--out", "b", "--channels", "1,2,3"],
         ] {
             assert!(Cli::try_parse_from([&["emocam"], arguments].concat()).is_err(), "{arguments:?}");
         }
@@ -201,12 +204,19 @@ mod tests {
             "emocam annotate /dev/video0",
             "emocam annotate a.mp4 -o out.csv -o ./out.csv",
             "emocam live -o out.jsonl --stats out.jsonl",
+            "emocam train --data a --out b --epochs 0",
+            "emocam train --data a --out b --batch-size 1",
+            "emocam train --data a --out b --learning-rate NaN",
+            "emocam train --resume a --flip 2",
         ] {
             assert!(check(line).is_err(), "{line}");
         }
-        for line in
-            ["emocam annotate a.mp4 b.mp4 -o out/", "emocam annotate a.mp4 b.mp4", "emocam live -o a.mp4 -o b.csv"]
-        {
+        for line in [
+            "emocam annotate a.mp4 b.mp4 -o out/",
+            "emocam annotate a.mp4 b.mp4",
+            "emocam live -o a.mp4 -o b.csv",
+            "emocam train --resume a --data b",
+        ] {
             check(line).expect(line);
         }
     }

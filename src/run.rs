@@ -19,7 +19,7 @@ use crate::pipeline::{Delivery, Stop};
 use crate::sink::{self, SinkSpec, check_display};
 use crate::source::{CameraFormat, LoopingSource, Source, SourceSpec, list_cameras};
 use crate::stats::Stats;
-use crate::train::{self, TrainConfig};
+use crate::train::{self, Init};
 use crate::viewer::Viewer;
 use crate::weights::Weights;
 
@@ -257,16 +257,20 @@ fn cameras() -> Result<()> {
 }
 
 fn train(arguments: &Train, stop: &Stop) -> Result<()> {
-    let Train { data, out, epochs, batch_size, learning_rate, seed, device } = arguments;
-    let config = TrainConfig {
-        data: data.clone(),
-        out: out.clone(),
-        epochs: *epochs,
-        batch: *batch_size,
-        rate: *learning_rate,
-        seed: *seed,
-    };
-    train::train(&config, &device.open()?, stop, &mut io::stdout())
+    let Train { data, out, resume, init, device, threads, recipe } = arguments;
+    if let Some(threads) = *threads {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        pool.build_global().with_context(|| format!("--threads {threads}"))?;
+    }
+    let (device, mut log) = (device.open()?, io::stdout());
+    match (resume, data, out) {
+        (Some(run), data, _) => train::resume(run, data.as_deref(), recipe, &device, stop, &mut log),
+        (None, Some(data), Some(out)) => {
+            let init = init.as_ref().unwrap_or(&Init::Shipped);
+            train::start(data, out, init, recipe, &device, stop, &mut log)
+        }
+        (None, ..) => bail!("expected --data DIR and --out RUN, or --resume RUN"),
+    }
 }
 
 fn evaluate(arguments: &Eval) -> Result<()> {

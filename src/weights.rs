@@ -5,7 +5,6 @@
 //! before it is read, and card, names, shapes and types must fit before anything is used.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::calibration::{Calibration, Prior};
 use crate::emotion::Emotion;
-use crate::files::read_at_most;
+use crate::files::{read_at_most, write_whole};
 use crate::model::{Architecture, ConvNorm, EmotionNet, Tensors};
 use crate::preprocess::InputSpec;
 
@@ -27,10 +26,10 @@ const FORMAT: u32 = 1;
 const CARD_KEY: &str = "emocam";
 
 /// The largest weights file that is read, in bytes; the default network takes 1.6 MB.
-const MAX_FILE_SIZE: u64 = 256 * 1024 * 1024;
+pub(crate) const MAX_FILE_SIZE: u64 = 256 * 1024 * 1024;
 
 /// The weights inside the program, made by `emocam train`.
-const EMBEDDED: &[u8] = include_bytes!("../weights/emocam.safetensors");
+pub(crate) const EMBEDDED: &[u8] = include_bytes!("../weights/emocam.safetensors");
 
 /// What a weights file says of itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,6 +59,9 @@ pub struct ModelCard {
     /// The prior that probabilities follow unless the user names another.
     #[serde(default)]
     pub prior: Prior,
+    /// How it was trained: the recipe, and what the weights started from. For people; no weights depend on it.
+    #[serde(default)]
+    pub training: Option<serde_json::Value>,
 }
 
 fn one() -> f32 {
@@ -82,6 +84,7 @@ impl ModelCard {
             temperature: 1.0,
             class_shares: None,
             prior: Prior::Natural,
+            training: None,
         }
     }
 
@@ -90,7 +93,11 @@ impl ModelCard {
         Calibration::new(self.temperature, prior.unwrap_or(self.prior), self.class_shares)
     }
 
-    fn check(&self) -> Result<()> {
+    /// Refuses a card that this program can't use.
+    ///
+    /// # Errors
+    /// When something in it does not fit; the message says what was expected and what was found.
+    pub(crate) fn check(&self) -> Result<()> {
         ensure!(self.format == FORMAT, "model card: expected format {FORMAT}, found {}", self.format);
         let expected = Emotion::ALL.map(Emotion::name);
         ensure!(self.labels == expected, "labels: expected {}, found {}", expected.join(", "), self.labels.join(", "));
@@ -136,7 +143,11 @@ impl Weights {
         read().with_context(|| format!("weights file {}", path.display()))
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+    /// The weights in the bytes of a file.
+    ///
+    /// # Errors
+    /// As [`Self::load`], without the name of a file.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         const NOT_EMOCAM: &str = "expected a safetensors file written by `emocam train`";
         let (_, metadata) = SafeTensors::read_metadata(bytes)
             .map_err(|error| anyhow::anyhow!("{NOT_EMOCAM}, found a damaged or other file ({error})"))?;
@@ -174,19 +185,14 @@ impl Weights {
     /// # Errors
     /// When the file can't be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let write = || -> Result<()> {
-            let bytes = self.to_bytes()?;
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(&bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            Ok(())
-        };
-        write().with_context(|| format!("cannot write weights to {}", path.display()))
+        write_whole(path, &self.to_bytes()?)
     }
 
-    fn to_bytes(&self) -> Result<Vec<u8>> {
+    /// The file, byte for byte: the same weights give the same bytes.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut data = Vec::new();
         for (name, tensor) in &self.tensors {
             let values: Vec<f32> = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;

@@ -2,43 +2,64 @@
 
 use std::path::PathBuf;
 
+use anyhow::Result;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use crate::device::DeviceSpec;
+use crate::train::{Init, Recipe, RecipeOptions};
 
 /// `emocam train`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
-  emocam train --data ferplus --out runs/first
-  emocam eval --data ferplus --weights runs/first/best.safetensors")]
+#[command(after_help = "Examples:
+  emocam train --data faces --out runs/mine                fine-tune the weights inside the program
+  emocam train --data ferplus --out runs/new --init none   from scratch
+  emocam train --resume runs/mine                          go on with a run that was stopped or killed
+  emocam eval --data faces --weights runs/mine/best.safetensors
+
+A run's folder holds best.safetensors (the weights to use), config.json, history.csv and the checkpoint
+from which --resume goes on. Ctrl-C ends a run after a checkpoint.")]
 pub struct Train {
     /// Folder of the data set: FER+ in its published layout
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "resume")]
+    pub data: Option<PathBuf>,
 
-    /// Folder for the weights and the history of the run
-    #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    /// Folder for what the run writes
+    #[arg(long, value_name = "RUN", required_unless_present = "resume", conflicts_with = "resume")]
+    pub out: Option<PathBuf>,
 
-    /// Passes over the training pictures
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
-    pub epochs: usize,
+    /// Go on with the run in this folder, as if it had never been interrupted
+    #[arg(long, value_name = "RUN")]
+    pub resume: Option<PathBuf>,
 
-    /// Pictures per step
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = two_or_more)]
-    pub batch_size: usize,
-
-    /// Highest learning rate
-    #[arg(long, value_name = "RATE", default_value_t = 3e-3, value_parser = positive_rate)]
-    pub learning_rate: f64,
-
-    /// Seed of weights, order, augmentation and dropout: the same seed gives the same weights
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
+    /// Weights to start from (fine-tuning), or `none` for a network from scratch [default: the weights inside the program]
+    #[arg(long, value_name = "FILE|none", conflicts_with = "resume", value_parser = init_parser())]
+    pub init: Option<Init>,
 
     /// Where the network runs: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
     pub device: DeviceSpec,
+
+    /// Threads that compute [default: one for each processor]; the results do not depend on it
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+
+    /// How the weights learn
+    #[command(flatten)]
+    pub recipe: RecipeOptions,
+}
+
+impl Train {
+    /// Refuses settings that make no sense.
+    pub(super) fn check(&self) -> Result<()> {
+        let mut recipe = Recipe::from_scratch();
+        self.recipe.apply(&mut recipe);
+        recipe.check()
+    }
+}
+
+fn init_parser() -> impl TypedValueParser<Value = Init> {
+    OsStringValueParser::new().map(|text| Init::from(text.as_os_str()))
 }
 
 /// `emocam eval`
@@ -72,13 +93,4 @@ pub enum SplitName {
 
 fn positive(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a whole number of at least 1".into())
-}
-
-fn two_or_more(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&n| n > 1).ok_or_else(|| "expected a whole number of at least 2".into())
-}
-
-fn positive_rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|&rate: &f64| rate > 0.0 && rate <= 1.0);
-    rate.ok_or_else(|| "expected a number above 0 and at most 1".into())
 }

@@ -8,6 +8,9 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 /// How far pictures are changed.
+///
+/// Each crop is standardized afterwards, so a change of brightness or contrast shows only in what it drives to black or
+/// white, as in an overexposed photo; a change of gamma shows everywhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Augmentation {
     /// Chance of a mirrored picture.
@@ -18,6 +21,10 @@ pub struct Augmentation {
     pub scale: f32,
     /// Largest shift in each direction, as a share of the side.
     pub shift: f32,
+    /// Largest change of brightness, as a share of white.
+    pub brightness: f32,
+    /// Largest change of contrast, as a share.
+    pub contrast: f32,
     /// Largest logarithm of the gamma exponent.
     pub gamma: f32,
     /// Chance of a rectangle filled with one random grey.
@@ -26,7 +33,16 @@ pub struct Augmentation {
 
 impl Default for Augmentation {
     fn default() -> Self {
-        Self { flip: 0.5, rotation: 15.0, scale: 0.15, shift: 0.08, gamma: 0.4, erase: 0.5 }
+        Self {
+            flip: 0.5,
+            rotation: 15.0,
+            scale: 0.15,
+            shift: 0.08,
+            brightness: 0.1,
+            contrast: 0.2,
+            gamma: 0.4,
+            erase: 0.5,
+        }
     }
 }
 
@@ -39,18 +55,32 @@ impl Augmentation {
         let mut within = |limit: f32| rng.random_range(-1.0..=1.0f32) * limit;
         let (angle, scale) = (within(self.rotation).to_radians(), 1.0 + within(self.scale));
         let (shift_x, shift_y) = (within(self.shift), within(self.shift));
+        let (brightness, contrast) = (within(self.brightness), 1.0 + within(self.contrast));
         let exponent = within(self.gamma).exp();
         let mirror = if rng.random::<f32>() < self.flip { -1.0 } else { 1.0 };
-        let light: Vec<f32> = (0..=255).map(|g| (g as f32 / 255.0).powf(exponent) * 255.0).collect();
+        let light: [f32; 256] = std::array::from_fn(|gray| {
+            let value = (gray as f32 / 255.0).powf(exponent);
+            ((value - 0.5) * contrast + 0.5 + brightness).clamp(0.0, 1.0) * 255.0
+        });
+        let lit = Lit {
+            values: picture.as_raw().iter().map(|&gray| light[usize::from(gray)]).collect(),
+            width: picture.width() as usize,
+            height: picture.height() as usize,
+        };
 
         let (width, height) = (picture.width() as f32, picture.height() as f32);
         let (cos, sin) = (angle.cos() * scale, angle.sin() * scale);
-        let mut changed = GrayImage::from_fn(picture.width(), picture.height(), |x, y| {
-            let (dx, dy) = (x as f32 + 0.5 - width / 2.0, y as f32 + 0.5 - height / 2.0);
-            let from_x = mirror * (cos * dx - sin * dy) + width * (0.5 + shift_x) - 0.5;
-            let from_y = sin * dx + cos * dy + height * (0.5 + shift_y) - 0.5;
-            image::Luma([interpolated(picture, from_x, from_y, &light)])
-        });
+        let mut changed = picture.clone();
+        // Rows of no length have no chunks.
+        for (y, row) in changed.chunks_exact_mut(lit.width.max(1)).enumerate() {
+            let dy = y as f32 + 0.5 - height / 2.0;
+            let start_x = width * (0.5 + shift_x) - 0.5 - mirror * sin * dy;
+            let start_y = height * (0.5 + shift_y) - 0.5 + cos * dy;
+            for (x, pixel) in row.iter_mut().enumerate() {
+                let dx = x as f32 + 0.5 - width / 2.0;
+                *pixel = (lit.at(start_x + mirror * cos * dx, start_y + sin * dx) + 0.5) as u8;
+            }
+        }
         if rng.random::<f32>() < self.erase {
             erase(&mut changed, rng);
         }
@@ -58,16 +88,24 @@ impl Augmentation {
     }
 }
 
-/// The value between four pixels after `light`, with the edge going on beyond the picture.
-fn interpolated(picture: &GrayImage, x: f32, y: f32, light: &[f32]) -> u8 {
-    let (x, y) = (x.clamp(0.0, picture.width() as f32 - 1.0), y.clamp(0.0, picture.height() as f32 - 1.0));
-    let (left, top) = (x as u32, y as u32);
-    let (right, bottom) = ((left + 1).min(picture.width() - 1), (top + 1).min(picture.height() - 1));
-    let at = |x, y| light[usize::from(picture.get_pixel(x, y).0[0])];
-    let (u, v) = (x - left as f32, y - top as f32);
-    let upper = at(left, top) * (1.0 - u) + at(right, top) * u;
-    let lower = at(left, bottom) * (1.0 - u) + at(right, bottom) * u;
-    (upper * (1.0 - v) + lower * v + 0.5) as u8
+/// A picture in its new light, grey values 0 to 255, row by row.
+struct Lit {
+    values: Vec<f32>,
+    width: usize,
+    height: usize,
+}
+
+impl Lit {
+    /// The value between four pixels, with the edge going on beyond the picture.
+    fn at(&self, x: f32, y: f32) -> f32 {
+        let (x, y) = (x.clamp(0.0, (self.width - 1) as f32), y.clamp(0.0, (self.height - 1) as f32));
+        let (left, top) = (x as usize, y as usize);
+        let (u, v) = (x - left as f32, y - top as f32);
+        let right = (left + 1).min(self.width - 1);
+        let (upper, lower) = (top * self.width, (top + 1).min(self.height - 1) * self.width);
+        let between = |row: usize| self.values[row + left] * (1.0 - u) + self.values[row + right] * u;
+        between(upper) * (1.0 - v) + between(lower) * v
+    }
 }
 
 /// Fills a random rectangle with a random grey (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>).
@@ -94,8 +132,16 @@ mod tests {
 
     use super::*;
 
-    const NOTHING: Augmentation =
-        Augmentation { flip: 0.0, rotation: 0.0, scale: 0.0, shift: 0.0, gamma: 0.0, erase: 0.0 };
+    const NOTHING: Augmentation = Augmentation {
+        flip: 0.0,
+        rotation: 0.0,
+        scale: 0.0,
+        shift: 0.0,
+        brightness: 0.0,
+        contrast: 0.0,
+        gamma: 0.0,
+        erase: 0.0,
+    };
 
     fn picture() -> GrayImage {
         GrayImage::from_fn(48, 48, |x, y| Luma([(x * 5 + y) as u8]))
@@ -125,10 +171,35 @@ mod tests {
             Augmentation { rotation: 15.0, ..NOTHING },
             Augmentation { scale: 0.15, ..NOTHING },
             Augmentation { shift: 0.1, ..NOTHING },
+            Augmentation { brightness: 0.2, ..NOTHING },
+            Augmentation { contrast: 0.2, ..NOTHING },
             Augmentation { gamma: 0.4, ..NOTHING },
             Augmentation { erase: 1.0, ..NOTHING },
         ] {
             assert_ne!(apply(&augmentation, 3), picture(), "{augmentation:?}");
+        }
+    }
+
+    #[test]
+    fn a_shift_moves_the_picture_and_repeats_its_edge() {
+        let augmentation = Augmentation { shift: 0.25, ..NOTHING };
+        let row = |changed: &GrayImage| changed.pixels().take(48).map(|p| f32::from(p.0[0])).collect::<Vec<_>>();
+        // Grey is 5 times the column: inside, neighbours still differ by 5 wherever the picture went.
+        let wide = GrayImage::from_fn(48, 48, |x, _| Luma([(x * 5) as u8]));
+        let changed = row(&augmentation.apply(&wide, &mut ChaCha8Rng::seed_from_u64(3)));
+        let steps: Vec<f32> = changed.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(steps.iter().filter(|step| (4.0..=6.0).contains(*step)).count() >= 34, "{steps:?}");
+        assert!(steps.iter().all(|step| (0.0..=6.0).contains(step)), "{steps:?}");
+    }
+
+    #[test]
+    fn pictures_of_any_size_keep_their_size() {
+        for (width, height) in [(1, 1), (1, 9), (9, 1), (31, 17)] {
+            let picture = GrayImage::from_pixel(width, height, Luma([9]));
+            for seed in 0..20 {
+                let changed = Augmentation::default().apply(&picture, &mut ChaCha8Rng::seed_from_u64(seed));
+                assert_eq!(changed.dimensions(), (width, height));
+            }
         }
     }
 }

@@ -1,0 +1,264 @@
+//! Training pictures on their way to the network: which ones, in which order, changed how.
+//!
+//! Everything is drawn from streams that are named by the seed and a position in the run, so nothing depends on threads, and
+//! any step can be prepared without those before it. A thread prepares the next batches while a step runs.
+//!
+//! A [`Batch`] holds `(count, 1, size, size)` inputs and `(count, 7)` targets as plain values, row-major.
+
+use std::thread;
+
+use anyhow::{Context, Result, anyhow};
+use crossbeam::channel::{Receiver, bounded};
+use rand::seq::SliceRandom;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::config::{Recipe, Sampling};
+use crate::dataset::Sample;
+use crate::emotion::Emotion;
+use crate::preprocess::{InputSpec, Preprocessor, Region};
+
+/// How many batches are ready before the network asks for them.
+const READY: usize = 2;
+
+/// What keeps random streams of one seed apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stream {
+    Order = 1,
+    Augmentation = 2,
+    Dropout = 3,
+    Mixup = 4,
+}
+
+/// The generator of one stream at one position, which is below 2^56.
+pub(super) fn random(seed: u64, stream: Stream, position: usize) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(((stream as u64) << 56) | position as u64);
+    rng
+}
+
+/// Pictures of one step.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Batch {
+    pub(super) inputs: Vec<f32>,
+    pub(super) targets: Vec<f32>,
+}
+
+/// Prepares the batches of a run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batches<'a> {
+    pub(super) samples: &'a [Sample],
+    pub(super) recipe: &'a Recipe,
+    pub(super) input: &'a InputSpec,
+}
+
+impl Batches<'_> {
+    /// Steps in an epoch. What does not fill a batch waits for the next epoch's order.
+    pub(super) fn per_epoch(&self) -> usize {
+        self.samples.len() / self.recipe.batch_size
+    }
+
+    /// Runs `consume` with the batches of an epoch from step `first` on, which a thread prepares beside it. The thread ends
+    /// when `consume` lets go of its end.
+    pub(super) fn run<T>(
+        &self,
+        epoch: usize,
+        first: usize,
+        consume: impl FnOnce(Receiver<Result<Batch>>) -> Result<T>,
+    ) -> Result<T> {
+        let order = self.order(epoch);
+        let steps = self.per_epoch();
+        thread::scope(|scope| {
+            let (sender, receiver) = bounded(READY);
+            let produce = move || {
+                for (step, indices) in order.chunks_exact(self.recipe.batch_size).enumerate().skip(first) {
+                    if sender.send(self.prepare(indices, epoch * steps + step)).is_err() {
+                        return;
+                    }
+                }
+            };
+            let producer = thread::Builder::new().name("batches".into()).spawn_scoped(scope, produce);
+            let producer = producer.context("no thread for preparing pictures can be started")?;
+            let outcome = consume(receiver);
+            // After a panic the batches only seem to have ended.
+            producer.join().map_err(|_| anyhow!("preparing pictures for training panicked"))?;
+            outcome
+        })
+    }
+
+    /// Which samples an epoch shows, in order.
+    fn order(&self, epoch: usize) -> Vec<usize> {
+        let mut rng = random(self.recipe.seed, Stream::Order, epoch);
+        let mut order: Vec<usize> = match self.recipe.sampling {
+            Sampling::Natural => (0..self.samples.len()).collect(),
+            Sampling::Balanced => self.balanced(&mut rng),
+        };
+        order.shuffle(&mut rng);
+        order
+    }
+
+    /// As many samples as there are, in turn from each class that has some; a class is gone through again when it ends.
+    fn balanced(&self, rng: &mut impl Rng) -> Vec<usize> {
+        let mut classes = vec![Vec::new(); Emotion::COUNT];
+        for (i, sample) in self.samples.iter().enumerate() {
+            classes[sample.label().index()].push(i);
+        }
+        classes.retain(|class| !class.is_empty());
+        let (each, rest) = (self.samples.len() / classes.len().max(1), self.samples.len() % classes.len().max(1));
+        // Which classes get one more differs from epoch to epoch.
+        classes.shuffle(rng);
+        let mut order = Vec::with_capacity(self.samples.len());
+        for (i, class) in classes.iter_mut().enumerate() {
+            class.shuffle(rng);
+            order.extend(class.iter().cycle().take(each + usize::from(i < rest)));
+        }
+        order
+    }
+
+    /// The batch of these samples at a step of the run.
+    fn prepare(&self, indices: &[usize], step: usize) -> Result<Batch> {
+        let Recipe { augmentation, seed, mixup, .. } = self.recipe;
+        let len = self.input.size * self.input.size;
+        let first = step * self.recipe.batch_size;
+        let mut inputs = vec![0.0; indices.len() * len];
+        inputs.par_chunks_mut(len).zip(indices).enumerate().try_for_each_init(
+            || Preprocessor::new(self.input.clone()),
+            |preprocessor, (i, (out, &index))| {
+                let mut rng = random(*seed, Stream::Augmentation, first + i);
+                let picture = augmentation.apply(&self.samples[index].image, &mut rng);
+                preprocessor.write_input(&picture, Region::whole(&picture), out)
+            },
+        )?;
+        let targets = indices.iter().flat_map(|&index| self.samples[index].target).collect();
+        let mut batch = Batch { inputs, targets };
+        if *mixup > 0.0 {
+            mix(&mut batch, indices.len(), *mixup, &mut random(*seed, Stream::Mixup, step));
+        }
+        Ok(batch)
+    }
+}
+
+/// Blends each picture and its target with another one of the batch, by a share from Beta(alpha, alpha)
+/// (Zhang et al. 2017, <https://arxiv.org/abs/1710.09412>).
+fn mix(batch: &mut Batch, count: usize, alpha: f64, rng: &mut impl Rng) {
+    let mut partners: Vec<usize> = (0..count).collect();
+    partners.shuffle(rng);
+    let shares: Vec<f32> = partners.iter().map(|_| beta(alpha, rng) as f32).collect();
+    for values in [&mut batch.inputs, &mut batch.targets] {
+        let before = values.clone();
+        let len = values.len() / count.max(1);
+        for ((out, &partner), &share) in values.chunks_exact_mut(len).zip(&partners).zip(&shares) {
+            let other = &before[partner * len..][..len];
+            out.iter_mut().zip(other).for_each(|(out, other)| *out = *out * share + other * (1.0 - share));
+        }
+    }
+}
+
+/// A draw from Beta(alpha, alpha): two powers of uniform draws, taken again until their sum is at most 1 (Jöhnk 1964,
+/// <https://doi.org/10.1007/BF02613706>).
+fn beta(alpha: f64, rng: &mut impl Rng) -> f64 {
+    loop {
+        let (x, y) = (rng.random::<f64>().powf(1.0 / alpha), rng.random::<f64>().powf(1.0 / alpha));
+        if x + y > 0.0 && x + y <= 1.0 {
+            return x / (x + y);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{GrayImage, Luma};
+
+    use super::*;
+
+    /// `counts[i]` samples of the i-th emotion.
+    fn samples(counts: &[usize]) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        for (class, &count) in counts.iter().enumerate() {
+            for i in 0..count {
+                let mut target = [0.0; 7];
+                target[class] = 1.0;
+                let image =
+                    GrayImage::from_fn(16, 16, |x, y| Luma([(x * 9 + y * (5 + class as u32) + i as u32) as u8]));
+                samples.push(Sample { name: String::new(), image, target });
+            }
+        }
+        samples
+    }
+
+    fn recipe() -> Recipe {
+        Recipe { batch_size: 4, mixup: 0.4, ..Recipe::from_scratch() }
+    }
+
+    fn input() -> InputSpec {
+        InputSpec { size: 16, ..InputSpec::default() }
+    }
+
+    fn collect(batches: &Batches<'_>, epoch: usize, first: usize) -> Vec<Batch> {
+        batches.run(epoch, first, |receiver| receiver.iter().collect()).expect("batches")
+    }
+
+    #[test]
+    fn an_epoch_can_be_entered_at_any_step() {
+        let (samples, recipe, input) = (samples(&[5, 6]), recipe(), input());
+        let batches = Batches { samples: &samples, recipe: &recipe, input: &input };
+        let all = collect(&batches, 3, 0);
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].inputs.len(), 4 * 16 * 16);
+        assert_eq!(collect(&batches, 3, 1), all[1..]);
+        assert_ne!(collect(&batches, 4, 0), all);
+        assert!(collect(&batches, 3, 2).is_empty());
+    }
+
+    #[test]
+    fn a_consumer_that_leaves_early_ends_the_thread() {
+        let (samples, recipe, input) = (samples(&[50, 50]), recipe(), input());
+        let batches = Batches { samples: &samples, recipe: &recipe, input: &input };
+        let first = batches.run(0, 0, |receiver| receiver.recv()?).expect("a batch");
+        assert_eq!(first, collect(&batches, 0, 0)[0]);
+    }
+
+    #[test]
+    fn natural_sampling_shows_each_picture_once_and_balanced_sampling_each_class_equally_often() {
+        let (samples, input) = (samples(&[1, 9, 0, 4]), input());
+        for sampling in [Sampling::Natural, Sampling::Balanced] {
+            let recipe = Recipe { sampling, ..recipe() };
+            let mut order = Batches { samples: &samples, recipe: &recipe, input: &input }.order(0);
+            assert_eq!(order.len(), 14);
+            order.sort_unstable();
+            let counts = [0..1, 1..10, 10..14].map(|class| order.iter().filter(|&i| class.contains(i)).count());
+            match sampling {
+                Sampling::Natural => assert_eq!(order, (0..14).collect::<Vec<_>>()),
+                Sampling::Balanced => assert!(counts.iter().all(|count| (4..=5).contains(count)), "{counts:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn mixed_targets_still_sum_to_one_and_inputs_lie_between() {
+        let mut batch = Batch { inputs: vec![0.0, 0.0, 1.0, 1.0], targets: vec![1.0, 0.0, 0.0, 1.0] };
+        let mut moved = 0;
+        for seed in 0..20 {
+            let before = batch.clone();
+            mix(&mut batch, 2, 0.3, &mut random(seed, Stream::Mixup, 0));
+            moved += usize::from(batch != before);
+            assert!(batch.targets.chunks(2).all(|target| (target.iter().sum::<f32>() - 1.0).abs() < 1e-5));
+            assert!(batch.inputs.iter().all(|value| (-1e-6..=1.0 + 1e-6).contains(value)));
+        }
+        assert!(moved > 0);
+    }
+
+    #[test]
+    fn the_beta_distribution_has_its_mean_and_variance() {
+        for alpha in [0.05, 0.2, 1.0, 4.0] {
+            let mut rng = random(7, Stream::Mixup, 0);
+            let draws: Vec<f64> = (0..4000).map(|_| beta(alpha, &mut rng)).collect();
+            let mean = draws.iter().sum::<f64>() / 4000.0;
+            let variance = draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / 4000.0;
+            // Of Beta(a, a): 1 / (4 (2a + 1)).
+            let expected = 1.0 / (4.0 * (2.0 * alpha + 1.0));
+            assert!((mean - 0.5).abs() < 0.03 && (variance / expected - 1.0).abs() < 0.08, "{alpha} {mean} {variance}");
+        }
+    }
+}

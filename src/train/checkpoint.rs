@@ -1,0 +1,223 @@
+//! The file from which a run goes on: all of its state, and nothing else than its state.
+//!
+//! It is the one truth about a run. It is replaced as a whole, and the other files of the folder are made from it, so a run
+//! may be killed between any two bytes. One JSON text holds what is not a tensor. Weights, their average and the moments of
+//! the optimizer are f32 tensors; the best weights so far are kept as the bytes of their file. Paths are in the settings
+//! alone, and times nowhere: two runs with the same settings write the same bytes.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use super::config::TrainConfig;
+use super::history::EpochRecord;
+use crate::files::{read_at_most, write_whole};
+use crate::model::Tensors;
+use crate::weights::{self, ModelCard};
+
+/// The version of the state that this program writes and reads.
+const FORMAT: u32 = 1;
+
+/// The metadata key that holds the state.
+const STATE_KEY: &str = "emocam_checkpoint";
+
+/// The tensor that holds the bytes of the best weights' file.
+const BEST: &str = "best";
+
+/// The largest checkpoint that is read, in bytes: five times the largest weights file.
+const MAX_FILE_SIZE: u64 = 5 * weights::MAX_FILE_SIZE;
+
+/// What is not a tensor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct State {
+    format: u32,
+    pub(super) config: TrainConfig,
+    /// The card of the weights, but for what each epoch puts in.
+    pub(super) card: ModelCard,
+    /// Complete epochs.
+    pub(super) history: Vec<EpochRecord>,
+    pub(super) partial: Partial,
+    pub(super) best: Option<Best>,
+}
+
+/// The epoch at hand, as far as it has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Partial {
+    /// Steps done.
+    pub(super) steps: usize,
+    /// Sum of their losses.
+    pub(super) loss: f64,
+    /// Pictures that were labelled right.
+    pub(super) right: f64,
+}
+
+/// The best epoch so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Best {
+    /// Counted from 1.
+    pub(super) epoch: usize,
+    /// The figure that it was chosen by; more is better.
+    pub(super) score: f64,
+}
+
+impl State {
+    /// The state before the first step.
+    pub(super) fn new(config: TrainConfig, card: ModelCard) -> Self {
+        Self { format: FORMAT, config, card, history: Vec::new(), partial: Partial::default(), best: None }
+    }
+
+    /// Whether there is nothing left to do: all epochs are done, or none was better for too long.
+    pub(super) fn is_over(&self) -> bool {
+        let recipe = &self.config.recipe;
+        let waited = self.best.map_or(0, |best| self.history.len().saturating_sub(best.epoch));
+        self.history.len() >= recipe.epochs || recipe.patience.is_some_and(|patience| waited >= patience)
+    }
+
+    fn check(&self) -> Result<()> {
+        ensure!(self.format == FORMAT, "expected format {FORMAT}, found {}", self.format);
+        self.config.recipe.check()?;
+        self.card.check()?;
+        let (done, epochs) = (self.history.len(), self.config.recipe.epochs);
+        ensure!(done <= epochs, "expected at most {epochs} complete epochs, found {done}");
+        Ok(())
+    }
+}
+
+/// A run at one moment.
+#[derive(Clone, Debug)]
+pub(super) struct Checkpoint {
+    pub(super) state: State,
+    /// Weights, average and moments, by names that `learner` chooses.
+    pub(super) tensors: Tensors,
+    /// The file of the best weights so far.
+    pub(super) best: Option<Vec<u8>>,
+}
+
+impl Checkpoint {
+    /// Writes the file, as a whole.
+    pub(super) fn save(&self, path: &Path) -> Result<()> {
+        write_whole(path, &self.to_bytes()?)
+    }
+
+    /// Reads the file. Nothing in it is trusted: it may be damaged or of another program.
+    pub(super) fn load(path: &Path) -> Result<Self> {
+        let read = || -> Result<Self> { Self::from_bytes(&read_at_most(path, MAX_FILE_SIZE)?) };
+        read().with_context(|| format!("checkpoint {}", path.display()))
+    }
+
+    fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut data = Vec::new();
+        for (name, tensor) in &self.tensors {
+            let values: Vec<f32> = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            data.push((name.as_str(), Dtype::F32, tensor.dims().to_vec(), bytes));
+        }
+        data.extend(self.best.iter().map(|bytes| (BEST, Dtype::U8, vec![bytes.len()], bytes.clone())));
+        let views = data
+            .iter()
+            .map(|(name, dtype, shape, bytes)| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let state = HashMap::from([(STATE_KEY.to_owned(), serde_json::to_string(&self.state)?)]);
+        Ok(safetensors::serialize(views, Some(state))?)
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        const EXPECTED: &str = "expected a checkpoint written by `emocam train`";
+        let damaged = |error| anyhow::anyhow!("{EXPECTED}, found a damaged or other file ({error})");
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+        let state = metadata.metadata().as_ref().and_then(|map| map.get(STATE_KEY));
+        let state = state.with_context(|| format!("{EXPECTED}, found a file without a run's state"))?;
+        let state: State = serde_json::from_str(state).context("the state of the run cannot be read")?;
+        state.check().context("the state of the run")?;
+        let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let (mut tensors, mut best) = (Tensors::new(), None);
+        for (name, view) in file.iter() {
+            match view.dtype() {
+                Dtype::F32 => {
+                    let (values, _) = view.data().as_chunks();
+                    let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+                    tensors.insert(name.to_owned(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
+                }
+                Dtype::U8 if name == BEST => best = Some(view.data().to_vec()),
+                other => bail!("tensor {name}: expected f32, found {other:?}"),
+            }
+        }
+        ensure!(best.is_some() == state.best.is_some(), "{EXPECTED}, found one that lacks its best weights");
+        Ok(Self { state, tensors, best })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Architecture;
+    use crate::preprocess::InputSpec;
+    use crate::train::config::{Init, Recipe};
+
+    fn checkpoint() -> Checkpoint {
+        let recipe = Recipe { epochs: 9, patience: Some(2), ..Recipe::from_scratch() };
+        let config = TrainConfig { data: "data".into(), init: Init::Scratch, recipe };
+        let card = ModelCard::new(Architecture::default(), InputSpec::default(), "test".into(), "0".into(), 3);
+        let mut state = State::new(config, card);
+        // Sums of this kind are what a parser of JSON may get wrong in the last digit.
+        state.partial = Partial { steps: 3, loss: 0.1 + 0.2 + 1.0 / 3.0, right: 7.0 };
+        state.best = Some(Best { epoch: 1, score: 1.0 / 3.0 });
+        let tensor = Tensor::new(&[[1.5f32, f32::MIN_POSITIVE]], &Device::Cpu).expect("tensor");
+        Checkpoint { state, tensors: Tensors::from([("a".into(), tensor)]), best: Some(vec![1, 2, 3]) }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_to_the_last_bit() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("checkpoint");
+        checkpoint().save(&path).expect("save");
+        let loaded = Checkpoint::load(&path).expect("load");
+        assert_eq!((&loaded.state, &loaded.best), (&checkpoint().state, &checkpoint().best));
+        assert_eq!(loaded.to_bytes().expect("bytes"), checkpoint().to_bytes().expect("bytes"));
+    }
+
+    #[test]
+    fn damaged_and_foreign_files_are_refused() {
+        let refusal = |bytes: &[u8]| format!("{:#}", Checkpoint::from_bytes(bytes).expect_err("should be refused"));
+        let bytes = checkpoint().to_bytes().expect("bytes");
+        for end in [0, 8, 100, bytes.len() - 1] {
+            assert!(refusal(&bytes[..end]).contains("expected a checkpoint"), "cut at {end}");
+        }
+        let plain = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).expect("plain");
+        assert!(refusal(&plain).contains("without a run's state"));
+
+        let mut other = checkpoint();
+        other.best = None;
+        assert!(refusal(&other.to_bytes().expect("bytes")).contains("lacks its best weights"));
+        let mut other = checkpoint();
+        other.state.config.recipe.batch_size = 0;
+        assert!(refusal(&other.to_bytes().expect("bytes")).contains("--batch-size"));
+    }
+
+    #[test]
+    fn a_run_is_over_after_its_epochs_or_its_patience() {
+        let mut state = checkpoint().state;
+        let record = EpochRecord {
+            learning_rate: 0.0,
+            train_loss: 0.0,
+            train_accuracy: 0.0,
+            validation_loss: 0.0,
+            validation_accuracy: 0.0,
+            validation_macro_f1: 0.0,
+            timing: None,
+        };
+        for (epochs, over) in [(1, false), (2, false), (3, true)] {
+            state.history = vec![record.clone(); epochs];
+            assert_eq!(state.is_over(), over, "best epoch 1, patience 2, {epochs} done");
+        }
+        state.config.recipe.patience = None;
+        assert!(!state.is_over());
+        state.config.recipe.epochs = 3;
+        assert!(state.is_over());
+    }
+}

@@ -1,0 +1,133 @@
+//! How often each emotion occurs, what that does to its weight, and what is wrong where one is missing.
+
+use anyhow::{Result, bail, ensure};
+
+use super::config::{ClassWeights, Sampling};
+use crate::dataset::{Dataset, Sample};
+use crate::emotion::Emotion;
+
+/// Each class's share of the training targets as they are shown: with balanced sampling every class that has pictures is
+/// shown equally often.
+pub(super) fn shown_shares(samples: &[Sample], sampling: Sampling) -> [f64; Emotion::COUNT] {
+    let counts = counts(samples);
+    let mut shares = [0.0; Emotion::COUNT];
+    for sample in samples {
+        let weight = match sampling {
+            Sampling::Natural => 1.0,
+            Sampling::Balanced => 1.0 / counts[sample.label().index()] as f64,
+        };
+        shares.iter_mut().zip(sample.target).for_each(|(sum, share)| *sum += weight * f64::from(share));
+    }
+    let total: f64 = shares.iter().sum();
+    shares.map(|share| share / total.max(f64::MIN_POSITIVE))
+}
+
+/// What each class's loss is multiplied by, with mean 1; a class that is never shown weighs nothing.
+pub(super) fn weights(shares: &[f64; Emotion::COUNT], rule: ClassWeights) -> [f32; Emotion::COUNT] {
+    let weights = shares.map(|share| match rule {
+        _ if share <= 0.0 => 0.0,
+        ClassWeights::None => 1.0,
+        ClassWeights::InverseSqrt => 1.0 / share.sqrt(),
+        ClassWeights::Inverse => 1.0 / share,
+    });
+    let mean = weights.iter().sum::<f64>() / Emotion::COUNT as f64;
+    weights.map(|weight| (weight / mean.max(f64::MIN_POSITIVE)) as f32)
+}
+
+/// Warnings about classes without pictures.
+///
+/// # Errors
+/// When there is nothing to learn or nothing to choose by: fewer than two pictures or two emotions, or no validation.
+pub(super) fn check(dataset: &Dataset) -> Result<Vec<String>> {
+    let Dataset { name, train, validation, .. } = dataset;
+    ensure!(train.len() > 1, "{name}: expected at least 2 pictures to train on, found {}", train.len());
+    ensure!(
+        !validation.is_empty(),
+        "{name}: found no pictures for validation, by which the best epoch is chosen; split some off from the others"
+    );
+    let missing = |samples: &[Sample]| {
+        let counts = counts(samples);
+        Emotion::ALL.into_iter().filter(|emotion| counts[emotion.index()] == 0).map(Emotion::name).collect::<Vec<_>>()
+    };
+    let (untrained, unseen) = (missing(train), missing(validation));
+    if untrained.len() + 1 >= Emotion::COUNT {
+        let only = Emotion::ALL.into_iter().map(Emotion::name).find(|name| !untrained.contains(name));
+        bail!(
+            "{name}: all training pictures are of {}; expected at least two emotions to tell apart",
+            only.unwrap_or("none of the emotions")
+        );
+    }
+    let mut warnings = Vec::new();
+    if !untrained.is_empty() {
+        warnings.push(format!("no training pictures of {}: this can't be learned here", untrained.join(", ")));
+    }
+    if !unseen.is_empty() {
+        let unseen = unseen.join(", ");
+        warnings.push(format!("no validation pictures of {unseen}: its F1 counts as 0 in the mean over emotions"));
+    }
+    Ok(warnings)
+}
+
+/// How many samples bear each label.
+fn counts(samples: &[Sample]) -> [usize; Emotion::COUNT] {
+    let mut counts = [0; Emotion::COUNT];
+    samples.iter().for_each(|sample| counts[sample.label().index()] += 1);
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use image::GrayImage;
+
+    use super::*;
+
+    fn samples(counts: &[(Emotion, usize)]) -> Vec<Sample> {
+        let sample = |emotion: Emotion| {
+            let mut target = [0.0; 7];
+            target[emotion.index()] = 1.0;
+            Sample { name: String::new(), image: GrayImage::new(1, 1), target }
+        };
+        counts.iter().flat_map(|&(emotion, count)| vec![sample(emotion); count]).collect()
+    }
+
+    #[test]
+    fn rare_classes_weigh_more_and_missing_ones_nothing() {
+        let samples = samples(&[(Emotion::Anger, 4), (Emotion::Fear, 1)]);
+        let shares = shown_shares(&samples, Sampling::Natural);
+        assert!((shares[Emotion::Anger.index()] - 0.8).abs() < 1e-9);
+        for (rule, ratio) in [(ClassWeights::None, 1.0), (ClassWeights::InverseSqrt, 2.0), (ClassWeights::Inverse, 4.0)]
+        {
+            let weights = weights(&shares, rule);
+            assert!((weights[Emotion::Fear.index()] / weights[Emotion::Anger.index()] - ratio).abs() < 1e-6);
+            assert_eq!(weights[Emotion::Happy.index()], 0.0);
+            assert!((weights.iter().sum::<f32>() - 7.0).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn balanced_sampling_leaves_nothing_to_weigh() {
+        let shares = shown_shares(&samples(&[(Emotion::Anger, 4), (Emotion::Fear, 1)]), Sampling::Balanced);
+        assert!((shares[Emotion::Anger.index()] - 0.5).abs() < 1e-9);
+        let weights = weights(&shares, ClassWeights::Inverse);
+        assert!((weights[Emotion::Fear.index()] - weights[Emotion::Anger.index()]).abs() < 1e-6);
+    }
+
+    #[test]
+    fn missing_classes_are_named_and_a_single_one_is_refused() {
+        let dataset = |train: &[(Emotion, usize)], validation: &[(Emotion, usize)]| Dataset {
+            train: samples(train),
+            validation: samples(validation),
+            ..Dataset::default()
+        };
+        let all = Emotion::ALL.map(|emotion| (emotion, 2));
+        assert!(check(&dataset(&all, &all)).expect("sound").is_empty());
+        let warnings = check(&dataset(&all[1..], &all[..6])).expect("usable");
+        assert!(warnings[0].contains("training pictures of Anger:"), "{warnings:?}");
+        assert!(warnings[1].contains("validation pictures of Surprise:"), "{warnings:?}");
+
+        let refused = |dataset: &Dataset| check(dataset).expect_err("unusable").to_string();
+        assert!(refused(&dataset(&all[3..4], &all)).contains("are of Happy"));
+        assert!(refused(&dataset(&[(Emotion::Sad, 1)], &all)).contains("at least 2 pictures to train on, found 1"));
+        assert!(refused(&dataset(&all, &[])).contains("no pictures for validation"));
+    }
+}

@@ -1,0 +1,190 @@
+//! A network that learns: its variables, their average, the optimizer, and what one step does to them.
+
+use anyhow::{Context, Result, ensure};
+use candle_core::{D, DType, Device, Tensor, Var};
+use rand::RngExt;
+
+use super::batches::{Batch, Stream, random};
+use super::config::Recipe;
+use crate::emotion::Emotion;
+use crate::model::{ConvNorm, EmotionNet, Role, Tensors};
+use crate::optim::{AdamW, Average, Group, Moments, Schedule, average_decay};
+use crate::weights::ModelCard;
+
+/// The tensors of the last layer, which learn at the full rate.
+const HEAD: &str = "head.";
+
+/// The kinds of tensors in a checkpoint, as the first part of their names.
+const VARIABLE: &str = "variable";
+const AVERAGE: &str = "average";
+const MEAN: &str = "mean";
+const SQUARE: &str = "square";
+
+/// A network that learns.
+pub(super) struct Learner {
+    recipe: Recipe,
+    net: EmotionNet<ConvNorm>,
+    /// Every tensor of the network, in the architecture's order.
+    variables: Vec<(String, Var)>,
+    average: Average,
+    /// The names of those variables that the optimizer moves, in its order.
+    learned: Vec<String>,
+    optimizer: AdamW,
+    schedule: Schedule,
+    class_weights: Tensor,
+    size: usize,
+    device: Device,
+}
+
+/// What one step came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StepResult {
+    pub(super) loss: f64,
+    /// Pictures that were labelled right.
+    pub(super) right: f64,
+}
+
+impl Learner {
+    /// A learner that starts from tensors, for a run of this many steps.
+    pub(super) fn new(
+        card: &ModelCard,
+        start: &Tensors,
+        recipe: &Recipe,
+        class_weights: [f32; Emotion::COUNT],
+        steps: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let mut variables = Vec::new();
+        let (mut learned, mut groups) = (Vec::new(), Vec::new());
+        for spec in card.arch.tensors() {
+            let tensor = start.get(&spec.name).with_context(|| format!("tensor {}: not there", spec.name))?;
+            let variable = Var::from_tensor(&tensor.to_device(device)?)?;
+            let weight_decay = match spec.role {
+                Role::Kernel => Some(recipe.weight_decay),
+                Role::Scale | Role::Shift => Some(0.0),
+                Role::Running(_) => None,
+            };
+            if let Some(weight_decay) = weight_decay {
+                let rate_factor = if spec.name.starts_with(HEAD) { 1.0 } else { recipe.body_rate };
+                groups.push((variable.clone(), Group { weight_decay, rate_factor }));
+                learned.push(spec.name.clone());
+            }
+            variables.push((spec.name, variable));
+        }
+        let tensors = variables.iter().map(|(name, variable)| (name.clone(), variable.as_tensor().clone())).collect();
+        let Recipe { schedule, learning_rate, warm_up, .. } = *recipe;
+        Ok(Self {
+            net: EmotionNet::new(&card.arch, &tensors)?,
+            average: Average::new(variables.iter().map(|(_, variable)| variable.clone()))?,
+            optimizer: AdamW::new(groups)?,
+            schedule: Schedule { shape: schedule, top: learning_rate, warm_up, steps },
+            class_weights: Tensor::new(&class_weights, device)?,
+            size: card.input.size,
+            device: device.clone(),
+            recipe: recipe.clone(),
+            variables,
+            learned,
+        })
+    }
+
+    /// Goes on from the tensors of a checkpoint after `step` steps, but for the variables, which it started from.
+    pub(super) fn restore(&mut self, step: usize, tensors: &Tensors) -> Result<()> {
+        let get = |kind: &str, name: &str| -> Result<Tensor> {
+            let name = format!("{kind}.{name}");
+            let tensor = tensors.get(&name).with_context(|| format!("tensor {name}: not in the checkpoint"))?;
+            Ok(tensor.to_device(&self.device)?)
+        };
+        let average: Vec<Tensor> = self.variables.iter().map(|(name, _)| get(AVERAGE, name)).collect::<Result<_>>()?;
+        let moments =
+            self.learned.iter().map(|name| Ok(Moments { mean: get(MEAN, name)?, square: get(SQUARE, name)? }));
+        let moments = moments.collect::<Result<_>>()?;
+        self.average.restore(&average)?;
+        Ok(self.optimizer.restore(step, moments)?)
+    }
+
+    /// The variables in the tensors of a checkpoint.
+    pub(super) fn variables_of(tensors: &Tensors) -> Tensors {
+        let name = |name: &String| Some(name.strip_prefix(VARIABLE)?.strip_prefix('.')?.to_owned());
+        tensors.iter().filter_map(|(key, tensor)| Some((name(key)?, tensor.clone()))).collect()
+    }
+
+    /// All tensors that a checkpoint needs.
+    pub(super) fn tensors(&self) -> Result<Tensors> {
+        let mut all = Tensors::new();
+        let mut put = |kind: &str, name: &str, tensor: Tensor| {
+            all.insert(format!("{kind}.{name}"), tensor);
+        };
+        for ((name, variable), average) in self.variables.iter().zip(self.average.tensors()?) {
+            put(VARIABLE, name, variable.as_detached_tensor());
+            put(AVERAGE, name, average);
+        }
+        for (name, Moments { mean, square }) in self.learned.iter().zip(self.optimizer.moments()?) {
+            put(MEAN, name, mean);
+            put(SQUARE, name, square);
+        }
+        Ok(all)
+    }
+
+    /// The averaged weights: what is validated and kept.
+    pub(super) fn averaged(&self) -> Result<Tensors> {
+        let names = self.variables.iter().map(|(name, _)| name.clone());
+        Ok(names.zip(self.average.tensors()?).collect())
+    }
+
+    /// Refuses weights that are not numbers any more.
+    pub(super) fn check_finite(&self) -> Result<()> {
+        for (name, variable) in &self.variables {
+            let values: Vec<f32> = variable.flatten_all()?.to_vec1()?;
+            let broken = values.iter().find(|value| !value.is_finite());
+            ensure!(broken.is_none(), "the tensor {name} has a value of {}", broken.unwrap_or(&0.0));
+        }
+        Ok(())
+    }
+
+    /// The learning rate at a step of the run.
+    pub(super) fn learning_rate(&self, step: usize) -> f64 {
+        self.schedule.at(step).rate
+    }
+
+    /// One step of the run, counted from 0. Nothing is learned where the loss is not finite.
+    pub(super) fn step(&mut self, batch: Batch, step: usize) -> Result<StepResult> {
+        let count = batch.targets.len() / Emotion::COUNT;
+        let inputs = Tensor::from_vec(batch.inputs, (count, 1, self.size, self.size), &self.device)?;
+        let targets = Tensor::from_vec(batch.targets, (count, Emotion::COUNT), &self.device)?;
+        let features = self.net.features(&inputs)?;
+        let mask = self.dropout_mask(features.dims(), step)?;
+        let logits = self.net.head(&(features * mask)?)?;
+        let smoothing = self.recipe.label_smoothing;
+        let smooth = ((&targets * (1.0 - smoothing))? + smoothing / Emotion::COUNT as f64)?;
+        let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
+        let loss = (smooth * log_probabilities)?.broadcast_mul(&self.class_weights)?.sum(1)?.mean(0)?.neg()?;
+        let value = f64::from(loss.to_scalar::<f32>()?);
+        let right = logits.argmax(1)?.eq(&targets.argmax(1)?)?.to_dtype(DType::F32)?.sum_all()?;
+        let result = StepResult { loss: value, right: f64::from(right.to_scalar::<f32>()?) };
+        if value.is_finite() {
+            self.optimizer.step(&loss.backward()?, self.schedule.at(step))?;
+            self.follow(step)?;
+        }
+        Ok(result)
+    }
+
+    /// Zeros with the chance of dropout, else what keeps the mean (Srivastava et al. 2014,
+    /// <https://jmlr.org/papers/v15/srivastava14a.html>).
+    fn dropout_mask(&self, shape: &[usize], step: usize) -> Result<Tensor> {
+        let mut rng = random(self.recipe.seed, Stream::Dropout, step);
+        let dropout = self.recipe.dropout as f32;
+        let keep = 1.0 / (1.0 - dropout);
+        let values: Vec<f32> =
+            (0..shape.iter().product()).map(|_| if rng.random::<f32>() < dropout { 0.0 } else { keep }).collect();
+        Ok(Tensor::from_vec(values, shape, &self.device)?)
+    }
+
+    /// Takes the batch's statistics into the running ones, and all tensors into the average.
+    fn follow(&mut self, step: usize) -> Result<()> {
+        for (name, value) in self.net.running_statistics()? {
+            let variable = self.variables.iter().find(|(known, _)| *known == name);
+            variable.with_context(|| format!("no tensor {name}"))?.1.set(&value)?;
+        }
+        Ok(self.average.follow(average_decay(step, self.recipe.ema_decay))?)
+    }
+}

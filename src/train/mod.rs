@@ -1,0 +1,168 @@
+//! From a data set to weights: the one loop, and the folder in which a run lives.
+//!
+//! The recipe: soft targets with label smoothing, rare classes weighted, AdamW under one cycle of the learning rate, dropout
+//! before the last layer, and a running average of the weights, which is what is validated and kept. The test split is
+//! never looked at here. The same seed, settings, data and machine give the same files on the CPU, byte for byte; times,
+//! which differ, are in the last columns of `history.csv` only.
+//!
+//! ```text
+//! RUN/checkpoint.safetensors   all of the run's state, replaced as a whole; `--resume` goes on from it
+//! RUN/best.safetensors         the averaged weights of the best epoch on validation
+//! RUN/config.json              the settings, as they were resolved
+//! RUN/history.csv              a row an epoch
+//! ```
+//!
+//! The checkpoint is written first, after each epoch and on Ctrl-C after the step at hand. The other files are made from
+//! it, and made again by `--resume`, so it does not matter at which moment a run is killed.
+
+mod batches;
+mod checkpoint;
+mod classes;
+mod config;
+mod folder;
+mod history;
+mod learner;
+mod options;
+mod progress;
+mod run;
+mod start;
+
+use std::io::Write;
+use std::path::{Path, absolute};
+
+use anyhow::{Context, Result, ensure};
+use candle_core::Device;
+use serde_json::json;
+
+pub use config::{ClassWeights, Init, Recipe, Sampling, Selection, TrainConfig};
+pub use history::{EpochRecord, Timing};
+pub use options::RecipeOptions;
+
+use crate::dataset::Dataset;
+use crate::pipeline::Stop;
+use crate::weights::ModelCard;
+use checkpoint::{Checkpoint, State};
+use folder::RunFolder;
+use learner::Learner;
+use run::Run;
+use start::Start;
+
+/// Starts a run in a folder, which is made if it is not there, and runs it to its end. Lines for people go to `log`. A
+/// request to stop ends the run after the step at hand, with a checkpoint.
+///
+/// # Errors
+/// When the folder holds a run already or can't be written, the data or the weights to start from can't be read, a setting
+/// makes no sense, the loss is no longer finite, or the run was stopped.
+pub fn start(
+    data: &Path,
+    out: &Path,
+    init: &Init,
+    options: &RecipeOptions,
+    device: &Device,
+    stop: &Stop,
+    log: &mut dyn Write,
+) -> Result<()> {
+    let folder = RunFolder(out.to_owned());
+    folder.refuse_existing()?;
+    let mut recipe = if *init == Init::Scratch { Recipe::from_scratch() } else { Recipe::fine_tuning() };
+    options.apply(&mut recipe);
+    recipe.check()?;
+    let start = Start::open(init, options.channels, recipe.seed)?;
+    let dataset = load(data, log)?;
+    let wish = recipe.batch_size;
+    let recipe = options.resolve(recipe, dataset.train.len());
+    if recipe.batch_size < wish {
+        writeln!(log, "warning: fewer training pictures than a step's {wish}: {} a step", recipe.batch_size)?;
+    }
+    let split_hash = dataset.split_hash();
+    if let Some(warning) = start.leak(&dataset.name, &split_hash) {
+        writeln!(log, "warning: {warning}")?;
+    }
+    writeln!(log, "{}", start.describe())?;
+
+    let mut card =
+        ModelCard::new(start.arch.clone(), start.input.clone(), dataset.name.clone(), split_hash, recipe.seed);
+    card.class_shares = Some(classes::shown_shares(&dataset.train, recipe.sampling));
+    card.prior = recipe.prior;
+    card.training = Some(json!({ "init": start.record(), "recipe": recipe }));
+    let init = match init {
+        Init::File(path) => Init::File(absolute(path)?),
+        other => other.clone(),
+    };
+    let config = TrainConfig { data: absolute(data)?, init, recipe };
+    let mut run = Run::new(folder, &dataset, device, State::new(config, card), &start.tensors)?;
+    run.create()?;
+    run.go_on(stop, log)
+}
+
+/// Goes on with a run from its checkpoint, so that it ends as one that was never interrupted. The data may have moved to
+/// another folder; settings may be repeated, but not changed.
+///
+/// # Errors
+/// When the folder holds no run, the settings or the data are not those of the run, or as [`start`].
+pub fn resume(
+    folder: &Path,
+    data: Option<&Path>,
+    options: &RecipeOptions,
+    device: &Device,
+    stop: &Stop,
+    log: &mut dyn Write,
+) -> Result<()> {
+    let folder = RunFolder(folder.to_owned());
+    let path = folder.checkpoint();
+    ensure!(
+        path.is_file(),
+        "{}: expected the checkpoint of a run, found none; a run that ended before its first step is started anew with --out",
+        path.display()
+    );
+    let Checkpoint { mut state, tensors, best } = Checkpoint::load(&path)?;
+    let mut other = options.contradictions(&state.config.recipe);
+    let channels = state.card.arch.channels;
+    other.extend(
+        options
+            .channels
+            .filter(|&wish| wish != channels)
+            .map(|wish| format!("channels {wish:?} instead of {channels:?}")),
+    );
+    ensure!(
+        other.is_empty(),
+        "{}: a run goes on with the settings that it was started with; asked for {}. Leave that out, or start another \
+         run with --out",
+        folder.0.display(),
+        other.join(", ")
+    );
+    if let Some(data) = data {
+        state.config.data = absolute(data)?;
+    }
+    let dataset = load(&state.config.data, log)?;
+    let (expected, found) = (&state.card.split_hash, dataset.split_hash());
+    ensure!(
+        *expected == found,
+        "{}: expected the pictures and the split that the run was started with (split hash {expected}), found others ({found})",
+        state.config.data.display()
+    );
+    let done = state.history.len();
+    let mut run = Run::new(folder, &dataset, device, state, &Learner::variables_of(&tensors))?;
+    run.restore(&tensors, best).with_context(|| format!("checkpoint {}", path.display()))?;
+    if run.is_over() {
+        writeln!(log, "the run is complete: there is nothing left to do")?;
+    } else {
+        writeln!(log, "going on after {done} complete epochs")?;
+    }
+    run.go_on(stop, log)
+}
+
+/// The data set, and what there is to say about it.
+fn load(folder: &Path, log: &mut dyn Write) -> Result<Dataset> {
+    let dataset = Dataset::load(folder)?;
+    let [train, validation, test] = dataset.splits().map(|(_, samples)| samples.len());
+    let Dataset { name, copies, .. } = &dataset;
+    writeln!(
+        log,
+        "{name}: {train} training, {validation} validation, {test} test pictures; {copies} exact copies left out"
+    )?;
+    for warning in classes::check(&dataset)? {
+        writeln!(log, "warning: {warning}")?;
+    }
+    Ok(dataset)
+}

@@ -1,0 +1,243 @@
+//! The one loop: epochs of steps, validation after each, a checkpoint after that.
+
+use std::fs;
+use std::io::Write;
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use candle_core::Device;
+
+use super::batches::Batches;
+use super::checkpoint::{Best, Checkpoint, Partial, State};
+use super::classes;
+use super::config::{Recipe, TrainConfig};
+use super::folder::RunFolder;
+use super::history::{self, EpochRecord, Timing};
+use super::learner::Learner;
+use super::progress::Progress;
+use crate::dataset::Dataset;
+use crate::eval::{self, Metrics};
+use crate::files::write_whole;
+use crate::model::{EmotionNet, Tensors};
+use crate::pipeline::Stop;
+use crate::weights::Weights;
+
+/// A training run.
+pub(super) struct Run<'a> {
+    folder: RunFolder,
+    dataset: &'a Dataset,
+    device: &'a Device,
+    state: State,
+    /// The file of the best weights so far.
+    best: Option<Vec<u8>>,
+    learner: Learner,
+    steps_per_epoch: usize,
+}
+
+/// What the averaged weights are worth on validation.
+struct Validation {
+    metrics: Metrics,
+    /// What their logits are to be divided by.
+    temperature: f32,
+}
+
+impl<'a> Run<'a> {
+    /// A run that is in this state and whose weights are these tensors.
+    pub(super) fn new(
+        folder: RunFolder,
+        dataset: &'a Dataset,
+        device: &'a Device,
+        state: State,
+        tensors: &Tensors,
+    ) -> Result<Self> {
+        let State { config: TrainConfig { recipe, .. }, card, .. } = &state;
+        let steps_per_epoch = dataset.train.len() / recipe.batch_size;
+        ensure!(
+            steps_per_epoch > state.partial.steps,
+            "{} training pictures are too few for a step of {}",
+            dataset.train.len(),
+            recipe.batch_size
+        );
+        let weights = classes::weights(&classes::shown_shares(&dataset.train, recipe.sampling), recipe.class_weights);
+        let learner = Learner::new(card, tensors, recipe, weights, steps_per_epoch * recipe.epochs, device)?;
+        Ok(Self { folder, dataset, device, best: None, learner, steps_per_epoch, state })
+    }
+
+    /// Steps done in the whole run.
+    fn step(&self) -> usize {
+        self.state.history.len() * self.steps_per_epoch + self.state.partial.steps
+    }
+
+    /// Writes the first checkpoint and the settings.
+    pub(super) fn create(&self) -> Result<()> {
+        let folder = &self.folder.0;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        self.save()?;
+        self.write_results()
+    }
+
+    /// Takes over what a checkpoint holds beside state and weights, and makes the folder's other files from it.
+    pub(super) fn restore(&mut self, tensors: &Tensors, best: Option<Vec<u8>>) -> Result<()> {
+        self.learner.restore(self.step(), tensors)?;
+        self.best = best;
+        history::recall_timings(&self.folder.history(), &mut self.state.history);
+        self.write_results()
+    }
+
+    /// Whether there is nothing left to do.
+    pub(super) fn is_over(&self) -> bool {
+        self.state.is_over()
+    }
+
+    /// The one loop.
+    pub(super) fn go_on(&mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
+        let Recipe { epochs, batch_size, select, .. } = self.state.config.recipe;
+        let pictures = |steps: usize| steps * batch_size;
+        let progress = Progress::new(pictures(self.steps_per_epoch * epochs), pictures(self.step()), epochs);
+        while !self.state.is_over() {
+            let epoch = self.state.history.len() + 1;
+            progress.epoch(epoch);
+            let start = Instant::now();
+            let trained = self.epoch(stop, &progress)?;
+            if self.state.partial.steps < self.steps_per_epoch {
+                self.save()?;
+                self.finish(log, &progress)?;
+                let run = self.folder.0.display();
+                bail!("interrupted in epoch {epoch} of {epochs}; go on with emocam train --resume {run}");
+            }
+            let validation = self.validate()?;
+            let record = self.record(&validation.metrics, start, trained);
+            progress.say(log, &record.line(epoch, epochs))?;
+            self.state.history.push(record);
+            self.state.partial = Partial::default();
+            let score = select.score(&validation.metrics);
+            let better = self.state.best.is_none_or(|best| score > best.score);
+            if better {
+                self.state.best = Some(Best { epoch, score });
+                self.best = Some(self.weights(&validation)?.to_bytes()?);
+            }
+            // First the checkpoint: whatever is lost after it can be made from it again.
+            self.save()?;
+            history::write(&self.folder.history(), &self.state.history)?;
+            if better {
+                self.write_best()?;
+                progress.say(log, &format!("  new best, saved to {}", self.folder.best().display()))?;
+            }
+        }
+        self.finish(log, &progress)
+    }
+
+    /// Runs the rest of the epoch at hand, or as much of it as there is before a stop. Returns the seconds that it took and
+    /// how many steps were done in them.
+    fn epoch(&mut self, stop: &Stop, progress: &Progress) -> Result<(f64, usize)> {
+        let start = Instant::now();
+        let (epoch, first, before) = (self.state.history.len(), self.state.partial.steps, self.step());
+        let State { config: TrainConfig { recipe, .. }, card, partial, .. } = &mut self.state;
+        let batches = Batches { samples: &self.dataset.train, recipe, input: &card.input };
+        let learner = &mut self.learner;
+        let diverged = batches.run(epoch, first, |prepared| {
+            for (step, batch) in (before..).zip(prepared.iter()) {
+                let result = learner.step(batch?, step)?;
+                if !result.loss.is_finite() {
+                    return Ok(Some(format!("the loss is {} at step {}", result.loss, step + 1)));
+                }
+                partial.steps += 1;
+                partial.loss += result.loss;
+                partial.right += result.right;
+                progress.add(recipe.batch_size);
+                if stop.is_requested() {
+                    break;
+                }
+            }
+            Ok(None)
+        })?;
+        let diverged = diverged.or_else(|| self.learner.check_finite().err().map(|error| error.to_string()));
+        if let Some(how) = diverged {
+            return Err(self.divergence(&how));
+        }
+        Ok((start.elapsed().as_secs_f64(), self.state.partial.steps - first))
+    }
+
+    fn divergence(&self, how: &str) -> anyhow::Error {
+        anyhow!(
+            "{how}, in epoch {}: the run has diverged. The last good checkpoint, after {} epochs, is {}. Try a \
+             --learning-rate below {}",
+            self.state.history.len() + 1,
+            self.state.history.len(),
+            self.folder.checkpoint().display(),
+            self.state.config.recipe.learning_rate
+        )
+    }
+
+    fn validate(&self) -> Result<Validation> {
+        let State { card, .. } = &self.state;
+        let net = EmotionNet::new(&card.arch, &self.learner.averaged()?)?.fold(self.device)?;
+        let metrics = eval::evaluate(&net, &card.input, &self.dataset.validation, self.device)?;
+        Ok(Validation { metrics, temperature: card.temperature })
+    }
+
+    fn record(&self, validation: &Metrics, start: Instant, (seconds, steps): (f64, usize)) -> EpochRecord {
+        let (partial, batch_size) = (self.state.partial, self.state.config.recipe.batch_size);
+        EpochRecord {
+            learning_rate: self.learner.learning_rate(self.step() - 1),
+            train_loss: partial.loss / partial.steps as f64,
+            train_accuracy: partial.right / (partial.steps * batch_size) as f64,
+            validation_loss: validation.loss(),
+            validation_accuracy: validation.accuracy(),
+            validation_macro_f1: validation.macro_f1(),
+            timing: Some(Timing {
+                seconds: start.elapsed().as_secs_f64(),
+                pictures_per_second: (steps * batch_size) as f64 / seconds.max(1e-9),
+            }),
+        }
+    }
+
+    /// The averaged weights with a card of their own.
+    fn weights(&self, Validation { metrics, temperature }: &Validation) -> Result<Weights> {
+        let mut card = self.state.card.clone();
+        card.temperature = *temperature;
+        card.metrics.insert("epoch".into(), self.state.history.len() as f64);
+        card.metrics.insert("validation_accuracy".into(), metrics.accuracy());
+        card.metrics.insert("validation_loss".into(), metrics.loss());
+        card.metrics.insert("validation_macro_f1".into(), metrics.macro_f1());
+        Ok(Weights { card, tensors: self.learner.averaged()? })
+    }
+
+    /// Writes the checkpoint, and nothing else.
+    fn save(&self) -> Result<()> {
+        let (state, best) = (self.state.clone(), self.best.clone());
+        Checkpoint { state, best, tensors: self.learner.tensors()? }.save(&self.folder.checkpoint())
+    }
+
+    /// Writes the best weights so far, where there are some.
+    fn write_best(&self) -> Result<()> {
+        self.best.as_ref().map_or(Ok(()), |best| write_whole(&self.folder.best(), best))
+    }
+
+    /// Writes all that is made from the checkpoint.
+    fn write_results(&self) -> Result<()> {
+        self.write_best()?;
+        let config = format!("{}\n", serde_json::to_string_pretty(&self.state.config)?);
+        write_whole(&self.folder.config(), config.as_bytes())?;
+        history::write(&self.folder.history(), &self.state.history)
+    }
+
+    /// What a run leaves when it ends, by itself or by Ctrl-C: the place for reports and plots of the best weights.
+    fn finish(&self, log: &mut dyn Write, progress: &Progress) -> Result<()> {
+        let (done, epochs) = (self.state.history.len(), self.state.config.recipe.epochs);
+        let Some(Best { epoch, .. }) = self.state.best else { return Ok(()) };
+        if self.state.is_over() && done < epochs {
+            progress.say(log, &format!("ended after epoch {done}: {} without a better one", done - epoch))?;
+        }
+        let Some(record) = self.state.history.get(epoch - 1) else { return Ok(()) };
+        let (accuracy, macro_f1) = (100.0 * record.validation_accuracy, record.validation_macro_f1);
+        let path = self.folder.best();
+        progress.say(
+            log,
+            &format!(
+                "best epoch {epoch}: validation accuracy {accuracy:.2}%, macro-F1 {macro_f1:.4}; {}",
+                path.display()
+            ),
+        )
+    }
+}

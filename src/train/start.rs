@@ -1,0 +1,125 @@
+//! What weights start from: random numbers, or weights that have learned before.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::config::Init;
+use crate::files::read_at_most;
+use crate::model::{Architecture, Tensors};
+use crate::preprocess::InputSpec;
+use crate::weights::{self, ModelCard, Weights};
+
+/// Tensors to start from, and what fits them.
+pub(super) struct Start {
+    pub(super) arch: Architecture,
+    pub(super) input: InputSpec,
+    pub(super) tensors: Tensors,
+    /// The card of the weights that these are.
+    pub(super) parent: Option<Parent>,
+}
+
+/// Weights that have learned before.
+pub(super) struct Parent {
+    /// For people: which ones.
+    pub(super) name: String,
+    pub(super) card: ModelCard,
+    /// SHA-256 of the file, in hexadecimal.
+    sha256: String,
+}
+
+impl Start {
+    /// What was asked for. `channels` is only for a network from scratch.
+    pub(super) fn open(init: &Init, channels: Option<[usize; 4]>, seed: u64) -> Result<Self> {
+        ensure!(
+            channels.is_none() || *init == Init::Scratch,
+            "--channels is for a network from scratch: add --init none, or leave the network as it is"
+        );
+        match init {
+            Init::Scratch => Self::random(channels, seed),
+            Init::Shipped => Self::learned("the weights inside the program".into(), weights::EMBEDDED),
+            Init::File(path) => {
+                let read = |path: &Path| {
+                    Self::learned(path.display().to_string(), &read_at_most(path, weights::MAX_FILE_SIZE)?)
+                };
+                read(path).with_context(|| format!("--init {}", path.display()))
+            }
+        }
+    }
+
+    fn random(channels: Option<[usize; 4]>, seed: u64) -> Result<Self> {
+        let mut arch = Architecture::default();
+        arch.channels = channels.unwrap_or(arch.channels);
+        arch.check()?;
+        let tensors = arch.initial_tensors(seed)?;
+        Ok(Self { arch, input: InputSpec::default(), tensors, parent: None })
+    }
+
+    fn learned(name: String, file: &[u8]) -> Result<Self> {
+        let Weights { card, tensors } = Weights::from_bytes(file)?;
+        let sha256 = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let (arch, input) = (card.arch.clone(), card.input.clone());
+        Ok(Self { arch, input, tensors, parent: Some(Parent { name, card, sha256 }) })
+    }
+
+    /// For people: what this is.
+    pub(super) fn describe(&self) -> String {
+        let network = format!("{} network of {:?} channels", self.arch.family, self.arch.channels);
+        match &self.parent {
+            Some(parent) => format!("fine-tuning {}, a {network} trained on {}", parent.name, parent.card.dataset),
+            None => format!("training a {network} from scratch"),
+        }
+    }
+
+    /// For the card of what comes of it: where the weights come from, without the name of a file.
+    pub(super) fn record(&self) -> Value {
+        self.parent.as_ref().map_or(Value::Null, |Parent { card, sha256, .. }| {
+            json!({ "sha256": sha256, "dataset": card.dataset, "split_hash": card.split_hash, "seed": card.seed })
+        })
+    }
+
+    /// A warning where the weights may have been trained on pictures that this data set keeps for measuring.
+    pub(super) fn leak(&self, dataset: &str, split_hash: &str) -> Option<String> {
+        let card = &self.parent.as_ref()?.card;
+        (card.dataset == dataset && card.split_hash != split_hash).then(|| {
+            format!(
+                "the weights to start from were trained on another split of {dataset}: they may know pictures that are \
+                 for validation or test here, and figures measured on those would be too high; --init none avoids it"
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_from_scratch_has_the_channels_asked_for() {
+        let start = Start::open(&Init::Scratch, Some([2, 3, 4, 5]), 1).expect("a start");
+        assert_eq!(start.arch.channels, [2, 3, 4, 5]);
+        assert_eq!(start.record(), Value::Null);
+        assert!(Start::open(&Init::Scratch, Some([0, 3, 4, 5]), 1).is_err());
+    }
+
+    #[test]
+    fn weights_bring_their_network_and_their_record() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("w.safetensors");
+        std::fs::write(&path, weights::EMBEDDED).expect("file");
+        let start = Start::open(&Init::File(path.clone()), None, 1).expect("a start");
+        let shipped = Start::open(&Init::Shipped, None, 1).expect("a start");
+        assert_eq!((start.record(), &start.arch), (shipped.record(), &shipped.arch));
+        assert!(!start.record().to_string().contains("w.safetensors"));
+        let card = &shipped.parent.as_ref().expect("weights").card;
+        assert_eq!(start.leak(&card.dataset, &card.split_hash), None);
+        assert!(start.leak(&card.dataset, "other").expect("a warning").contains("another split"));
+
+        let refusal = |init, channels| format!("{:#}", Start::open(&init, channels, 1).err().expect("refused"));
+        assert!(refusal(Init::Shipped, Some([1, 1, 1, 1])).contains("--init none"));
+        std::fs::write(&path, "no weights").expect("file");
+        assert!(refusal(Init::File(path), None).contains("w.safetensors: expected a safetensors file"));
+    }
+}
