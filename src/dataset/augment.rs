@@ -14,21 +14,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Augmentation {
     /// Chance of a mirrored picture.
-    pub flip: f32,
+    pub flip: f64,
     /// Largest turn to either side, in degrees.
-    pub rotation: f32,
+    pub rotation: f64,
     /// Largest change of size, as a share.
-    pub scale: f32,
+    pub scale: f64,
     /// Largest shift in each direction, as a share of the side.
-    pub shift: f32,
+    pub shift: f64,
     /// Largest change of brightness, as a share of white.
-    pub brightness: f32,
+    pub brightness: f64,
     /// Largest change of contrast, as a share.
-    pub contrast: f32,
+    pub contrast: f64,
     /// Largest logarithm of the gamma exponent.
-    pub gamma: f32,
+    pub gamma: f64,
     /// Chance of a rectangle filled with one random grey.
-    pub erase: f32,
+    pub erase: f64,
 }
 
 impl Default for Augmentation {
@@ -52,12 +52,12 @@ const ERASED: std::ops::Range<f32> = 0.125..0.375;
 impl Augmentation {
     /// A changed copy of the picture, of the same size.
     pub fn apply(&self, picture: &GrayImage, rng: &mut impl Rng) -> GrayImage {
-        let mut within = |limit: f32| rng.random_range(-1.0..=1.0f32) * limit;
+        let mut within = |limit: f64| rng.random_range(-1.0..=1.0f32) * limit as f32;
         let (angle, scale) = (within(self.rotation).to_radians(), 1.0 + within(self.scale));
         let (shift_x, shift_y) = (within(self.shift), within(self.shift));
         let (brightness, contrast) = (within(self.brightness), 1.0 + within(self.contrast));
         let exponent = within(self.gamma).exp();
-        let mirror = if rng.random::<f32>() < self.flip { -1.0 } else { 1.0 };
+        let mirror = if rng.random::<f64>() < self.flip { -1.0 } else { 1.0 };
         let light: [f32; 256] = std::array::from_fn(|gray| {
             let value = (gray as f32 / 255.0).powf(exponent);
             ((value - 0.5) * contrast + 0.5 + brightness).clamp(0.0, 1.0) * 255.0
@@ -81,7 +81,7 @@ impl Augmentation {
                 *pixel = (lit.at(start_x + mirror * cos * dx, start_y + sin * dx) + 0.5) as u8;
             }
         }
-        if rng.random::<f32>() < self.erase {
+        if rng.random::<f64>() < self.erase {
             erase(&mut changed, rng);
         }
         changed

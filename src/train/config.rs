@@ -200,14 +200,14 @@ impl Recipe {
         let mixup = if self.mixup == 0.0 { 0.05 } else { self.mixup };
         ensure!((0.05..=4.0).contains(&mixup), "--mixup: expected 0 or a number from 0.05 to 4, found {mixup}");
         let Augmentation { flip, rotation, scale, shift, brightness, contrast, gamma, erase } = self.augmentation;
-        share("--flip", flip.into(), 0.0..=1.0)?;
-        share("--rotation", rotation.into(), 0.0..=180.0)?;
-        share("--scale", scale.into(), 0.0..=0.9)?;
-        share("--shift", shift.into(), 0.0..=1.0)?;
-        share("--brightness", brightness.into(), 0.0..=1.0)?;
-        share("--contrast", contrast.into(), 0.0..=1.0)?;
-        share("--gamma", gamma.into(), 0.0..=3.0)?;
-        share("--erase", erase.into(), 0.0..=1.0)
+        share("--flip", flip, 0.0..=1.0)?;
+        share("--rotation", rotation, 0.0..=180.0)?;
+        share("--scale", scale, 0.0..=0.9)?;
+        share("--shift", shift, 0.0..=1.0)?;
+        share("--brightness", brightness, 0.0..=1.0)?;
+        share("--contrast", contrast, 0.0..=1.0)?;
+        share("--gamma", gamma, 0.0..=3.0)?;
+        share("--erase", erase, 0.0..=1.0)
     }
 }
 

@@ -37,11 +37,12 @@ pub(super) struct Learner {
 }
 
 /// What one step came to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StepResult {
-    pub(super) loss: f64,
-    /// Pictures that were labelled right.
-    pub(super) right: f64,
+#[derive(Clone, Debug)]
+pub(super) enum StepResult {
+    /// The loss, and how many pictures were labelled right.
+    Learned { loss: f64, right: f64 },
+    /// What is not a number any more.
+    Diverged(String),
 }
 
 impl Learner {
@@ -131,14 +132,15 @@ impl Learner {
         Ok(names.zip(self.average.tensors()?).collect())
     }
 
-    /// Refuses weights that are not numbers any more.
-    pub(super) fn check_finite(&self) -> Result<()> {
+    /// What of the weights is not a number any more.
+    pub(super) fn divergence(&self) -> Result<Option<String>> {
         for (name, variable) in &self.variables {
             let values: Vec<f32> = variable.flatten_all()?.to_vec1()?;
-            let broken = values.iter().find(|value| !value.is_finite());
-            ensure!(broken.is_none(), "the tensor {name} has a value of {}", broken.unwrap_or(&0.0));
+            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                return Ok(Some(format!("the tensor {name} has a value of {value}")));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The learning rate at a step of the run.
@@ -146,7 +148,7 @@ impl Learner {
         self.schedule.at(step).rate
     }
 
-    /// One step of the run, counted from 0. Nothing is learned where the loss is not finite.
+    /// One step of the run, counted from 0.
     pub(super) fn step(&mut self, batch: Batch, step: usize) -> Result<StepResult> {
         let count = batch.targets.len() / Emotion::COUNT;
         let inputs = Tensor::from_vec(batch.inputs, (count, 1, self.size, self.size), &self.device)?;
@@ -160,12 +162,16 @@ impl Learner {
         let loss = (smooth * log_probabilities)?.broadcast_mul(&self.class_weights)?.sum(1)?.mean(0)?.neg()?;
         let value = f64::from(loss.to_scalar::<f32>()?);
         let right = logits.argmax(1)?.eq(&targets.argmax(1)?)?.to_dtype(DType::F32)?.sum_all()?;
-        let result = StepResult { loss: value, right: f64::from(right.to_scalar::<f32>()?) };
-        if value.is_finite() {
-            self.optimizer.step(&loss.backward()?, self.schedule.at(step))?;
-            self.follow(step)?;
+        let right = f64::from(right.to_scalar::<f32>()?);
+        if !value.is_finite() {
+            return Ok(StepResult::Diverged(format!("the loss is {value}")));
         }
-        Ok(result)
+        self.optimizer.step(&loss.backward()?, self.schedule.at(step))?;
+        self.follow(step)?;
+        // A rectification may turn what is no number into 0, so the loss alone does not tell. On another device this would
+        // wait for each step; there it is seen at the end of the epoch.
+        let divergence = if self.device.is_cpu() { self.divergence()? } else { None };
+        Ok(divergence.map_or(StepResult::Learned { loss: value, right }, StepResult::Diverged))
     }
 
     /// Zeros with the chance of dropout, else what keeps the mean (Srivastava et al. 2014,

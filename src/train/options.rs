@@ -84,35 +84,35 @@ pub struct RecipeOptions {
 
     /// Chance of a mirrored picture [default: 0.5]
     #[arg(long, value_name = "CHANCE", help_heading = "Augmentation of training pictures")]
-    pub flip: Option<f32>,
+    pub flip: Option<f64>,
 
     /// Largest turn to either side [default: 15]
     #[arg(long, value_name = "DEGREES", help_heading = "Augmentation of training pictures")]
-    pub rotation: Option<f32>,
+    pub rotation: Option<f64>,
 
     /// Largest change of size [default: 0.15]
     #[arg(long, value_name = "SHARE", help_heading = "Augmentation of training pictures")]
-    pub scale: Option<f32>,
+    pub scale: Option<f64>,
 
     /// Largest shift in each direction, in sides of the picture [default: 0.08]
     #[arg(long, value_name = "SHARE", help_heading = "Augmentation of training pictures")]
-    pub shift: Option<f32>,
+    pub shift: Option<f64>,
 
     /// Largest change of brightness; with contrast it shows in what becomes black or white [default: 0.1]
     #[arg(long, value_name = "SHARE", help_heading = "Augmentation of training pictures")]
-    pub brightness: Option<f32>,
+    pub brightness: Option<f64>,
 
     /// Largest change of contrast [default: 0.2]
     #[arg(long, value_name = "SHARE", help_heading = "Augmentation of training pictures")]
-    pub contrast: Option<f32>,
+    pub contrast: Option<f64>,
 
     /// Largest logarithm of the gamma exponent [default: 0.4]
     #[arg(long, value_name = "LOG", help_heading = "Augmentation of training pictures")]
-    pub gamma: Option<f32>,
+    pub gamma: Option<f64>,
 
     /// Chance of a hidden rectangle [default: 0.5]
     #[arg(long, value_name = "CHANCE", help_heading = "Augmentation of training pictures")]
-    pub erase: Option<f32>,
+    pub erase: Option<f64>,
 
     /// Blend pictures and targets by pairs (mixup), with this parameter of the beta distribution; 0 for none
     /// [default: 0]

@@ -13,7 +13,7 @@ use super::classes;
 use super::config::{Recipe, TrainConfig};
 use super::folder::RunFolder;
 use super::history::{self, EpochRecord, Timing};
-use super::learner::Learner;
+use super::learner::{Learner, StepResult};
 use super::progress::Progress;
 use crate::dataset::Dataset;
 use crate::eval::{self, Metrics};
@@ -76,11 +76,13 @@ impl<'a> Run<'a> {
         self.write_results()
     }
 
-    /// Takes over what a checkpoint holds beside state and weights, and makes the folder's other files from it.
+    /// Takes over what a checkpoint holds beside state and weights, and makes the folder's other files from it. The
+    /// checkpoint itself is written again because the data may have moved.
     pub(super) fn restore(&mut self, tensors: &Tensors, best: Option<Vec<u8>>) -> Result<()> {
         self.learner.restore(self.step(), tensors)?;
         self.best = best;
         history::recall_timings(&self.folder.history(), &mut self.state.history);
+        self.save()?;
         self.write_results()
     }
 
@@ -137,13 +139,14 @@ impl<'a> Run<'a> {
         let learner = &mut self.learner;
         let diverged = batches.run(epoch, first, |prepared| {
             for (step, batch) in (before..).zip(prepared.iter()) {
-                let result = learner.step(batch?, step)?;
-                if !result.loss.is_finite() {
-                    return Ok(Some(format!("the loss is {} at step {}", result.loss, step + 1)));
+                match learner.step(batch?, step)? {
+                    StepResult::Learned { loss, right } => {
+                        partial.steps += 1;
+                        partial.loss += loss;
+                        partial.right += right;
+                    }
+                    StepResult::Diverged(how) => return Ok(Some(format!("{how} at step {}", step + 1))),
                 }
-                partial.steps += 1;
-                partial.loss += result.loss;
-                partial.right += result.right;
                 progress.add(recipe.batch_size);
                 if stop.is_requested() {
                     break;
@@ -151,8 +154,7 @@ impl<'a> Run<'a> {
             }
             Ok(None)
         })?;
-        let diverged = diverged.or_else(|| self.learner.check_finite().err().map(|error| error.to_string()));
-        if let Some(how) = diverged {
+        if let Some(how) = diverged.map_or_else(|| self.learner.divergence(), |how| Ok(Some(how)))? {
             return Err(self.divergence(&how));
         }
         Ok((start.elapsed().as_secs_f64(), self.state.partial.steps - first))
