@@ -6,8 +6,8 @@
 //! Where things go is for `layout`, how pixels are mixed for `paint`, letters for `text`.
 
 mod layout;
-mod paint;
-mod text;
+pub(crate) mod paint;
+pub(crate) mod text;
 
 use image::RgbImage;
 
@@ -205,13 +205,13 @@ struct Plate {
 
 impl Plate {
     fn of(line: &str, text: f32, style: &Style, frame: Rect) -> Option<Self> {
-        let wanted = text::width(line, text) + 2 * style.padding;
+        let wanted = text::BOLD.width(line, text) + 2 * style.padding;
         let shrink = (frame.width as f32 / wanted as f32).min(1.0);
         let (text, padding) = (text * shrink, (style.padding as f32 * shrink) as i32);
         let plate = Self {
             text,
             padding,
-            width: (text::width(line, text) + 2 * padding).min(frame.width),
+            width: (text::BOLD.width(line, text) + 2 * padding).min(frame.width),
             height: (text * 1.5).round() as i32,
         };
         (text >= SMALLEST_TEXT && plate.height <= frame.height).then_some(plate)
@@ -219,7 +219,7 @@ impl Plate {
 
     fn write(&self, picture: &mut RgbImage, line: &str, place: Rect, color: Color) {
         let baseline = baseline_in(place, self.text);
-        text::draw(picture, line, place.x + self.padding, baseline, self.text, color);
+        text::BOLD.draw(picture, line, place.x + self.padding, baseline, self.text, color);
     }
 }
 
@@ -239,7 +239,7 @@ impl Panel {
     fn of(text: f32, with_names: bool) -> Self {
         let padding = (text * 0.55).round() as i32;
         let row = (text * 1.4).round() as i32;
-        let widest = Emotion::ALL.iter().map(|emotion| text::width(emotion.name(), text)).max().unwrap_or(0);
+        let widest = Emotion::ALL.iter().map(|emotion| text::BOLD.width(emotion.name(), text)).max().unwrap_or(0);
         let (names, bar) =
             if with_names { (widest + padding, (text * 4.5).round() as i32) } else { (0, (text * 3.0).round() as i32) };
         let height = row * Emotion::COUNT as i32 + 2 * (padding / 2);
@@ -255,7 +255,7 @@ impl Panel {
             let row = Rect { x, y: place.y + self.padding / 2 + index * self.row, width: self.names, height: self.row };
             if self.names > 0 {
                 let color = if emotion == top_emotion { LIGHT_TEXT } else { DIM_TEXT };
-                text::draw(picture, emotion.name(), x, baseline_in(row, self.text), self.text, color);
+                text::BOLD.draw(picture, emotion.name(), x, baseline_in(row, self.text), self.text, color);
             }
             let y = row.y + (self.row - thickness) / 2;
             let track = Rect { x: x + self.names, y, width: self.bar, height: thickness };

@@ -33,7 +33,8 @@
 //! | [`dataset`] | labelled faces: formats, splits, copies, augmentation |
 //! | [`optim`] | AdamW, the rate over time, the average of the weights |
 //! | [`train`] | the settings of a training run and its one loop |
-//! | [`eval`] | metrics and the report |
+//! | [`eval`] | metrics, calibration and the report |
+//! | [`plot`] | curves, confusion matrix and reliability diagram as PNGs |
 
 pub mod calibration;
 pub mod classify;
@@ -51,6 +52,7 @@ pub mod model;
 pub mod ops;
 pub mod optim;
 pub mod pipeline;
+pub mod plot;
 pub mod preprocess;
 pub mod run;
 pub mod sink;

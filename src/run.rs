@@ -10,8 +10,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::classify::Classifier;
-use crate::cli::{Annotate, Command, Common, Eval, Live, SplitName, Train};
-use crate::dataset::Dataset;
+use crate::cli::{Annotate, Command, Common, Live, Train};
 use crate::detect::SmallestFace;
 use crate::eval;
 use crate::job::Job;
@@ -33,7 +32,7 @@ pub fn run(command: &Command, stop: &Stop) -> Result<()> {
         Command::Annotate(arguments) => annotate(arguments, stop),
         Command::Cameras => cameras(),
         Command::Train(arguments) => train(arguments, stop),
-        Command::Eval(arguments) => evaluate(arguments),
+        Command::Eval(arguments) => eval::command(arguments, &mut io::stdout().lock()),
     }
 }
 
@@ -271,20 +270,4 @@ fn train(arguments: &Train, stop: &Stop) -> Result<()> {
         }
         (None, ..) => bail!("expected --data DIR and --out RUN, or --resume RUN"),
     }
-}
-
-fn evaluate(arguments: &Eval) -> Result<()> {
-    let weights = arguments.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
-    let device = arguments.device.open()?;
-    let dataset = Dataset::load(&arguments.data)?;
-    let samples = match arguments.split {
-        SplitName::Train => &dataset.train,
-        SplitName::Validation => &dataset.validation,
-        SplitName::Test => &dataset.test,
-    };
-    let metrics = eval::evaluate(&weights.net()?.fold(&device)?, &weights.card.input, samples, &device)?;
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{} {:?}: {} pictures\n", dataset.name, arguments.split, metrics.count())?;
-    write!(stdout, "{}", metrics.report())?;
-    Ok(())
 }

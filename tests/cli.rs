@@ -73,7 +73,7 @@ fn every_command_has_its_help() {
         (&["annotate", "--help"], &["INPUT", "--output", "--force", "--frames", "--weights", "--stats"]),
         (&["cameras", "--help"], &["Usage: emocam cameras"]),
         (&["train", "--help"], &["--data", "--out", "--epochs", "--seed"]),
-        (&["eval", "--help"], &["--data", "--weights", "--split"]),
+        (&["eval", "--help"], &["--data", "--weights", "--part", "--out"]),
         (&["--version"], &["emocam 0."]),
     ] {
         let output = succeed(emocam().args(arguments));

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use crate::calibration::Prior;
 use crate::device::DeviceSpec;
 use crate::train::{Init, Recipe, RecipeOptions};
 
@@ -64,6 +65,9 @@ fn init_parser() -> impl TypedValueParser<Value = Init> {
 
 /// `emocam eval`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  emocam eval --data ferplus                                 the weights inside the program, on the test pictures
+  emocam eval --data faces --weights mine.safetensors --out report --part all")]
 pub struct Eval {
     /// Folder of the data set: FER+ in its published layout
     #[arg(long, value_name = "DIR")]
@@ -74,8 +78,20 @@ pub struct Eval {
     pub weights: Option<PathBuf>,
 
     /// Which part of the data set
-    #[arg(long, value_enum, default_value_t = SplitName::Test)]
-    pub split: SplitName,
+    #[arg(long, value_enum, default_value_t = Part::Test)]
+    pub part: Part,
+
+    /// How often each emotion is taken to occur; without this, what the weights say [possible values: natural, balanced]
+    #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
+    pub prior: Option<Prior>,
+
+    /// Count pictures in which no face was found as errors, instead of leaving them out
+    #[arg(long)]
+    pub count_missed: bool,
+
+    /// Folder for the report: text, JSON, predictions as CSV, confusion matrix and reliability diagram
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 
     /// Where the network runs: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
@@ -85,10 +101,23 @@ pub struct Eval {
 /// A part of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum SplitName {
+pub enum Part {
     Train,
     Validation,
     Test,
+    All,
+}
+
+impl Part {
+    /// The name, which is also that of a split unless it is `all`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+            Self::All => "all",
+        }
+    }
 }
 
 fn positive(text: &str) -> Result<usize, String> {

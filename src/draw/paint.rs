@@ -6,55 +6,55 @@
 use image::RgbImage;
 
 /// A colour, RGB8 in sRGB.
-pub(super) type Color = [u8; 3];
+pub(crate) type Color = [u8; 3];
 
 /// Paint that hides what is below it.
-pub(super) const OPAQUE: u8 = 255;
+pub(crate) const OPAQUE: u8 = 255;
 
 /// A rectangle in whole pixels. `right` and `bottom` are the first pixels outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rect {
-    pub(super) x: i32,
-    pub(super) y: i32,
-    pub(super) width: i32,
-    pub(super) height: i32,
+pub(crate) struct Rect {
+    pub(crate) x: i32,
+    pub(crate) y: i32,
+    pub(crate) width: i32,
+    pub(crate) height: i32,
 }
 
 impl Rect {
-    pub(super) fn of_picture(picture: &RgbImage) -> Self {
+    pub(crate) fn of_picture(picture: &RgbImage) -> Self {
         let side = |length: u32| i32::try_from(length).unwrap_or(i32::MAX);
         Self { x: 0, y: 0, width: side(picture.width()), height: side(picture.height()) }
     }
 
-    pub(super) fn right(self) -> i32 {
+    pub(crate) fn right(self) -> i32 {
         self.x.saturating_add(self.width)
     }
 
-    pub(super) fn bottom(self) -> i32 {
+    pub(crate) fn bottom(self) -> i32 {
         self.y.saturating_add(self.height)
     }
 
     /// The part that both share; `None` where they do not touch.
-    pub(super) fn intersection(self, other: Self) -> Option<Self> {
+    pub(crate) fn intersection(self, other: Self) -> Option<Self> {
         let (x, y) = (self.x.max(other.x), self.y.max(other.y));
         let (width, height) = (self.right().min(other.right()) - x, self.bottom().min(other.bottom()) - y);
         (width > 0 && height > 0).then_some(Self { x, y, width, height })
     }
 
     /// The smallest rectangle around both.
-    pub(super) fn united(self, other: Self) -> Self {
+    pub(crate) fn united(self, other: Self) -> Self {
         let (x, y) = (self.x.min(other.x), self.y.min(other.y));
         let (width, height) = (self.right().max(other.right()) - x, self.bottom().max(other.bottom()) - y);
         Self { x, y, width, height }
     }
 
     /// Whether all of `self` lies in `other`.
-    pub(super) fn is_inside(self, other: Self) -> bool {
+    pub(crate) fn is_inside(self, other: Self) -> bool {
         self.intersection(other) == Some(self)
     }
 
     /// Moved by as little as possible so that it starts, and where it fits also ends, in `other`.
-    pub(super) fn moved_into(self, other: Self) -> Self {
+    pub(crate) fn moved_into(self, other: Self) -> Self {
         Self {
             x: self.x.min(other.right() - self.width).max(other.x),
             y: self.y.min(other.bottom() - self.height).max(other.y),
@@ -63,7 +63,7 @@ impl Rect {
     }
 
     /// Grown by `margin` on each side; shrunk where it is negative.
-    pub(super) fn grown(self, margin: i32) -> Self {
+    pub(crate) fn grown(self, margin: i32) -> Self {
         Self {
             x: self.x - margin,
             y: self.y - margin,
@@ -74,7 +74,7 @@ impl Rect {
 }
 
 /// Mixes `color` over a pixel; 255 replaces it.
-pub(super) fn blend(pixel: &mut [u8], color: Color, opacity: u8) {
+pub(crate) fn blend(pixel: &mut [u8], color: Color, opacity: u8) {
     let opacity = u32::from(opacity);
     for (old, new) in pixel.iter_mut().zip(color) {
         let mixed = u32::from(*old) * (255 - opacity) + u32::from(new) * opacity;
@@ -84,7 +84,7 @@ pub(super) fn blend(pixel: &mut [u8], color: Color, opacity: u8) {
 }
 
 /// Fills the visible part of a rectangle.
-pub(super) fn fill(picture: &mut RgbImage, rect: Rect, color: Color, opacity: u8) {
+pub(crate) fn fill(picture: &mut RgbImage, rect: Rect, color: Color, opacity: u8) {
     let Some(visible) = rect.intersection(Rect::of_picture(picture)) else { return };
     let stride = picture.width() as usize * 3;
     let columns = visible.x as usize * 3..visible.right() as usize * 3;
@@ -100,7 +100,7 @@ pub(super) fn fill(picture: &mut RgbImage, rect: Rect, color: Color, opacity: u8
 }
 
 /// Draws the border of a rectangle, `thickness` pixels inwards from its edge.
-pub(super) fn outline(picture: &mut RgbImage, rect: Rect, thickness: i32, color: Color, opacity: u8) {
+pub(crate) fn outline(picture: &mut RgbImage, rect: Rect, thickness: i32, color: Color, opacity: u8) {
     let Rect { x, y, width, height } = rect;
     let thickness = thickness.min((width + 1) / 2).min((height + 1) / 2);
     let between = height - 2 * thickness;

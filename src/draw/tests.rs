@@ -58,7 +58,7 @@ fn the_box_has_the_emotions_colour_and_the_face_stays_visible() {
 fn label_and_panel_are_where_they_belong() {
     let frame = frame(640, 480, [128, 128, 128]);
     let picture = annotated_picture(&frame, &[prediction(Emotion::Sad, 200.0, 150.0, 160.0, 160.0)]);
-    let label = text::width("Sad 90%", 16.0) as u32 + 10;
+    let label = text::BOLD.width("Sad 90%", 16.0) as u32 + 10;
     assert_eq!(picture.get_pixel(200, 127).0, color_of(Emotion::Sad));
     assert_eq!(picture.get_pixel(200 + label - 1, 127).0, color_of(Emotion::Sad));
     assert_eq!(picture.get_pixel(200 + label + 1, 127).0, [128; 3]);
@@ -133,7 +133,7 @@ fn the_hud_is_a_plate_in_the_lower_left_corner() {
     let mut picture = annotated_picture(&frame, &[]);
     hud(&mut picture, "29.9 fps · 34 ms");
     let plate = changed(&frame.rgb, &picture);
-    let width = text::width("29.9 fps · 34 ms", 12.0) + 10;
+    let width = text::BOLD.width("29.9 fps · 34 ms", 12.0) + 10;
     assert_eq!(plate, Some(Rect { x: 6, y: 456, width, height: 18 }));
 }
 

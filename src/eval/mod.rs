@@ -1,0 +1,140 @@
+//! What a network is worth on labelled faces: predictions, figures, the report of a run.
+//!
+//! Owns the running of a network over samples and the set of predictions that comes of it. The figures are in `metrics`,
+//! `interval` and `reliability`, the fit of the temperature in `temperature`, what is written in `report`, `json` and
+//! `table`, what `emocam eval` does in `command`.
+
+mod command;
+mod interval;
+mod json;
+mod metrics;
+mod reliability;
+mod report;
+mod table;
+mod temperature;
+
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use rayon::prelude::*;
+
+pub use command::command;
+pub use interval::Interval;
+pub use metrics::{ClassMetrics, Metrics};
+pub(crate) use reliability::BINS;
+pub use reliability::{BinFigures, Reliability};
+pub use report::{ReportHeader, write_report};
+pub use temperature::fit_temperature;
+
+use crate::calibration::Calibration;
+use crate::dataset::Sample;
+use crate::emotion::Emotion;
+use crate::model::{EmotionNet, FoldedConv};
+use crate::preprocess::{InputSpec, Preprocessor, Region};
+
+/// Pictures per forward pass.
+const BATCH: usize = 128;
+
+/// All predictions on a part of a data set, as they came out of the network.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evaluation {
+    predictions: Vec<RawPrediction>,
+    missed: Vec<MissedPicture>,
+}
+
+/// What the network said of one picture.
+#[derive(Clone, Debug, PartialEq)]
+struct RawPrediction {
+    name: String,
+    truth: Emotion,
+    logits: [f32; Emotion::COUNT],
+}
+
+/// A picture in which no face was found.
+#[derive(Clone, Debug, PartialEq)]
+struct MissedPicture {
+    name: String,
+    truth: Emotion,
+}
+
+impl Evaluation {
+    /// Adds what the network said of a picture.
+    pub fn add(&mut self, name: &str, truth: Emotion, logits: [f32; Emotion::COUNT]) {
+        self.predictions.push(RawPrediction { name: name.to_owned(), truth, logits });
+    }
+
+    /// Adds a picture in which no face was found, which counts as an error.
+    pub fn add_missed(&mut self, name: &str, truth: Emotion) {
+        self.missed.push(MissedPicture { name: name.to_owned(), truth });
+    }
+
+    /// Adds what was predicted on another part.
+    fn append(&mut self, mut other: Self) {
+        self.predictions.append(&mut other.predictions);
+        self.missed.append(&mut other.missed);
+    }
+
+    /// The figures under a calibration.
+    pub fn metrics(&self, calibration: &Calibration) -> Metrics {
+        let mut metrics = Metrics::default();
+        for prediction in &self.predictions {
+            metrics.add(prediction.truth, &calibration.probabilities(&prediction.logits));
+        }
+        self.missed.iter().for_each(|missed| metrics.add_missed(missed.truth));
+        metrics
+    }
+
+    /// Logits and truths, for [`fit_temperature`].
+    pub fn logits(&self) -> Vec<([f32; Emotion::COUNT], Emotion)> {
+        self.predictions.iter().map(|prediction| (prediction.logits, prediction.truth)).collect()
+    }
+}
+
+/// Runs a network over samples, each of which is a whole picture of a face.
+///
+/// # Errors
+/// When a sample can't become an input, or the device fails.
+pub fn evaluate(
+    net: &EmotionNet<FoldedConv>,
+    input: &InputSpec,
+    samples: &[Sample],
+    device: &Device,
+) -> Result<Evaluation> {
+    let mut evaluation = Evaluation::default();
+    for batch in samples.chunks(BATCH) {
+        let mut values = vec![0.0; batch.len() * input.size * input.size];
+        values.par_chunks_mut(input.size * input.size).zip(batch).try_for_each_init(
+            || Preprocessor::new(input.clone()),
+            |preprocessor, (out, sample)| preprocessor.write_input(&sample.image, Region::whole(&sample.image), out),
+        )?;
+        let inputs = Tensor::from_vec(values, (batch.len(), 1, input.size, input.size), device)?;
+        for (sample, logits) in batch.iter().zip(net.logits(&inputs)?) {
+            evaluation.add(&sample.name, sample.label(), logits);
+        }
+    }
+    Ok(evaluation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calibration::Prior;
+
+    #[test]
+    fn a_calibration_changes_probabilities_and_a_prior_decisions() {
+        let mut evaluation = Evaluation::default();
+        // Happy is a little ahead of Fear, which is 24 times as rare.
+        evaluation.add("a", Emotion::Fear, [0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0]);
+        evaluation.add_missed("b", Emotion::Sad);
+        let shares = [0.0, 0.0, 0.04, 0.96, 0.0, 0.0, 0.0];
+
+        let plain = evaluation.metrics(&Calibration::NONE);
+        let soft = evaluation.metrics(&Calibration::new(2.0, Prior::Natural, Some(shares)));
+        assert_eq!(plain.confusion, soft.confusion);
+        assert!(soft.loss() < plain.loss());
+        assert_eq!(plain.missed[Emotion::Sad.index()], 1);
+
+        let balanced = evaluation.metrics(&Calibration::new(1.0, Prior::Balanced, Some(shares)));
+        assert_eq!((plain.accuracy(), balanced.accuracy()), (0.0, 0.5));
+        assert_eq!(evaluation.logits(), [([0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0], Emotion::Fear)]);
+    }
+}

@@ -1,0 +1,65 @@
+//! The predictions as data: `predictions.csv`, one row a picture, in the order of the data set.
+//!
+//! Owns the columns: name, truth, prediction, its probability, the seven probabilities after calibration, the seven
+//! logits before. Numbers have as many digits as an `f32` needs to be read back exactly. A picture without a face has
+//! [`NO_FACE`] for its prediction and no numbers.
+
+use anyhow::{Context, Result};
+
+use super::report::Report;
+use super::{MissedPicture, RawPrediction};
+use crate::emotion::Emotion;
+
+/// What stands for the prediction where there was no face to predict from.
+pub(super) const NO_FACE: &str = "no face";
+
+/// The whole file.
+pub(super) fn csv(report: &Report<'_>) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let columns = ["name", "true", "predicted", "confidence"].map(str::to_owned).into_iter();
+    let names = Emotion::ALL.map(|emotion| emotion.name().to_lowercase());
+    writer.write_record(columns.chain(names.clone()).chain(names.map(|name| format!("logit_{name}"))))?;
+    for RawPrediction { name, truth, logits } in &report.evaluation.predictions {
+        let probabilities = report.calibration.probabilities(logits);
+        let top = probabilities.top();
+        let numbers = std::iter::once(probabilities.of(top)).chain(probabilities.iter().map(|(_, p)| p)).chain(*logits);
+        let text = [name, truth.name(), top.name()].map(str::to_owned).into_iter();
+        writer.write_record(text.chain(numbers.map(|number| number.to_string())))?;
+    }
+    for MissedPicture { name, truth } in &report.evaluation.missed {
+        let text = [name, truth.name(), NO_FACE].into_iter();
+        writer.write_record(text.chain([""; 1 + 2 * Emotion::COUNT]))?;
+    }
+    writer.into_inner().map_err(|error| error.into_error()).context("the table of predictions")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Evaluation, ReportHeader};
+    use super::*;
+    use crate::calibration::Prior;
+    use crate::model::Architecture;
+    use crate::preprocess::InputSpec;
+    use crate::weights::ModelCard;
+
+    #[test]
+    fn a_row_for_each_picture_with_numbers_that_read_back() {
+        let card = ModelCard::new(Architecture::default(), InputSpec::default(), "d".into(), "h".into(), 0);
+        let logits = [0.1, -30.0, 2.5, 1e-7, 0.0, 1.0 / 3.0, 7.0];
+        let mut evaluation = Evaluation::default();
+        evaluation.add("a, \"b\".png", Emotion::Fear, logits);
+        evaluation.add_missed("c.png", Emotion::Sad);
+        let header = ReportHeader { dataset: "d", part: "test", split_hash: "h", card: &card, prior: Prior::Natural };
+        let bytes = csv(&Report::new(&evaluation, header)).expect("a table");
+
+        let mut reader = csv::Reader::from_reader(bytes.as_slice());
+        let header = reader.headers().expect("columns").clone();
+        assert_eq!((header.len(), &header[3], &header[4], &header[17]), (18, "confidence", "anger", "logit_surprise"));
+        let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("as many columns")).collect();
+        assert_eq!((rows.len(), &rows[0][0], &rows[0][1], &rows[0][2]), (2, "a, \"b\".png", "Fear", "Surprise"));
+        let read: Vec<f32> = rows[0].iter().skip(11).map(|text| text.parse().expect("a number")).collect();
+        assert_eq!(read, logits);
+        assert_eq!(rows[0][3], rows[0][10]);
+        assert_eq!((&rows[1][1], &rows[1][2], &rows[1][17]), ("Sad", NO_FACE, ""));
+    }
+}

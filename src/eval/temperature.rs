@@ -1,0 +1,95 @@
+//! The temperature that makes confidences mean what they say.
+//!
+//! Owns the fit of one number on validation (Guo et al. 2017, <https://arxiv.org/abs/1706.04599>, section 4.2): the divisor
+//! of the logits that minimizes the negative log likelihood of the truth. It does not change which class wins.
+
+use crate::emotion::Emotion;
+
+/// The lowest and the highest temperature, as the model card allows them. Logits that are always right would want 0.
+const BOUNDS: (f64, f64) = (0.05, 20.0);
+
+/// Halvings of the logarithm's interval: its width of 6 shrinks below what an `f32` can tell.
+const STEPS: usize = 40;
+
+/// The temperature that fits logits to the truth best; 1 where there is nothing to fit. The same samples in the same order
+/// give the same number.
+///
+/// In the inverse temperature the negative log likelihood is convex (it is a log-sum-exp minus a linear term), so its
+/// slope changes sign once, and bisection finds where.
+pub fn fit_temperature(samples: &[([f32; Emotion::COUNT], Emotion)]) -> f32 {
+    if samples.is_empty() {
+        return 1.0;
+    }
+    let (mut low, mut high) = (BOUNDS.0.ln(), BOUNDS.1.ln());
+    for _ in 0..STEPS {
+        let middle = 0.5 * (low + high);
+        // Where less sharpness would help, the temperature is too low.
+        if slope(samples, (-middle).exp()) > 0.0 { low = middle } else { high = middle }
+    }
+    let fitted = (0.5 * (low + high)).exp();
+    // Rounding must not leave the bounds that the model card checks.
+    fitted.clamp(BOUNDS.0, BOUNDS.1) as f32
+}
+
+/// The slope of the negative log likelihood in the inverse temperature: the sum over samples of the logit that the
+/// probabilities expect, less the truth's.
+fn slope(samples: &[([f32; Emotion::COUNT], Emotion)], inverse: f64) -> f64 {
+    samples
+        .iter()
+        .map(|(logits, truth)| {
+            let logits = logits.map(f64::from);
+            let largest = logits.into_iter().fold(f64::NEG_INFINITY, f64::max);
+            let (mut sum, mut weighted) = (0.0, 0.0);
+            for logit in logits {
+                let weight = ((logit - largest) * inverse).exp();
+                sum += weight;
+                weighted += weight * logit;
+            }
+            weighted / sum - logits[truth.index()]
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_with_a_closed_solution() {
+        // The favoured class has a logit of 4, the other six 0, and three in four are right: at the best temperature its
+        // probability is 3/4, so e^(4/T) = 6 (3/4) / (1/4) = 18.
+        let logits = [4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let samples: Vec<_> =
+            (0..100).map(|i| (logits, if i % 4 == 0 { Emotion::Sad } else { Emotion::Anger })).collect();
+        let expected = 4.0 / 18f64.ln();
+        assert!((f64::from(fit_temperature(&samples)) - expected).abs() < 1e-6, "{}", fit_temperature(&samples));
+    }
+
+    #[test]
+    fn a_case_solved_by_scipy() {
+        // import numpy as np; from scipy.optimize import minimize_scalar; from scipy.special import logsumexp
+        // i, c = np.arange(50)[:, None], np.arange(7)[None]
+        // z = (i * 37 + c * 101 + i * c * 13) % 97 / 16; y = np.where(np.arange(50) % 3 > 0, z.argmax(1), np.arange(50) % 7)
+        // nll = lambda t: (logsumexp(z / np.exp(t), axis=1) - z[np.arange(50), y] / np.exp(t)).sum()
+        // np.exp(minimize_scalar(nll, bounds=(-3, 3), method="bounded", options={"xatol": 1e-10}).x)
+        let samples: Vec<_> = (0..50usize)
+            .map(|i| {
+                let logits: [f32; 7] = std::array::from_fn(|c| ((i * 37 + c * 101 + i * c * 13) % 97) as f32 / 16.0);
+                let top = (0..7).fold(0, |best, c| if logits[c] > logits[best] { c } else { best });
+                (logits, Emotion::ALL[if i % 3 > 0 { top } else { i % 7 }])
+            })
+            .collect();
+        let fitted = fit_temperature(&samples);
+        assert!((fitted - 1.226_152_5).abs() < 1e-5, "{fitted}");
+    }
+
+    #[test]
+    fn what_has_no_solution_stays_within_the_bounds() {
+        let logits = [4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(fit_temperature(&[]), 1.0);
+        assert!((0.05..0.051).contains(&fit_temperature(&[(logits, Emotion::Anger)])), "always right");
+        assert!((19.9..=20.0).contains(&fit_temperature(&[(logits, Emotion::Sad)])), "always wrong");
+        assert!((0.05..=20.0).contains(&fit_temperature(&[([0.0; 7], Emotion::Sad)])), "nothing to tell by");
+        assert!((0.05..=20.0).contains(&fit_temperature(&[([1e30; 7], Emotion::Sad), ([f32::NAN; 7], Emotion::Sad)])));
+    }
+}
