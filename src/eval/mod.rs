@@ -130,7 +130,7 @@ mod tests {
         let plain = evaluation.metrics(&Calibration::NONE);
         let soft = evaluation.metrics(&Calibration::new(2.0, Prior::Natural, Some(shares)));
         assert_eq!(plain.confusion, soft.confusion);
-        assert!(soft.loss() < plain.loss());
+        assert!(soft.reliability.confidence() < plain.reliability.confidence());
         assert_eq!(plain.missed[Emotion::Sad.index()], 1);
 
         let balanced = evaluation.metrics(&Calibration::new(1.0, Prior::Balanced, Some(shares)));

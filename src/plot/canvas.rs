@@ -2,6 +2,7 @@
 //!
 //! Owns the antialiasing of strokes. Coordinates are pixels, origin at the top left; what lies outside is left out.
 
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -43,12 +44,12 @@ impl Canvas {
     /// A line of text. `y` is the middle of its capitals.
     pub(super) fn text(&mut self, text: &str, [x, y]: Point, anchor: Anchor, size: f32, color: Color) {
         let width = REGULAR.width(text, size);
-        let left = x.round() as i32
-            - match anchor {
-                Anchor::Start => 0,
-                Anchor::Middle => width / 2,
-                Anchor::End => width,
-            };
+        let before = match anchor {
+            Anchor::Start => 0,
+            Anchor::Middle => width / 2,
+            Anchor::End => width,
+        };
+        let left = (x.round() as i32).saturating_sub(before);
         REGULAR.draw(&mut self.picture, text, left, baseline(y, size), size, color);
     }
 
@@ -65,23 +66,35 @@ impl Canvas {
     /// Strokes with round ends. They are one shape: where they meet or cross, nothing is painted twice. A segment without
     /// a length is a dot.
     pub(super) fn stroke(&mut self, segments: &[Segment], width: f32, color: Color) {
-        let (columns, rows) = self.picture.dimensions();
-        let mut coverage = vec![0u8; columns as usize * rows as usize];
         let reach = width / 2.0 + 1.0;
-        for segment @ [a, b] in segments {
-            let from = |axis: usize| (a[axis].min(b[axis]) - reach).floor().max(0.0) as u32;
-            let to = |axis: usize, end: u32| ((a[axis].max(b[axis]) + reach).ceil().max(0.0) as u32).min(end);
-            for y in from(1)..to(1, rows) {
-                for x in from(0)..to(0, columns) {
+        let about = |&[a, b]: &Segment| {
+            let side = |axis: usize, end: u32| {
+                let (low, high) = (a[axis].min(b[axis]) - reach, a[axis].max(b[axis]) + reach);
+                // A cast saturates, and makes 0 of what is no number.
+                (low.floor() as u32).min(end)..(high.ceil() as u32).min(end)
+            };
+            [side(0, self.picture.width()), side(1, self.picture.height())]
+        };
+        let whole = segments.iter().map(about).reduce(|a, b| std::array::from_fn(|i| united(&a[i], &b[i])));
+        let Some([columns, rows]) = whole else { return };
+        let stride = columns.len();
+        let mut coverage = vec![0u8; stride * rows.len()];
+        for segment in segments {
+            let [across, down] = about(segment);
+            for y in down {
+                let start = (y - rows.start) as usize * stride;
+                for x in across.clone() {
                     let outside = distance([x as f32 + 0.5, y as f32 + 0.5], segment) - width / 2.0;
                     let covered = ((0.5 - outside).clamp(0.0, 1.0) * 255.0).round() as u8;
-                    let pixel = &mut coverage[y as usize * columns as usize + x as usize];
-                    *pixel = covered.max(*pixel);
+                    let old = &mut coverage[start + (x - columns.start) as usize];
+                    *old = covered.max(*old);
                 }
             }
         }
-        for (pixel, covered) in self.picture.pixels_mut().zip(coverage).filter(|(_, covered)| *covered > 0) {
-            blend(&mut pixel.0, color, covered);
+        for (row, y) in coverage.chunks_exact(stride.max(1)).zip(rows) {
+            for (covered, x) in row.iter().zip(columns.clone()).filter(|(covered, _)| **covered > 0) {
+                blend(&mut self.picture.get_pixel_mut(x, y).0, color, *covered);
+            }
         }
     }
 
@@ -104,6 +117,11 @@ impl Canvas {
 /// The baseline of text whose capitals are centered on `y`.
 fn baseline(y: f32, size: f32) -> i32 {
     (y + size * CAPITAL_HEIGHT / 2.0).round() as i32
+}
+
+/// The smallest range about both. An empty one, of a segment outside, may make it larger than needed.
+fn united(a: &Range<u32>, b: &Range<u32>) -> Range<u32> {
+    a.start.min(b.start)..a.end.max(b.end)
 }
 
 /// How far a point is from a segment.

@@ -146,7 +146,7 @@ mod tests {
                 assert_eq!(picture.dimensions(), (WIDTH, HEIGHT));
                 // The legend has each color; a curve makes it much more.
                 let ink = |color| picture.pixels().filter(|pixel| pixel.0 == color).count();
-                let least = if epochs.is_empty() { 100 } else { 300 };
+                let least = if epochs.is_empty() { 100 } else { 250 };
                 assert!(
                     colors.into_iter().all(|color| ink(color) >= least),
                     "{name} of case {i}: {:?}",
