@@ -14,7 +14,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 use crate::device::DeviceSpec;
 use crate::sink::{self, SinkSpec};
 use crate::source::SourceSpec;
-pub use train::{Eval, Part, Train};
+pub use train::{Eval, Parts, Train};
 
 /// Recognizes facial expressions in real time: camera, video or pictures in; labelled boxes, video and data out
 ///

@@ -7,6 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use crate::calibration::Prior;
+use crate::dataset::Part;
 use crate::device::DeviceSpec;
 use crate::train::{Init, Recipe, RecipeOptions};
 
@@ -78,8 +79,8 @@ pub struct Eval {
     pub weights: Option<PathBuf>,
 
     /// Which part of the data set
-    #[arg(long, value_enum, default_value_t = Part::Test)]
-    pub part: Part,
+    #[arg(long, value_enum, default_value_t = Parts::Test)]
+    pub part: Parts,
 
     /// How often each emotion is taken to occur; without this, what the weights say [possible values: natural, balanced]
     #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
@@ -98,24 +99,34 @@ pub struct Eval {
     pub device: DeviceSpec,
 }
 
-/// A part of a data set.
+/// What of a data set is measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum Part {
+pub enum Parts {
     Train,
     Validation,
     Test,
     All,
 }
 
-impl Part {
-    /// The name, which is also that of a split unless it is `all`.
+impl Parts {
+    /// The name as shown to users.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Validation => "validation",
             Self::Test => "test",
             Self::All => "all",
+        }
+    }
+
+    /// The parts that are meant.
+    pub const fn parts(self) -> &'static [Part] {
+        match self {
+            Self::Train => &[Part::Train],
+            Self::Validation => &[Part::Validation],
+            Self::Test => &[Part::Test],
+            Self::All => &Part::ALL,
         }
     }
 }

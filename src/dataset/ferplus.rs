@@ -109,7 +109,7 @@ pub(super) fn load(folder: &Path) -> Result<Dataset> {
             })
             .collect::<Result<Vec<_>>>()
     });
-    Ok(Dataset { name: "FER+".into(), train: train?, validation: validation?, test: test?, copies: 0 })
+    Ok(Dataset { name: "FER+".into(), train: train?, validation: validation?, test: test?, ..Dataset::default() })
 }
 
 fn sample(path: &Path, target: [f32; Emotion::COUNT]) -> Result<Sample> {

@@ -38,6 +38,33 @@ impl Sample {
     }
 }
 
+/// A part of a data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What the network learns from.
+    Train,
+    /// What choices are made on.
+    Validation,
+    /// What the final figure is measured on.
+    Test,
+}
+
+impl Part {
+    /// All parts.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+}
+
+/// A picture in which no face was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// The part that it would be in.
+    pub part: Part,
+    /// As [`Sample::name`].
+    pub name: String,
+    /// What it shows.
+    pub label: Emotion,
+}
+
 /// Labelled faces in three parts that share no picture.
 #[derive(Debug, Default)]
 pub struct Dataset {
@@ -49,6 +76,8 @@ pub struct Dataset {
     pub validation: Vec<Sample>,
     /// What the final figure is measured on, once.
     pub test: Vec<Sample>,
+    /// Pictures that are left out because no face was found in them.
+    pub missed: Vec<Missed>,
     /// How many exact copies were left out.
     pub copies: usize,
 }
@@ -84,6 +113,15 @@ impl Dataset {
     /// The splits with their names.
     pub fn splits(&self) -> [(&'static str, &[Sample]); 3] {
         [("train", &self.train), ("validation", &self.validation), ("test", &self.test)]
+    }
+
+    /// The samples of a part.
+    pub fn part(&self, part: Part) -> &[Sample] {
+        match part {
+            Part::Train => &self.train,
+            Part::Validation => &self.validation,
+            Part::Test => &self.test,
+        }
     }
 
     /// Leaves out each picture whose pixels stand in the test split, in validation, or earlier in its own split: a figure

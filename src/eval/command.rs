@@ -6,41 +6,58 @@ use anyhow::{Result, ensure};
 
 use super::report::{Report, ReportHeader};
 use super::{Evaluation, evaluate};
-use crate::cli::{Eval, Part};
-use crate::dataset::{Dataset, Sample};
+use crate::calibration::Prior;
+use crate::cli::Eval;
+use crate::dataset::Dataset;
 use crate::weights::Weights;
 
 /// Measures weights as asked for. The report's text goes to `out`, its folder is written where one is named.
 ///
 /// # Errors
-/// When weights or data can't be read, the part has no pictures, or the report can't be written.
+/// When weights or data can't be read, the part has no pictures, or the report can't be written or is there already.
 pub fn command(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
     if let Some(folder) = &arguments.out {
         let there = folder.join(Report::JSON);
         ensure!(!there.exists(), "{} exists already: choose another folder for --out", there.display());
+        ensure!(!folder.is_file(), "{} is a file: name a folder for --out", folder.display());
     }
     let weights = arguments.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
-    let device = arguments.device.open()?;
+    let prior = arguments.prior.unwrap_or(weights.card.prior);
+    ensure!(
+        prior == Prior::Natural || weights.card.class_shares.is_some(),
+        "the balanced prior needs weights that tell each class's share of their training data; these don't: \
+         choose --prior natural, or train them anew"
+    );
     let dataset = Dataset::load(&arguments.data)?;
-    let net = weights.net()?.fold(&device)?;
-    let mut evaluation = Evaluation::default();
-    for samples in samples(&dataset, arguments.part) {
-        evaluation.append(evaluate(&net, &weights.card.input, samples, &device)?);
-    }
+    let evaluation = evaluation(&weights, &dataset, arguments)?;
     let header = ReportHeader {
         dataset: &dataset.name,
         part: arguments.part.name(),
         split_hash: &dataset.split_hash(),
         card: &weights.card,
-        prior: arguments.prior.unwrap_or(weights.card.prior),
+        prior,
     };
     let report = Report::new(&evaluation, header);
-    ensure!(report.after.count() > 0, "{} has no pictures for {}", dataset.name, header.part);
-    write!(out, "{}", report.text())?;
-    arguments.out.as_deref().map_or(Ok(()), |folder| report.write(folder))
+    ensure!(
+        report.after.predictions() > 0,
+        "{}: no pictures to measure on in {} (--part names another part)",
+        arguments.data.display(),
+        header.part
+    );
+    if let Some(folder) = &arguments.out {
+        report.write(folder)?;
+    }
+    Ok(write!(out, "{}", report.text())?)
 }
 
-fn samples(dataset: &Dataset, part: Part) -> Vec<&[Sample]> {
-    let splits = dataset.splits().into_iter();
-    splits.filter(|(name, _)| part == Part::All || *name == part.name()).map(|(_, samples)| samples).collect()
+fn evaluation(weights: &Weights, dataset: &Dataset, arguments: &Eval) -> Result<Evaluation> {
+    let device = arguments.device.open()?;
+    let net = weights.net()?.fold(&device)?;
+    let mut evaluation = Evaluation::default();
+    for &part in arguments.part.parts() {
+        evaluation.append(evaluate(&net, &weights.card.input, dataset.part(part), &device)?);
+        let missed = dataset.missed.iter().filter(|missed| arguments.count_missed && missed.part == part);
+        missed.for_each(|missed| evaluation.add_missed(&missed.name, missed.label));
+    }
+    Ok(evaluation)
 }

@@ -68,7 +68,7 @@ impl Evaluation {
     }
 
     /// Adds what was predicted on another part.
-    fn append(&mut self, mut other: Self) {
+    pub fn append(&mut self, mut other: Self) {
         self.predictions.append(&mut other.predictions);
         self.missed.append(&mut other.missed);
     }

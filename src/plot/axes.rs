@@ -69,7 +69,8 @@ fn written(tick: f64, step: f64) -> String {
     if tick == 0.0 {
         "0".into()
     } else if digits > 4.0 || tick.abs() >= 1e6 {
-        format!("{tick:.0e}")
+        let mantissa = tick.abs().log10().floor() + digits;
+        format!("{tick:.*e}", mantissa.max(0.0) as usize)
     } else {
         format!("{tick:.*}", digits.max(0.0) as usize)
     }
@@ -131,11 +132,11 @@ pub(super) struct Style {
 
 impl Style {
     /// Strokes segments in this style.
-    pub(super) fn stroke(self, canvas: &mut Canvas, segments: &[Segment]) {
+    pub(super) fn stroke(self, canvas: &mut Canvas, segments: &[Segment], width: f32) {
         if self.dashed {
-            canvas.stroke(&dashed(segments, DASH.0, DASH.1), CURVE, self.color);
+            canvas.stroke(&dashed(segments, DASH.0, DASH.1), width, self.color);
         } else {
-            canvas.stroke(segments, CURVE, self.color);
+            canvas.stroke(segments, width, self.color);
         }
     }
 }
@@ -144,7 +145,7 @@ impl Style {
 pub(super) fn legend(canvas: &mut Canvas, [left, y]: Point, entries: &[(Style, &str)]) {
     let mut x = left;
     for (style, name) in entries {
-        style.stroke(canvas, &[[[x, y], [x + SAMPLE, y]]]);
+        style.stroke(canvas, &[[[x, y], [x + SAMPLE, y]]], CURVE);
         canvas.text(name, [x + SAMPLE + 16.0, y], Anchor::Start, SMALL, INK);
         let width = crate::draw::text::REGULAR.width(name, SMALL);
         x += SAMPLE + 16.0 + (width + LEGEND_GAP) as f32;
@@ -166,6 +167,7 @@ mod tests {
         assert!(scale.share(0.6).abs() < 1e-6 && (scale.share(1.2) - 1.0).abs() < 1e-6);
         assert_eq!(ticks(&Scale::about([0.0, 3e-3].into_iter(), 3)), ["0", "0.001", "0.002", "0.003"]);
         assert_eq!(ticks(&Scale::about([0.0, 2e-6].into_iter(), 2)), ["0", "1e-6", "2e-6"]);
+        assert_eq!(ticks(&Scale::about([1.1e-5, 1.3e-5].into_iter(), 2)), ["1.1e-5", "1.2e-5", "1.3e-5"]);
     }
 
     #[test]

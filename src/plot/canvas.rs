@@ -98,9 +98,8 @@ impl Canvas {
         }
     }
 
-    /// A disc with a white rim, which keeps it apart from what it lies on.
+    /// A disc.
     pub(super) fn marker(&mut self, center: Point, diameter: f32, color: Color) {
-        self.stroke(&[[center, center]], diameter + 4.0, WHITE);
         self.stroke(&[[center, center]], diameter, color);
     }
 

@@ -70,8 +70,8 @@ fn cell(canvas: &mut Canvas, x: i32, y: i32, count: u32, support: u32) {
     let share = f64::from(count) / f64::from(support.max(1));
     let rect = Rect { x, y, width: CELL - LINE, height: CELL - LINE };
     canvas.fill(rect, shade(share));
-    // Light text from where it has the better contrast (WCAG 2.2).
-    let color = if share > 0.45 { WHITE } else { INK };
+    // Light text from where its contrast (WCAG 2.2) is the better one.
+    let color = if share > 0.5 { WHITE } else { INK };
     let (x, y) = ((x + CELL / 2) as f32, (y + CELL / 2) as f32);
     canvas.text(&count.to_string(), [x, y - 20.0], Anchor::Middle, TITLE, color);
     canvas.text(&format!("{:.1}%", 100.0 * share), [x, y + 32.0], Anchor::Middle, SMALL, color);

@@ -17,8 +17,9 @@ const LEFT: i32 = 190;
 const RIGHT: i32 = 1550;
 const LEGEND: f32 = 50.0;
 
-/// Up to this many epochs each has a mark of its own.
+/// Up to this many epochs each has a mark of its own; the curves of more are thin.
 const MARKED: usize = 60;
+const THIN: f32 = 3.0;
 
 const TRAINING: Style = Style { color: BLUE, dashed: false };
 const VALIDATION: Style = Style { color: VERMILION, dashed: false };
@@ -39,7 +40,7 @@ pub struct Epoch {
     pub validation_accuracy: f64,
     /// Macro F1 on validation.
     pub validation_macro_f1: f64,
-    /// The learning rate at the end of the epoch.
+    /// The learning rate of the epoch's last step.
     pub learning_rate: f64,
 }
 
@@ -55,20 +56,20 @@ pub fn history(folder: &Path, epochs: &[Epoch], best: Option<usize>) -> Result<(
     let mut canvas = Canvas::new(WIDTH, HEIGHT);
     let curves: [Curve; 2] =
         [(TRAINING, "training", |epoch| epoch.train_loss), (VALIDATION, "validation", |epoch| epoch.validation_loss)];
-    plot(&mut canvas, rect(100, 800), epochs, best, &curves, (None, "Loss", 7));
+    plot(&mut canvas, rect(100, 790), epochs, best, &curves, (None, "Loss", 7));
     let curves: [Curve; 1] = [(RATE, "learning rate", |epoch| epoch.learning_rate)];
-    plot(&mut canvas, rect(850, 1080), epochs, best, &curves, (Some("Epoch"), "Rate", 3));
+    plot(&mut canvas, rect(840, 1065), epochs, best, &curves, (Some("Epoch"), "Rate", 3));
     let names = [(TRAINING, "training"), (VALIDATION, "validation"), (RATE, "learning rate")];
     draw_legend(&mut canvas, &names, best);
     canvas.save(&folder.join("loss.png"))?;
 
     let mut canvas = Canvas::new(WIDTH, HEIGHT);
     let curves: [Curve; 3] = [
-        (TRAINING, "training accuracy", |epoch| 100.0 * epoch.train_accuracy),
-        (VALIDATION, "validation accuracy", |epoch| 100.0 * epoch.validation_accuracy),
+        (TRAINING, "training", |epoch| 100.0 * epoch.train_accuracy),
+        (VALIDATION, "validation", |epoch| 100.0 * epoch.validation_accuracy),
         (MACRO_F1, "validation macro F1", |epoch| 100.0 * epoch.validation_macro_f1),
     ];
-    plot(&mut canvas, rect(100, 1080), epochs, best, &curves, (Some("Epoch"), "Accuracy and macro F1 (%)", 8));
+    plot(&mut canvas, rect(100, 1065), epochs, best, &curves, (Some("Epoch"), "Accuracy and macro F1 (%)", 8));
     draw_legend(&mut canvas, &curves.map(|(style, name, _)| (style, name)), best);
     canvas.save(&folder.join("accuracy.png"))
 }
@@ -92,13 +93,14 @@ fn plot(
     axes.draw(canvas, x_title, y_title);
     if let Some([x, _]) = best.and_then(|best| axes.point(best as f64 + 1.0, 0.0)) {
         let (top, bottom) = (area.y as f32, area.bottom() as f32);
-        BEST.stroke(canvas, &[[[x, top], [x, bottom]]]);
+        BEST.stroke(canvas, &[[[x, top], [x, bottom]]], THIN);
     }
     for (style, _, value) in curves {
         let points: Vec<Option<Point>> =
             epochs.iter().enumerate().map(|(i, epoch)| axes.point(i as f64 + 1.0, value(epoch))).collect();
-        style.stroke(canvas, &path(&points));
-        if points.len() <= MARKED {
+        let marked = points.len() <= MARKED;
+        style.stroke(canvas, &path(&points), if marked { CURVE } else { THIN });
+        if marked {
             points.into_iter().flatten().for_each(|point| canvas.marker(point, 2.4 * CURVE, style.color));
         }
     }

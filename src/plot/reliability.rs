@@ -46,7 +46,7 @@ pub fn reliability(path: &Path, title: &str, before: &Reliability, after: (f32, 
             path_of(&axes, &[(bin.confidence, bin.interval.low), (bin.confidence, bin.interval.high)])
         };
         canvas.stroke(&bins.iter().flat_map(bar).collect::<Vec<_>>(), HAIRLINE, style.color);
-        style.stroke(&mut canvas, &path_of(&axes, &points));
+        style.stroke(&mut canvas, &path_of(&axes, &points), CURVE);
         points.iter().filter_map(|&(x, y)| axes.point(x, y)).for_each(|p| canvas.marker(p, 3.2 * CURVE, style.color));
     }
     histogram(&mut canvas, before, after);
@@ -73,9 +73,9 @@ fn histogram(canvas: &mut Canvas, before: &Reliability, after: &Reliability) {
             canvas.fill(Rect { x, y, width: right as i32 - 2 - x, height: bottom as i32 - 1 - y }, AFTER.color);
         }
     }
-    let outline: Vec<(f64, f64)> =
-        before.into_iter().enumerate().flat_map(|(i, share)| [(edge(i), share), (edge(i + 1), share)]).collect();
-    BEFORE.stroke(canvas, &path_of(&axes, &outline));
+    let used = before.into_iter().enumerate().skip_while(|(_, share)| *share == 0.0);
+    let outline: Vec<(f64, f64)> = used.flat_map(|(i, share)| [(edge(i), share), (edge(i + 1), share)]).collect();
+    BEFORE.stroke(canvas, &path_of(&axes, &outline), CURVE);
 }
 
 fn path_of(axes: &Axes, values: &[(f64, f64)]) -> Vec<Segment> {
