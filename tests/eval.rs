@@ -1,0 +1,95 @@
+//! `emocam eval`: what it prints, what it writes, what it refuses, and whether scikit-learn agrees.
+
+mod common;
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{emocam, fail, skip, succeed, temporary_folder, text};
+use image::{GrayImage, Luma};
+use serde_json::Value;
+
+/// The smallest FER+: in each part two pictures of each emotion, all different, by names and votes alone; what they show
+/// does not matter here.
+fn write_ferplus(folder: &Path) {
+    let mut labels =
+        String::from("Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n");
+    let parts = [("Training", "FER2013Train"), ("PublicTest", "FER2013Valid"), ("PrivateTest", "FER2013Test")];
+    for (p, (usage, subfolder)) in parts.into_iter().enumerate() {
+        fs::create_dir_all(folder.join(subfolder)).expect("a folder");
+        for i in 0..14 {
+            let name = format!("fer{p}{i:03}.png");
+            let seed = (p * 14 + i) as u32;
+            let picture = GrayImage::from_fn(48, 48, |x, y| Luma([((x * (seed + 3)) ^ (y * (seed % 5 + 2))) as u8]));
+            picture.save(folder.join(subfolder).join(&name)).expect("a picture");
+            let votes: Vec<&str> = (0..7).map(|class| if class == i % 7 { "10" } else { "0" }).collect();
+            writeln!(labels, "{usage},{name},{},0,0,0", votes.join(",")).expect("text");
+        }
+    }
+    fs::write(folder.join("fer2013new.csv"), labels).expect("labels");
+}
+
+#[test]
+fn a_report_is_printed_and_written_and_the_same_again_elsewhere() {
+    let folder = temporary_folder();
+    write_ferplus(folder.path());
+    let eval = |out: &str| {
+        let mut command = emocam();
+        command.arg("eval").arg("--data").arg(folder.path()).args(["--prior", "natural", "--device", "cpu", "--out"]);
+        command.arg(folder.path().join(out));
+        command
+    };
+    let printed = text(&succeed(&mut eval("first")).stdout);
+    succeed(&mut eval("second"));
+    assert!(printed.starts_with("FER+, test: 14 pictures\n"), "{printed}");
+    let [first, second] = ["first", "second"].map(|name| folder.path().join(name));
+    let files = ["report.txt", "report.json", "predictions.csv", "confusion_matrix.png", "reliability.png"];
+    for name in files {
+        let [a, b] = [&first, &second].map(|folder| fs::read(folder.join(name)).expect(name));
+        assert!(a == b && !a.is_empty(), "{name} differs");
+    }
+    assert_eq!(fs::read_to_string(first.join("report.txt")).expect("text"), printed);
+    let report: Value = serde_json::from_slice(&fs::read(first.join("report.json")).expect("JSON")).expect("JSON");
+    assert_eq!(report["data"]["pictures"], 14);
+    assert_eq!(report["classes"]["Fear"]["support"], 2);
+    assert_eq!(report["weights"]["same_split"], false);
+
+    fail(&mut eval("first"), 1, &["report.json exists already: choose another folder"]);
+    fail(&mut eval("fer2013new.csv"), 1, &["is a file: name a folder"]);
+    agrees_with_scikit_learn(&first);
+}
+
+/// Runs the script, and runs it again on a report with one figure that is wrong.
+fn agrees_with_scikit_learn(folder: &Path) {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let there = Command::new(&python).args(["-c", "import sklearn"]).output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        return skip("scikit-learn agrees", "a Python with scikit-learn is needed (named by $PYTHON)");
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/check-report");
+    let mut check = Command::new(script);
+    check.arg(folder).env("PYTHON", python);
+    let output = text(&succeed(&mut check).stdout);
+    assert!(output.contains("figures agree with scikit-learn's"), "{output}");
+
+    let path = folder.join("report.json");
+    let mut report: Value = serde_json::from_slice(&fs::read(&path).expect("JSON")).expect("JSON");
+    let recall = &mut report["classes"]["Sad"]["recall"]["value"];
+    *recall = (recall.as_f64().expect("a number") + 1e-5).into();
+    fs::write(&path, report.to_string()).expect("a file");
+    fail(&mut check, 1, &["recall: the report has", "1 of "]);
+}
+
+#[test]
+fn all_parts_together_and_one_alone() {
+    let folder = temporary_folder();
+    write_ferplus(folder.path());
+    for (part, count) in [("all", 42), ("train", 14), ("validation", 14)] {
+        let mut command = emocam();
+        command.args(["eval", "--device", "cpu", "--part", part, "--data"]).arg(folder.path());
+        let printed = text(&succeed(&mut command).stdout);
+        assert!(printed.starts_with(&format!("FER+, {part}: {count} pictures\n")), "{printed}");
+    }
+}
