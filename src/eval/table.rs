@@ -30,7 +30,7 @@ pub(super) fn csv(report: &Report<'_>) -> Result<Vec<u8>> {
         let text = [name, truth.name(), NO_FACE].into_iter();
         writer.write_record(text.chain([""; 1 + 2 * Emotion::COUNT]))?;
     }
-    writer.into_inner().map_err(|error| error.into_error()).context("the table of predictions")
+    writer.into_inner().map_err(csv::IntoInnerError::into_error).context("the table of predictions")
 }
 
 #[cfg(test)]
