@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::files::{read_at_most, write_whole};
+use crate::plot;
 
 /// The largest history that is read, in bytes: a hundred thousand epochs.
 const MAX_FILE_SIZE: u64 = 16 * 1024 * 1024;
@@ -57,6 +58,18 @@ impl EpochRecord {
             "Epoch [{epoch}/{epochs}]  Train Loss: {train_loss:.4} | Train Acc: {train:.2}%  \
              || Val Loss: {validation_loss:.4} | Val Acc: {validation:.2}% | Val F1: {validation_macro_f1:.4}{time}"
         )
+    }
+
+    /// The figures that are plotted.
+    pub(super) fn plotted(&self) -> plot::Epoch {
+        plot::Epoch {
+            train_loss: self.train_loss,
+            validation_loss: self.validation_loss,
+            train_accuracy: self.train_accuracy,
+            validation_accuracy: self.validation_accuracy,
+            validation_macro_f1: self.validation_macro_f1,
+            learning_rate: self.learning_rate,
+        }
     }
 
     fn row(&self, epoch: usize) -> Vec<String> {

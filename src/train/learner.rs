@@ -1,6 +1,6 @@
 //! A network that learns: its variables, their average, the optimizer, and what one step does to them.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use candle_core::{D, DType, Device, Tensor, Var};
 use rand::RngExt;
 

@@ -9,7 +9,8 @@
 //! RUN/checkpoint.safetensors   all of the run's state, replaced as a whole; `--resume` goes on from it
 //! RUN/best.safetensors         the averaged weights of the best epoch on validation
 //! RUN/config.json              the settings, as they were resolved
-//! RUN/history.csv              a row an epoch
+//! RUN/history.csv              a row an epoch; loss.png and accuracy.png show it
+//! RUN/report.txt               what the best weights are worth on validation; and the files that `emocam eval` writes
 //! ```
 //!
 //! The checkpoint is written first, after each epoch and on Ctrl-C after the step at hand. The other files are made from

@@ -16,10 +16,11 @@ use super::history::{self, EpochRecord, Timing};
 use super::learner::{Learner, StepResult};
 use super::progress::Progress;
 use crate::dataset::Dataset;
-use crate::eval::{self, Metrics};
+use crate::eval::{self, Metrics, ReportHeader};
 use crate::files::write_whole;
 use crate::model::{EmotionNet, Tensors};
 use crate::pipeline::Stop;
+use crate::plot;
 use crate::weights::Weights;
 
 /// A training run.
@@ -171,11 +172,13 @@ impl<'a> Run<'a> {
         )
     }
 
+    /// Measures the averaged weights under the prior that they will be used with.
     fn validate(&self) -> Result<Validation> {
-        let State { card, .. } = &self.state;
+        let card = &self.state.card;
         let net = EmotionNet::new(&card.arch, &self.learner.averaged()?)?.fold(self.device)?;
-        let metrics = eval::evaluate(&net, &card.input, &self.dataset.validation, self.device)?;
-        Ok(Validation { metrics, temperature: card.temperature })
+        let evaluation = eval::evaluate(&net, &card.input, &self.dataset.validation, self.device)?;
+        let temperature = eval::fit_temperature(&evaluation.logits());
+        Ok(Validation { metrics: evaluation.metrics(&card.calibration(None)), temperature })
     }
 
     fn record(&self, validation: &Metrics, start: Instant, (seconds, steps): (f64, usize)) -> EpochRecord {
@@ -224,22 +227,27 @@ impl<'a> Run<'a> {
         history::write(&self.folder.history(), &self.state.history)
     }
 
-    /// What a run leaves when it ends, by itself or by Ctrl-C: the place for reports and plots of the best weights.
+    /// Writes what a run leaves when it ends, by itself or by Ctrl-C: curves, and a report of the best weights on validation.
+    /// The test split is for `emocam eval`.
     fn finish(&self, log: &mut dyn Write, progress: &Progress) -> Result<()> {
-        let (done, epochs) = (self.state.history.len(), self.state.config.recipe.epochs);
-        let Some(Best { epoch, .. }) = self.state.best else { return Ok(()) };
-        if self.state.is_over() && done < epochs {
+        let done = self.state.history.len();
+        let (Some(Best { epoch, .. }), Some(best)) = (self.state.best, &self.best) else { return Ok(()) };
+        if self.state.is_over() && done < self.state.config.recipe.epochs {
             progress.say(log, &format!("ended after epoch {done}: {} without a better one", done - epoch))?;
         }
-        let Some(record) = self.state.history.get(epoch - 1) else { return Ok(()) };
-        let (accuracy, macro_f1) = (100.0 * record.validation_accuracy, record.validation_macro_f1);
-        let path = self.folder.best();
-        progress.say(
-            log,
-            &format!(
-                "best epoch {epoch}: validation accuracy {accuracy:.2}%, macro-F1 {macro_f1:.4}; {}",
-                path.display()
-            ),
-        )
+        let epochs: Vec<plot::Epoch> = self.state.history.iter().map(EpochRecord::plotted).collect();
+        plot::history(&self.folder.0, &epochs, Some(epoch - 1))?;
+        let weights = Weights::from_bytes(best)?;
+        let net = weights.net()?.fold(self.device)?;
+        let evaluation = eval::evaluate(&net, &weights.card.input, &self.dataset.validation, self.device)?;
+        let header = ReportHeader {
+            dataset: &self.dataset.name,
+            part: "validation",
+            split_hash: &weights.card.split_hash,
+            card: &weights.card,
+            prior: weights.card.prior,
+        };
+        let report = eval::write_report(&self.folder.0, &evaluation, header)?;
+        progress.say(log, &format!("\nbest epoch: {epoch}, in {}\n\n{report}", self.folder.best().display()))
     }
 }
