@@ -64,7 +64,7 @@ pub enum Command {
     /// List the cameras that can be opened
     Cameras,
     /// Train weights on labelled faces
-    Train(Train),
+    Train(Box<Train>),
     /// Measure weights on labelled faces
     Eval(Eval),
 }

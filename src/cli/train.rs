@@ -16,7 +16,7 @@ use crate::train::{Init, Recipe, RecipeOptions};
 #[command(after_help = "Examples:
   emocam train --data faces --out runs/mine                fine-tune the weights inside the program
   emocam train --data ferplus --out runs/new --init none   from scratch
-  emocam train --resume runs/mine                          go on with a run that was stopped or killed
+  emocam train --resume runs/mine                          go on with a stopped or killed run
   emocam eval --data faces --weights runs/mine/best.safetensors
 
 A run's folder holds best.safetensors (the weights to use), config.json, history.csv and the checkpoint
