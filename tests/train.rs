@@ -47,7 +47,7 @@ fn data_set(folder: &Path, counts: [usize; 7]) -> PathBuf {
     folder
 }
 
-/// A folder with a set in it: eight steps of eight pictures an epoch.
+/// A folder with a set in it: four steps of sixteen pictures an epoch.
 fn workshop() -> (TempDir, PathBuf) {
     let folder = temporary_folder();
     let data = data_set(folder.path(), [10, 10, 10, 10, 10, 10, 4]);
@@ -58,7 +58,11 @@ fn workshop() -> (TempDir, PathBuf) {
 fn train(data: &Path, out: &Path, line: &str) -> Command {
     let mut command = emocam();
     command.arg("train").arg("--data").arg(data).arg("--out").arg(out);
-    command.args("--device cpu --init none --channels 4,4,8,8 --batch-size 8".split(' ')).args(line.split_whitespace());
+    command.args("--device cpu --init none --channels 4,4,8,8 --blocks 1,1,1".split(' '));
+    if !line.contains("--batch-size") {
+        command.args(["--batch-size", "16"]);
+    }
+    command.args(line.split_whitespace());
     command
 }
 
@@ -277,12 +281,12 @@ fn sets_that_lack_something_are_refused_or_warned_about_by_name() {
     fail(&mut train(&happy, &out, ""), 1, &["all training pictures are of Happy"]);
     assert!(!out.exists(), "nothing was begun");
     let few = set("few", [2, 0, 0, 2, 0, 0, 0]);
-    let output = succeed(&mut train(&few, &out, "--epochs 1"));
+    let output = succeed(&mut train(&few, &out, "--epochs 1 --batch-size 32"));
     let stdout = text(&output.stdout);
     for words in [
         "warning: no training pictures of Disgust, Fear, Neutral, Sad, Surprise",
         "warning: no validation pictures of Disgust",
-        "warning: fewer training pictures than a step's 8: 4 a step",
+        "warning: fewer training pictures than a step's 32: 16 a step",
     ] {
         assert!(stdout.contains(words), "{words:?} is not in:\n{stdout}");
     }

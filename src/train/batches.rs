@@ -54,9 +54,9 @@ pub(super) struct Batches<'a> {
 }
 
 impl Batches<'_> {
-    /// Steps in an epoch. What does not fill a batch waits for the next epoch's order.
+    /// Steps in an epoch, at least one. What does not fill a batch waits for the next epoch's order.
     pub(super) fn per_epoch(&self) -> usize {
-        self.samples.len() / self.recipe.batch_size
+        (self.samples.len() / self.recipe.batch_size).max(1)
     }
 
     /// Runs `consume` with the batches of an epoch from step `first` on, which a thread prepares beside it. The thread ends
@@ -95,7 +95,9 @@ impl Batches<'_> {
             Sampling::Balanced => self.balanced(&mut rng),
         };
         order.shuffle(&mut rng);
-        order
+        // Fewer pictures than a step takes are shown several times in it, each time changed anew.
+        let shown = order.len().max(self.recipe.batch_size);
+        order.into_iter().cycle().take(shown).collect()
     }
 
     /// As many samples as there are, in turn from each class that has some; a class is gone through again when it ends.

@@ -68,7 +68,7 @@ pub fn start(
     let mut recipe = if *init == Init::Scratch { Recipe::from_scratch() } else { Recipe::fine_tuning() };
     options.apply(&mut recipe);
     recipe.check()?;
-    let start = Start::open(init, options.channels, recipe.seed)?;
+    let start = Start::open(init, options, recipe.seed)?;
     let dataset = load(data, log)?;
     let wish = recipe.batch_size;
     let recipe = options.resolve(recipe, dataset.train.len());
@@ -117,14 +117,7 @@ pub fn resume(
         path.display()
     );
     let Checkpoint { mut state, tensors, best } = Checkpoint::load(&path)?;
-    let mut other = options.contradictions(&state.config.recipe);
-    let channels = state.card.arch.channels;
-    other.extend(
-        options
-            .channels
-            .filter(|&wish| wish != channels)
-            .map(|wish| format!("channels {wish:?} instead of {channels:?}")),
-    );
+    let other = options.contradictions(&state.config.recipe, &state.card.arch);
     ensure!(
         other.is_empty(),
         "{}: a run goes on with the settings that it was started with; asked for {}. Leave that out, or start another \

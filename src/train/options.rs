@@ -7,16 +7,18 @@ use serde_json::Value;
 
 use super::config::{ClassWeights, Recipe, Sampling, Selection};
 use crate::calibration::Prior;
+use crate::model::Architecture;
+use crate::ops::LANES;
 use crate::optim::ScheduleShape;
 
 /// Everything of a [`Recipe`] that can be asked for, and the network's width.
 #[derive(Clone, Debug, Default, Args)]
 pub struct RecipeOptions {
-    /// Passes over the training pictures [default: 25; 40 when fine-tuning]
+    /// Passes over the training pictures [default: 40]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub epochs: Option<usize>,
 
-    /// Pictures per step [default: 128; 32 when fine-tuning]
+    /// Pictures per step, a multiple of 16 [default: 128; 32 when fine-tuning]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub batch_size: Option<usize>,
 
@@ -78,9 +80,13 @@ pub struct RecipeOptions {
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub seed: Option<u64>,
 
-    /// Channels of the four stages of a network from scratch [default: 16,32,64,128]
-    #[arg(long, value_name = "A,B,C,D", value_parser = four_widths, help_heading = "Training")]
+    /// Channels of the four stages of a network from scratch [default: 16,40,80,160]
+    #[arg(long, value_name = "A,B,C,D", value_parser = counts::<4>, help_heading = "Training")]
     pub channels: Option<[usize; 4]>,
+
+    /// Residual blocks in the last three stages of a network from scratch [default: 1,3,2]
+    #[arg(long, value_name = "B,C,D", value_parser = counts::<3>, help_heading = "Training")]
+    pub blocks: Option<[usize; 3]>,
 
     /// Chance of a mirrored picture [default: 0.5]
     #[arg(long, value_name = "CHANCE", help_heading = "Augmentation of training pictures")]
@@ -120,10 +126,10 @@ pub struct RecipeOptions {
     pub mixup: Option<f64>,
 }
 
-fn four_widths(text: &str) -> Result<[usize; 4], String> {
-    let widths: Option<Vec<usize>> = text.split(',').map(|width| width.trim().parse().ok()).collect();
-    let widths: Option<[usize; 4]> = widths.and_then(|widths| widths.try_into().ok());
-    widths.ok_or_else(|| "expected four whole numbers as in 16,32,64,128".into())
+fn counts<const N: usize>(text: &str) -> Result<[usize; N], String> {
+    let counts: Option<Vec<usize>> = text.split(',').map(|count| count.trim().parse().ok()).collect();
+    let counts: Option<[usize; N]> = counts.and_then(|counts| counts.try_into().ok());
+    counts.ok_or_else(|| format!("expected {N} whole numbers with commas between them"))
 }
 
 impl RecipeOptions {
@@ -165,19 +171,40 @@ impl RecipeOptions {
     /// The recipe that these options come to, on top of defaults, for a set of this many training pictures.
     pub(super) fn resolve(&self, mut recipe: Recipe, pictures: usize) -> Recipe {
         self.apply(&mut recipe);
-        recipe.batch_size = recipe.batch_size.min(pictures);
+        // Sixteen pictures are computed side by side; a set that is smaller than that repeats some.
+        recipe.batch_size = recipe.batch_size.min(pictures / LANES * LANES).max(LANES);
         let steps = pictures / recipe.batch_size.max(1);
         recipe.ema_decay = self.ema_decay.unwrap_or_else(|| Recipe::suited_ema_decay(steps));
         recipe
     }
 
-    /// What is asked for here and is otherwise in a recipe, as `epochs 50 instead of 25`.
-    pub(super) fn contradictions(&self, recipe: &Recipe) -> Vec<String> {
+    /// The network that is asked for, on top of another.
+    pub(super) fn network(&self, arch: Architecture) -> Architecture {
+        let (channels, blocks) = (self.channels.unwrap_or(arch.channels), self.blocks.unwrap_or(arch.blocks));
+        Architecture { channels, blocks, ..arch }
+    }
+
+    /// Whether a network of some shape is asked for.
+    pub(super) fn names_network(&self) -> bool {
+        self.channels.is_some() || self.blocks.is_some()
+    }
+
+    /// What is asked for here and is otherwise in a run, as `epochs 50 instead of 25`.
+    pub(super) fn contradictions(&self, recipe: &Recipe, arch: &Architecture) -> Vec<String> {
         let mut wish = recipe.clone();
         self.apply(&mut wish);
         let (wish, has) = (flat(&wish), flat(recipe));
         let differ = wish.into_iter().zip(has).filter(|((_, wish), (_, has))| wish != has);
-        differ.map(|((name, wish), (_, has))| format!("{name} {wish} instead of {has}")).collect()
+        let mut all: Vec<_> =
+            differ.map(|((name, wish), (_, has))| format!("{name} {wish} instead of {has}")).collect();
+        let wish = self.network(arch.clone());
+        if wish.channels != arch.channels {
+            all.push(format!("channels {:?} instead of {:?}", wish.channels, arch.channels));
+        }
+        if wish.blocks != arch.blocks {
+            all.push(format!("blocks {:?} instead of {:?}", wish.blocks, arch.blocks));
+        }
+        all
     }
 }
 
@@ -209,7 +236,11 @@ mod tests {
     fn each_setting_has_a_flag_whose_help_names_the_default() {
         let command = RecipeOptions::augment_args(Command::new("train"));
         let (scratch, fine) = (flat(&Recipe::from_scratch()), flat(&Recipe::fine_tuning()));
-        assert_eq!(scratch.len() + 1, command.get_arguments().count(), "all settings, and the network's width");
+        assert_eq!(
+            scratch.len() + 2,
+            command.get_arguments().count(),
+            "all settings, and the network's width and depth"
+        );
         for ((name, value), (_, fine)) in scratch.into_iter().zip(fine) {
             let argument = command.get_arguments().find(|argument| argument.get_id().as_str() == name);
             let help = argument.and_then(clap::Arg::get_help).expect(&name).to_string();
@@ -233,7 +264,7 @@ mod tests {
         let recipe = options.resolve(Recipe::fine_tuning(), 20);
         assert_eq!((recipe.epochs, recipe.augmentation.flip, recipe.mixup), (3, 0.0, 0.2));
         assert_eq!((recipe.select, recipe.prior), (Selection::MacroF1, Prior::Balanced));
-        assert_eq!(recipe.batch_size, 20, "no larger than the set");
+        assert_eq!(recipe.batch_size, 16, "no larger than the set");
         assert_eq!(recipe.ema_decay, Recipe::suited_ema_decay(1));
         assert_eq!(recipe.body_rate, Recipe::fine_tuning().body_rate);
     }
@@ -248,10 +279,16 @@ mod tests {
     #[test]
     fn contradictions_are_named_and_agreement_is_none() {
         let recipe = Recipe::from_scratch();
-        assert!(options("--epochs 25 --flip 0.5").expect("options").contradictions(&recipe).is_empty());
-        let found = options("--epochs 50 --erase 0 --schedule cosine").expect("options").contradictions(&recipe);
-        let expected =
-            ["epochs 50 instead of 25", "schedule \"cosine\" instead of \"one-cycle\"", "erase 0.0 instead of 0.5"];
+        let contradictions =
+            |line: &str| options(line).expect("options").contradictions(&recipe, &Architecture::default());
+        assert!(contradictions("--epochs 40 --flip 0.5 --blocks 1,3,2").is_empty());
+        let found = contradictions("--epochs 50 --erase 0 --schedule cosine --blocks 1,2,3");
+        let expected = [
+            "epochs 50 instead of 40",
+            "schedule \"cosine\" instead of \"one-cycle\"",
+            "erase 0.0 instead of 0.5",
+            "blocks [1, 2, 3] instead of [1, 3, 2]",
+        ];
         assert_eq!(found, expected);
     }
 }

@@ -52,12 +52,11 @@ impl<'a> Run<'a> {
         tensors: &Tensors,
     ) -> Result<Self> {
         let State { config: TrainConfig { recipe, .. }, card, .. } = &state;
-        let steps_per_epoch = dataset.train.len() / recipe.batch_size;
+        let steps_per_epoch = Batches { samples: &dataset.train, recipe, input: &card.input }.per_epoch();
         ensure!(
             steps_per_epoch > state.partial.steps,
-            "{} training pictures are too few for a step of {}",
-            dataset.train.len(),
-            recipe.batch_size
+            "expected at most {steps_per_epoch} steps in an epoch, found {} done",
+            state.partial.steps
         );
         let weights = classes::weights(&classes::shown_shares(&dataset.train, recipe.sampling), recipe.class_weights);
         let learner = Learner::new(card, tensors, recipe, weights, steps_per_epoch * recipe.epochs, device)?;

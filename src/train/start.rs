@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::config::Init;
+use super::options::RecipeOptions;
 use crate::files::read_at_most;
 use crate::model::{Architecture, Tensors};
 use crate::preprocess::InputSpec;
@@ -31,14 +32,14 @@ pub(super) struct Parent {
 }
 
 impl Start {
-    /// What was asked for. `channels` is only for a network from scratch.
-    pub(super) fn open(init: &Init, channels: Option<[usize; 4]>, seed: u64) -> Result<Self> {
+    /// What was asked for. Options that shape the network are only for one from scratch.
+    pub(super) fn open(init: &Init, options: &RecipeOptions, seed: u64) -> Result<Self> {
         ensure!(
-            channels.is_none() || *init == Init::Scratch,
-            "--channels is for a network from scratch: add --init none, or leave the network as it is"
+            !options.names_network() || *init == Init::Scratch,
+            "--channels and --blocks are for a network from scratch: add --init none, or leave the network as it is"
         );
         match init {
-            Init::Scratch => Self::random(channels, seed),
+            Init::Scratch => Self::random(options.network(Architecture::default()), seed),
             Init::Shipped => Self::learned("the weights inside the program".into(), weights::EMBEDDED),
             Init::File(path) => {
                 let read = |path: &Path| {
@@ -49,9 +50,7 @@ impl Start {
         }
     }
 
-    fn random(channels: Option<[usize; 4]>, seed: u64) -> Result<Self> {
-        let mut arch = Architecture::default();
-        arch.channels = channels.unwrap_or(arch.channels);
+    fn random(arch: Architecture, seed: u64) -> Result<Self> {
         arch.check()?;
         let tensors = arch.initial_tensors(seed)?;
         Ok(Self { arch, input: InputSpec::default(), tensors, parent: None })
@@ -66,7 +65,8 @@ impl Start {
 
     /// For people: what this is.
     pub(super) fn describe(&self) -> String {
-        let network = format!("{} network of {:?} channels", self.arch.family, self.arch.channels);
+        let Architecture { family, channels, blocks } = &self.arch;
+        let network = format!("{family} network of {channels:?} channels and {blocks:?} blocks");
         match &self.parent {
             Some(parent) => format!("fine-tuning {}, a {network} trained on {}", parent.name, parent.card.dataset),
             None => format!("training a {network} from scratch"),
@@ -96,12 +96,16 @@ impl Start {
 mod tests {
     use super::*;
 
+    fn channels(channels: [usize; 4]) -> RecipeOptions {
+        RecipeOptions { channels: Some(channels), ..Default::default() }
+    }
+
     #[test]
     fn a_start_from_scratch_has_the_channels_asked_for() {
-        let start = Start::open(&Init::Scratch, Some([2, 3, 4, 5]), 1).expect("a start");
+        let start = Start::open(&Init::Scratch, &channels([2, 3, 4, 5]), 1).expect("a start");
         assert_eq!(start.arch.channels, [2, 3, 4, 5]);
         assert_eq!(start.record(), Value::Null);
-        assert!(Start::open(&Init::Scratch, Some([0, 3, 4, 5]), 1).is_err());
+        assert!(Start::open(&Init::Scratch, &channels([0, 3, 4, 5]), 1).is_err());
     }
 
     #[test]
@@ -109,17 +113,19 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("w.safetensors");
         std::fs::write(&path, weights::EMBEDDED).expect("file");
-        let start = Start::open(&Init::File(path.clone()), None, 1).expect("a start");
-        let shipped = Start::open(&Init::Shipped, None, 1).expect("a start");
+        let start = Start::open(&Init::File(path.clone()), &RecipeOptions::default(), 1).expect("a start");
+        let shipped = Start::open(&Init::Shipped, &RecipeOptions::default(), 1).expect("a start");
         assert_eq!((start.record(), &start.arch), (shipped.record(), &shipped.arch));
         assert!(!start.record().to_string().contains("w.safetensors"));
         let card = &shipped.parent.as_ref().expect("weights").card;
         assert_eq!(start.leak(&card.dataset, &card.split_hash), None);
         assert!(start.leak(&card.dataset, "other").expect("a warning").contains("another split"));
 
-        let refusal = |init, channels| format!("{:#}", Start::open(&init, channels, 1).err().expect("refused"));
-        assert!(refusal(Init::Shipped, Some([1, 1, 1, 1])).contains("--init none"));
+        let refusal = |init, options| format!("{:#}", Start::open(&init, &options, 1).err().expect("refused"));
+        assert!(refusal(Init::Shipped, channels([1, 1, 1, 1])).contains("--init none"));
         std::fs::write(&path, "no weights").expect("file");
-        assert!(refusal(Init::File(path), None).contains("w.safetensors: expected a safetensors file"));
+        assert!(
+            refusal(Init::File(path), RecipeOptions::default()).contains("w.safetensors: expected a safetensors file")
+        );
     }
 }
