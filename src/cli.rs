@@ -2,6 +2,7 @@
 //!
 //! What they come to is in `run.rs`. Doc comments here are the text of `--help`.
 
+mod data;
 mod train;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 use crate::device::DeviceSpec;
 use crate::sink::{self, SinkSpec};
 use crate::source::SourceSpec;
+pub use data::DataArgs;
 pub use train::{Eval, Parts, Train};
 
 /// Recognizes facial expressions in real time: camera, video or pictures in; labelled boxes, video and data out

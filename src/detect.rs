@@ -79,6 +79,11 @@ impl FaceDetector {
         Ok(Self { detector, smallest_face, resizer: Resizer::new(), scaled: Vec::new() })
     }
 
+    /// All that decides which boxes a detector like this finds, as text: what was found with other settings is outdated.
+    pub(crate) fn settings(smallest_face: SmallestFace) -> String {
+        format!("seeta {WINDOW} {SCORE_THRESHOLD} {PYRAMID_FACTOR} {WINDOW_STEP} {smallest_face:?}")
+    }
+
     /// All faces in a frame, largest first. A frame that is smaller than a face has none.
     ///
     /// # Errors

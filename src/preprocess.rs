@@ -101,6 +101,13 @@ impl Region {
     pub fn whole(picture: &GrayImage) -> Self {
         Self { x: 0.0, y: 0.0, width: picture.width() as f32, height: picture.height() as f32 }
     }
+
+    /// The smallest square around the whole picture: for faces in pictures that are not square, which must not be squeezed.
+    pub fn square_around(picture: &GrayImage) -> Self {
+        let (width, height) = (picture.width() as f32, picture.height() as f32);
+        let side = width.max(height);
+        Self { x: (width - side) / 2.0, y: (height - side) / 2.0, width: side, height: side }
+    }
 }
 
 /// Grey from RGB by the weights of ITU-R BT.601 in 256ths. Grey pixels keep their value exactly.
@@ -144,6 +151,17 @@ impl Preprocessor {
         self.resize(picture, region)?;
         normalize(&self.resized, self.spec.normalization, out);
         Ok(())
+    }
+
+    /// The grey picture of `size * size` that the input for a region is made of, before its values are normalized. A whole
+    /// picture of that size is not resampled, so what is stored as such a crop becomes the very input that the region does.
+    ///
+    /// # Errors
+    /// As [`Self::write_input`].
+    pub fn crop(&mut self, picture: &GrayImage, region: Region) -> Result<GrayImage> {
+        self.resize(picture, region)?;
+        let size = self.spec.size as u32;
+        GrayImage::from_raw(size, size, self.resized.clone()).context("a crop of the wrong length")
     }
 
     /// The inputs for regions of one picture, `(regions, 1, size, size)`.
@@ -254,6 +272,23 @@ mod tests {
         for (value, &g) in values.iter().zip(picture.iter()) {
             assert!((value - (f32::from(g) - mean) / variance.sqrt()).abs() < 1e-3);
         }
+    }
+
+    #[test]
+    fn a_crop_becomes_the_same_input_as_the_region_that_it_was_cut_from() {
+        let picture = gradient(100, 80);
+        let mut preprocessor = Preprocessor::new(InputSpec::default());
+        for region in [
+            Region { x: 10.5, y: 3.25, width: 60.0, height: 60.0 },
+            Region { x: -20.0, y: 30.0, width: 70.3, height: 70.3 },
+            Region::square_around(&picture),
+        ] {
+            let crop = preprocessor.crop(&picture, region).expect("crop");
+            assert_eq!(crop.dimensions(), (48, 48));
+            assert_eq!(input(&crop, Region::whole(&crop)), input(&picture, region), "{region:?}");
+        }
+        let square = Region::square_around(&picture);
+        assert_eq!((square.x, square.y, square.width, square.height), (0.0, -10.0, 100.0, 100.0));
     }
 
     #[test]

@@ -15,10 +15,11 @@ use crate::detect::SmallestFace;
 use crate::eval;
 use crate::job::Job;
 use crate::pipeline::{Delivery, Stop};
+use crate::preprocess::InputSpec;
 use crate::sink::{self, SinkSpec, check_display};
 use crate::source::{CameraFormat, LoopingSource, Source, SourceSpec, list_cameras};
 use crate::stats::Stats;
-use crate::train::{self, Init};
+use crate::train::{self, DataPlace, Init, NewRun};
 use crate::viewer::Viewer;
 use crate::weights::Weights;
 
@@ -32,7 +33,7 @@ pub fn run(command: &Command, stop: &Stop) -> Result<()> {
         Command::Annotate(arguments) => annotate(arguments, stop),
         Command::Cameras => cameras(),
         Command::Train(arguments) => train(arguments, stop),
-        Command::Eval(arguments) => eval::command(arguments, &mut io::stdout().lock()),
+        Command::Eval(arguments) => eval::command(arguments, &mut io::stdout().lock(), &mut io::stderr()),
     }
 }
 
@@ -256,17 +257,23 @@ fn cameras() -> Result<()> {
 }
 
 fn train(arguments: &Train, stop: &Stop) -> Result<()> {
-    let Train { data, out, resume, init, device, threads, recipe } = arguments;
+    let Train { data, out, resume, init, device, threads, data_options, recipe } = arguments;
     if let Some(threads) = *threads {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         pool.build_global().with_context(|| format!("--threads {threads}"))?;
     }
     let (device, mut log) = (device.open()?, io::stdout());
     match (resume, data, out) {
-        (Some(run), data, _) => train::resume(run, data.as_deref(), recipe, &device, stop, &mut log),
+        (Some(run), data, _) => {
+            let place = DataPlace { data: data.as_deref(), cache: data_options.cache_folder() };
+            train::resume(run, place, recipe, &device, stop, &mut log)
+        }
         (None, Some(data), Some(out)) => {
             let init = init.as_ref().unwrap_or(&Init::Shipped);
-            train::start(data, out, init, recipe, &device, stop, &mut log)
+            // The seed of the split and the size of faces are the run's: it puts them in.
+            let data_options = &data_options.options(0, InputSpec::default());
+            let new = NewRun { data, data_options, out, init, recipe };
+            train::start(new, &device, stop, &mut log)
         }
         (None, ..) => bail!("expected --data DIR and --out RUN, or --resume RUN"),
     }

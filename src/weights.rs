@@ -88,6 +88,16 @@ impl ModelCard {
         }
     }
 
+    /// A warning where these weights may have been trained on pictures that a split of the same data keeps for measuring.
+    pub fn leak(&self, dataset: &str, split_hash: &str) -> Option<String> {
+        (self.dataset == dataset && self.split_hash != split_hash).then(|| {
+            format!(
+                "the weights were trained on another split of {dataset}: they may know pictures that are for validation or \
+                 test here, and figures measured on those would be too high"
+            )
+        })
+    }
+
     /// How logits become probabilities: by the card's temperature, and by its prior unless another is wanted.
     pub fn calibration(&self, prior: Option<Prior>) -> Calibration {
         Calibration::new(self.temperature, prior.unwrap_or(self.prior), self.class_shares)

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use common::temporary_folder;
-use emocam::dataset::Dataset;
+use emocam::dataset::{DataOptions, Dataset};
 use emocam::frame::FaceBox;
 use emocam::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
 use emocam::source::SourceSpec;
@@ -42,7 +42,7 @@ fn sample(folder: &Path, face: &GrayImage) -> GrayImage {
         labels += &format!("{usage},face.png,0,10,0,0,0,0,0,0,0,0\n");
     }
     fs::write(folder.join("fer2013new.csv"), labels).expect("a file");
-    let dataset = Dataset::load(folder).expect("a data set");
+    let dataset = Dataset::load(folder, &DataOptions::default()).expect("a data set");
     let [sample] = &dataset.train[..] else { panic!("{} samples", dataset.train.len()) };
     sample.image.clone()
 }

@@ -284,8 +284,8 @@ fn sets_that_lack_something_are_refused_or_warned_about_by_name() {
     let output = succeed(&mut train(&few, &out, "--epochs 1 --batch-size 32"));
     let stdout = text(&output.stdout);
     for words in [
-        "warning: no training pictures of Disgust, Fear, Neutral, Sad, Surprise",
-        "warning: no validation pictures of Disgust",
+        "warning: no picture for train shows Disgust or Fear or Neutral or Sad or Surprise",
+        "warning: no picture for validation shows Disgust",
         "warning: fewer training pictures than a step's 32: 16 a step",
     ] {
         assert!(stdout.contains(words), "{words:?} is not in:\n{stdout}");

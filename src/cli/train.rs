@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use super::data::DataArgs;
 use crate::calibration::Prior;
 use crate::dataset::Part;
 use crate::device::DeviceSpec;
@@ -22,7 +23,8 @@ use crate::train::{Init, Recipe, RecipeOptions};
 A run's folder holds best.safetensors (the weights to use), config.json, history.csv and the checkpoint
 from which --resume goes on. Ctrl-C ends a run after a checkpoint.")]
 pub struct Train {
-    /// Folder of the data set: FER+ in its published layout
+    /// Data set: the folder of FER+, of KDEF, or with a folder for each class (maybe below train, val and test); or
+    /// FER2013 as a .csv file
     #[arg(long, value_name = "DIR", required_unless_present = "resume")]
     pub data: Option<PathBuf>,
 
@@ -46,6 +48,10 @@ pub struct Train {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
 
+    /// Which pictures there are
+    #[command(flatten)]
+    pub data_options: DataArgs,
+
     /// How the weights learn
     #[command(flatten)]
     pub recipe: RecipeOptions,
@@ -54,6 +60,11 @@ pub struct Train {
 impl Train {
     /// Refuses settings that make no sense.
     pub(super) fn check(&self) -> Result<()> {
+        ensure!(
+            self.resume.is_none() || !self.data_options.decides(),
+            "a run goes on with the pictures that it was started with: beside --resume, only --data and --cache say where \
+             they are now"
+        );
         let mut recipe = Recipe::from_scratch();
         self.recipe.apply(&mut recipe);
         recipe.check()
@@ -70,13 +81,18 @@ fn init_parser() -> impl TypedValueParser<Value = Init> {
   emocam eval --data ferplus                                 the weights inside the program, on the test pictures
   emocam eval --data faces --weights mine.safetensors --out report --part all")]
 pub struct Eval {
-    /// Folder of the data set: FER+ in its published layout
+    /// Data set: the folder of FER+, of KDEF, or with a folder for each class (maybe below train, val and test); or
+    /// FER2013 as a .csv file
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
 
     /// Weights to measure instead of the ones inside the program
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+
+    /// Which pictures there are
+    #[command(flatten)]
+    pub data_options: DataArgs,
 
     /// Which part of the data set
     #[arg(long, value_enum, default_value_t = Parts::Test)]

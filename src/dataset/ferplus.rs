@@ -2,30 +2,25 @@
 //! <https://arxiv.org/abs/1608.01041>, labels at <https://github.com/microsoft/FERPlus>).
 //!
 //! The layout is the published one: `fer2013new.csv` with a vote count per class, and the folders `FER2013Train`,
-//! `FER2013Valid` and `FER2013Test` with 48x48 grey PNGs.
+//! `FER2013Valid` and `FER2013Test` with 48x48 grey PNGs. Training pictures get soft targets, pictures to measure on the one
+//! label that most raters gave.
 
-use std::fs::File;
 use std::io::Cursor;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use image::codecs::png::PngDecoder;
-use image::{DynamicImage, GrayImage, ImageDecoder};
-use rayon::prelude::*;
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::{Dataset, Sample};
+use super::Part;
+use super::listing::{Entry, Listing, Picture, Target};
 use crate::emotion::Emotion;
 use crate::files::read_at_most;
 
 /// The file with the votes.
 pub(super) const LABELS: &str = "fer2013new.csv";
 
-/// Width and height of every picture.
-const SIZE: u32 = 48;
-
-/// The largest picture file that is read; they have 2 kB.
-const MAX_FILE_SIZE: u64 = 1024 * 1024;
+/// The largest file of votes that is read, in bytes; the published one has 1.9 MB.
+const MAX_LABELS: u64 = 64 * 1024 * 1024;
 
 /// A class that a single rater of ten chose is taken for a slip and gets no share in training.
 const LEAST_VOTES: u32 = 2;
@@ -60,7 +55,7 @@ impl Row {
     }
 
     /// Shares of the votes, without single ones; `None` where most raters saw none of the seven.
-    fn training_target(&self) -> Option<[f32; Emotion::COUNT]> {
+    fn training_target(&self) -> Option<Target> {
         let votes = self.votes();
         let kept = votes.map(|v| if v >= LEAST_VOTES { v } else { 0 });
         let sum: u32 = kept.iter().sum();
@@ -70,7 +65,7 @@ impl Row {
     }
 
     /// All of the share for the class with the most votes; `None` where two share the top or it is none of the seven.
-    fn evaluation_target(&self) -> Option<[f32; Emotion::COUNT]> {
+    fn evaluation_target(&self) -> Option<Target> {
         let votes = self.votes();
         let others = [self.contempt, self.unknown, self.not_a_face];
         let top = votes.iter().chain(&others).copied().max()?;
@@ -84,46 +79,43 @@ pub(super) fn is_ferplus(folder: &Path) -> bool {
     folder.join(LABELS).is_file()
 }
 
-/// The three splits: as the label file calls them, and their folders.
-const SPLITS: [(&str, &str); 3] =
-    [("Training", "FER2013Train"), ("PublicTest", "FER2013Valid"), ("PrivateTest", "FER2013Test")];
+/// The three parts: as the label file calls them, and their folders.
+const PARTS: [(&str, &str, Part); 3] = [
+    ("Training", "FER2013Train", Part::Train),
+    ("PublicTest", "FER2013Valid", Part::Validation),
+    ("PrivateTest", "FER2013Test", Part::Test),
+];
 
-/// Reads FER+ with its own splits. Training pictures get soft targets, the others the one label that most raters gave.
-pub(super) fn load(folder: &Path) -> Result<Dataset> {
+/// Lists the pictures that are fit for their own part or another one.
+///
+/// # Errors
+/// When a folder is missing or the file of votes can't be read.
+pub(super) fn list(folder: &Path) -> Result<Listing> {
     let labels = folder.join(LABELS);
-    for (_, subfolder) in SPLITS {
+    for (_, subfolder, _) in PARTS {
         let path = folder.join(subfolder);
         ensure!(path.is_dir(), "{}: expected a folder of FER+, found none", path.display());
     }
-    let file = File::open(&labels).with_context(|| format!("cannot read {}", labels.display()))?;
-    let rows: Vec<Row> = csv::Reader::from_reader(file)
+    let bytes = read_at_most(&labels, MAX_LABELS).with_context(|| format!("cannot read {}", labels.display()))?;
+    let rows: Vec<Row> = csv::Reader::from_reader(Cursor::new(bytes))
         .deserialize()
         .collect::<Result<_, _>>()
         .with_context(|| format!("{}: not the label file of FER+", labels.display()))?;
-    let [train, validation, test] = SPLITS.map(|(usage, subfolder)| {
-        rows.par_iter()
-            .filter(|row| row.usage == usage && !row.image.is_empty())
-            .filter_map(|row| {
-                let target = if usage == "Training" { row.training_target() } else { row.evaluation_target() };
-                target.map(|target| sample(&folder.join(subfolder).join(&row.image), target))
-            })
-            .collect::<Result<Vec<_>>>()
-    });
-    Ok(Dataset { name: "FER+".into(), train: train?, validation: validation?, test: test?, ..Dataset::default() })
-}
-
-fn sample(path: &Path, target: [f32; Emotion::COUNT]) -> Result<Sample> {
-    let image = picture(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Sample { name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(), image, target })
-}
-
-/// Reads a 48x48 picture; its size is checked before its pixels are decoded.
-fn picture(path: &Path) -> Result<GrayImage> {
-    let bytes = read_at_most(path, MAX_FILE_SIZE)?;
-    let decoder = PngDecoder::new(Cursor::new(bytes))?;
-    let (width, height) = decoder.dimensions();
-    ensure!((width, height) == (SIZE, SIZE), "expected {SIZE}x{SIZE} pixels, found {width}x{height}");
-    Ok(DynamicImage::from_decoder(decoder)?.into_luma8())
+    let mut entries = Vec::new();
+    // Rows without a picture are pictures that were taken out of FER2013.
+    for row in rows.iter().filter(|row| !row.image.is_empty()) {
+        let Some((_, subfolder, part)) = PARTS.iter().find(|(usage, ..)| *usage == row.usage) else {
+            let known = PARTS.map(|(usage, ..)| usage).join(", ");
+            bail!("{}: {}: expected a Usage of {known}, found {:?}", labels.display(), row.image, row.usage);
+        };
+        let (training, measuring) = (row.training_target(), row.evaluation_target());
+        if training.is_some() || measuring.is_some() {
+            let picture = Picture::FaceFile(folder.join(subfolder).join(&row.image));
+            let name = format!("{subfolder}/{}", row.image);
+            entries.push(Entry { name, picture, training, measuring, subject: None, part: Some(*part) });
+        }
+    }
+    Ok(Listing { name: "FER+".into(), entries, notices: Vec::new() })
 }
 
 #[cfg(test)]
@@ -153,5 +145,27 @@ mod tests {
         assert!(row([5, 0, 0, 0, 0, 0, 0], 5, 0, 0).evaluation_target().is_none(), "a tie with contempt");
         assert!(row([3, 0, 0, 0, 0, 0, 0], 7, 0, 0).evaluation_target().is_none(), "contempt");
         assert!(row([0; 7], 0, 0, 0).evaluation_target().is_none(), "no votes");
+    }
+
+    #[test]
+    fn rows_become_entries_with_a_target_for_each_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let labels = |rows: &str| {
+            let header = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF";
+            std::fs::write(folder.path().join(LABELS), format!("{header}\n{rows}")).unwrap();
+            list(folder.path())
+        };
+        assert!(labels("").unwrap_err().to_string().contains("FER2013Train: expected a folder"));
+        for (_, subfolder, _) in PARTS {
+            std::fs::create_dir(folder.path().join(subfolder)).unwrap();
+        }
+        let rows = "Training,a.png,5,5,0,0,0,0,0,0,0,0\nTraining,,9,0,0,0,0,0,0,0,0,0\n\
+                    PrivateTest,b.png,0,9,1,0,0,0,0,0,0,0\nPublicTest,c.png,0,0,0,0,0,0,0,0,0,10\n";
+        let entries = labels(rows).unwrap().entries;
+        let found: Vec<_> = entries.iter().map(|e| (&*e.name, e.part.unwrap(), e.measuring.is_some())).collect();
+        assert_eq!(found, [("FER2013Train/a.png", Part::Train, false), ("FER2013Test/b.png", Part::Test, true)]);
+        assert_eq!((entries[0].label(), entries[1].label()), (Some(Emotion::Happy), Some(Emotion::Happy)));
+        let error = labels("Trial,a.png,9,0,0,0,0,0,0,0,0,0\n").unwrap_err().to_string();
+        assert!(error.contains("a.png: expected a Usage of Training") && error.contains("\"Trial\""), "{error}");
     }
 }

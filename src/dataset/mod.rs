@@ -1,41 +1,68 @@
-//! Labelled faces: what a sample is, which split it belongs to, and how copies across splits are found.
+//! Labelled faces: what a sample is, which part of a data set it belongs to, and how copies across parts are found.
 //!
-//! Owns the types and the rules that hold for every format. Each format lives in a file of its own.
+//! A data set is read in three steps. A format lists its pictures with what is known of them (`ferplus`, `csv`, `folders`,
+//! `kdef`; `format` finds which it is); they are dealt out to training, validation and test (`split`); then the pictures are
+//! opened, and the faces in them cut out (`pictures`, `cache`). This module owns the result and the rules that hold for every
+//! format. Every picture is grey, `input.size` squared, and what `live` would make its input of.
 
 pub mod augment;
+mod cache;
+mod csv;
 mod ferplus;
+mod folders;
+mod format;
+mod kdef;
+mod labels;
+mod listing;
+mod options;
+mod pictures;
+mod split;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::Path;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use image::GrayImage;
 use sha2::{Digest, Sha256};
 
+use self::listing::{Entry, Listing, count, some_of};
+pub use self::options::{DataOptions, FacesMode, Format, View};
+use self::pictures::Outcome;
+use self::split::Dealt;
+pub use self::split::{SplitBy, SplitRule};
 use crate::emotion::Emotion;
+use crate::files::write_whole;
 
 /// One labelled face.
 #[derive(Clone, Debug)]
 pub struct Sample {
-    /// The file's name in its data set.
+    /// The picture's path in its data set, or what else tells it from the others there.
     pub name: String,
     /// The face, framed as in FER2013.
     pub image: GrayImage,
     /// What it shows, as shares that sum to 1 (raters disagree).
     pub target: [f32; Emotion::COUNT],
+    /// Who it is, where the data say so.
+    pub subject: Option<String>,
 }
 
 impl Sample {
     /// The emotion with the largest share.
     pub fn label(&self) -> Emotion {
-        let mut best = Emotion::Anger;
-        for emotion in Emotion::ALL {
-            if self.target[emotion.index()] > self.target[best.index()] {
-                best = emotion;
-            }
-        }
-        best
+        top(&self.target)
     }
+}
+
+/// The emotion with the largest share; of equal ones the first in label order.
+fn top(target: &[f32; Emotion::COUNT]) -> Emotion {
+    let mut best = Emotion::Anger;
+    for emotion in Emotion::ALL {
+        if target[emotion.index()] > target[best.index()] {
+            best = emotion;
+        }
+    }
+    best
 }
 
 /// A part of a data set.
@@ -52,6 +79,21 @@ pub enum Part {
 impl Part {
     /// All parts.
     pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
+
+    /// The name as shown to users.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// A picture in which no face was found.
@@ -70,58 +112,130 @@ pub struct Missed {
 pub struct Dataset {
     /// For people: what this is.
     pub name: String,
+    /// For people: how the parts were made. `own` is the data's own way.
+    pub split: String,
     /// What the network learns from.
     pub train: Vec<Sample>,
     /// What choices are made on: the best epoch, the settings.
     pub validation: Vec<Sample>,
-    /// What the final figure is measured on, once.
+    /// What the final figure is measured on, once. Empty where neither data nor rule give a test part.
     pub test: Vec<Sample>,
     /// Pictures that are left out because no face was found in them.
     pub missed: Vec<Missed>,
     /// How many exact copies were left out.
     pub copies: usize,
+    /// What a person should know before trusting the figures, a sentence each.
+    pub notices: Vec<String>,
 }
 
 impl Dataset {
-    /// Reads a data set.
+    /// Reads the data set in a folder, or FER2013 in a .csv file. A part may be empty: whoever needs it complains.
     ///
     /// # Errors
-    /// When the folder can't be read, is in no known format, or has a split without pictures.
-    pub fn load(folder: &Path) -> Result<Self> {
-        if !folder.is_dir() {
-            bail!("{}: no such folder", folder.display());
-        }
-        let mut dataset = if ferplus::is_ferplus(folder) {
-            ferplus::load(folder)?
-        } else {
-            bail!(
-                "{}: expected FER+ (a file {} beside the folders FER2013Train, FER2013Valid and FER2013Test), \
-                 found no data set in this format",
-                folder.display(),
-                ferplus::LABELS
-            );
-        };
+    /// When the folder can't be read, is in no known format, names a class that emocam doesn't know, can't be split as asked
+    /// for, or has pictures for a part of which none can be read, or none with a face in the whole set.
+    pub fn load(path: &Path, options: &DataOptions) -> Result<Self> {
+        options.input.check()?;
+        let Listing { name, entries, mut notices } = format::list(path, options)?;
+        let Dealt { parts, how, notices: of_split } = split::deal(&entries, options.split, options.seed)?;
+        notices.extend(of_split);
+        // What raters agree too little on to measure with may still be trained on, and the other way round.
+        let dealt = entries.into_iter().zip(parts);
+        let (entries, parts): (Vec<_>, Vec<_>) = dealt.filter(|(entry, part)| entry.target(*part).is_some()).unzip();
+
+        let outcomes = pictures::read(&entries, options, &mut notices)?;
+        let mut dataset = Self { name, split: how, notices, ..Self::default() };
+        dataset.take_in(path, entries, &parts, outcomes)?;
         dataset.remove_copies();
-        for (split, samples) in dataset.splits() {
-            if samples.is_empty() {
-                bail!("{}: no usable pictures for {split}", folder.display());
-            }
+        for part in Part::ALL {
+            dataset.notices.extend(notice_of_part(part, dataset.part(part), parts.contains(&part)));
         }
         Ok(dataset)
     }
 
-    /// The splits with their names.
-    pub fn splits(&self) -> [(&'static str, &[Sample]); 3] {
-        [("train", &self.train), ("validation", &self.validation), ("test", &self.test)]
+    /// Sorts what came of the pictures into samples, missed and unreadable ones.
+    fn take_in(&mut self, path: &Path, entries: Vec<Entry>, parts: &[Part], outcomes: Vec<Outcome>) -> Result<()> {
+        let total = entries.len();
+        let mut unreadable: Vec<(Part, String)> = Vec::new();
+        for ((entry, &part), outcome) in entries.into_iter().zip(parts).zip(outcomes) {
+            let Some(target) = entry.target(part) else { continue };
+            let Entry { name, subject, .. } = entry;
+            match outcome {
+                Outcome::Face(image) => self.part_mut(part).push(Sample { name, image, target, subject }),
+                Outcome::NoFace => self.missed.push(Missed { part, name, label: top(&target) }),
+                Outcome::Unreadable(error) => unreadable.push((part, format!("{name} ({error:#})"))),
+            }
+        }
+        for part in Part::ALL {
+            let (expected, failed) = (of_part(parts, part), unreadable.iter().filter(|(of, _)| *of == part).count());
+            if let Some((_, first)) = unreadable.iter().find(|(of, _)| *of == part).filter(|_| failed == expected) {
+                let path = path.display();
+                bail!("{path}: no picture for {part} can be read ({failed} of {expected} failed): {first}");
+            }
+        }
+        if !unreadable.is_empty() {
+            let names: Vec<&String> = unreadable.iter().map(|(_, name)| name).collect();
+            let notice = format!("could not be read and are left out: {}", some_of(&names));
+            self.notices.push(format!("{} of {total} {notice}", count(unreadable.len(), "picture")));
+        }
+        self.note_missed(path, total)
     }
 
-    /// The samples of a part.
+    fn note_missed(&mut self, path: &Path, total: usize) -> Result<()> {
+        let missed = self.missed.len();
+        ensure!(
+            missed == 0 || !(self.train.is_empty() && self.validation.is_empty() && self.test.is_empty()),
+            "{}: no face was found in any picture ({missed}); if they are faces already, say --faces whole",
+            path.display()
+        );
+        if missed > 0 {
+            let parts: Vec<Part> = self.missed.iter().map(|missed| missed.part).collect();
+            let per_part = Part::ALL.map(|part| format!("{part} {}", of_part(&parts, part))).join(", ");
+            let names: Vec<&String> = self.missed.iter().map(|missed| &missed.name).collect();
+            self.notices.push(format!(
+                "{missed} of {total} pictures left out because no face was found in them ({per_part}): {}",
+                some_of(&names)
+            ));
+        }
+        Ok(())
+    }
+
+    /// The samples of one part.
     pub fn part(&self, part: Part) -> &[Sample] {
         match part {
             Part::Train => &self.train,
             Part::Validation => &self.validation,
             Part::Test => &self.test,
         }
+    }
+
+    fn part_mut(&mut self, part: Part) -> &mut Vec<Sample> {
+        match part {
+            Part::Train => &mut self.train,
+            Part::Validation => &mut self.validation,
+            Part::Test => &mut self.test,
+        }
+    }
+
+    /// Lists the pictures in which no face was found, in `missed.csv` in a folder, where there are any.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn write_missed(&self, folder: &Path) -> Result<()> {
+        if self.missed.is_empty() {
+            return Ok(());
+        }
+        let mut table = ::csv::Writer::from_writer(Vec::new());
+        table.write_record(["name", "label", "part"])?;
+        for Missed { part, name, label } in &self.missed {
+            table.write_record([name, label.name(), part.name()])?;
+        }
+        write_whole(&folder.join("missed.csv"), &table.into_inner().context("a table in memory")?)
+    }
+
+    /// The parts with their names.
+    pub fn splits(&self) -> [(&'static str, &[Sample]); 3] {
+        Part::ALL.map(|part| (part.name(), self.part(part)))
     }
 
     /// Leaves out each picture whose pixels stand in the test split, in validation, or earlier in its own split: a figure
@@ -135,7 +249,8 @@ impl Dataset {
         self.copies += before - self.train.len() - self.validation.len() - self.test.len();
     }
 
-    /// SHA-256 over which picture is in which split, in hexadecimal.
+    /// SHA-256 over which picture is in which part, in hexadecimal. Weights were trained and measured on the very same
+    /// parts where it is the one on their card.
     pub fn split_hash(&self) -> String {
         let mut hash = Sha256::new();
         for (split, samples) in self.splits() {
@@ -146,6 +261,21 @@ impl Dataset {
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+fn of_part(parts: &[Part], part: Part) -> usize {
+    parts.iter().filter(|&&of| of == part).count()
+}
+
+/// What is missing in a part: all of it, though there were pictures, or whole classes.
+fn notice_of_part(part: Part, samples: &[Sample], had_pictures: bool) -> Option<String> {
+    if samples.is_empty() {
+        return had_pictures.then(|| format!("no picture for {part} is left"));
+    }
+    let mut has = [false; Emotion::COUNT];
+    samples.iter().for_each(|sample| has[sample.label().index()] = true);
+    let missing: Vec<_> = Emotion::ALL.into_iter().filter(|emotion| !has[emotion.index()]).map(Emotion::name).collect();
+    (!missing.is_empty()).then(|| format!("no picture for {part} shows {}", missing.join(" or ")))
 }
 
 /// SHA-256 of a picture's size and pixels.
@@ -163,7 +293,12 @@ mod tests {
     use super::*;
 
     fn sample(gray: u8) -> Sample {
-        Sample { name: gray.to_string(), image: GrayImage::from_pixel(4, 4, Luma([gray])), target: [0.0; 7] }
+        Sample {
+            name: gray.to_string(),
+            image: GrayImage::from_pixel(4, 4, Luma([gray])),
+            target: [0.0; 7],
+            subject: None,
+        }
     }
 
     #[test]

@@ -11,11 +11,12 @@ use crate::cli::Eval;
 use crate::dataset::Dataset;
 use crate::weights::Weights;
 
-/// Measures weights as asked for. The report's text goes to `out`, its folder is written where one is named.
+/// Measures weights as asked for. The report's text goes to `out`, warnings go to `log`, the report's folder is written where
+/// one is named.
 ///
 /// # Errors
 /// When weights or data can't be read, the part has no pictures, or the report can't be written or is there already.
-pub fn command(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
+pub fn command(arguments: &Eval, out: &mut dyn Write, log: &mut dyn Write) -> Result<()> {
     if let Some(folder) = &arguments.out {
         let there = folder.join(Report::JSON);
         ensure!(!there.exists(), "{} exists already: choose another folder for --out", there.display());
@@ -28,12 +29,17 @@ pub fn command(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
         "the balanced prior needs weights that tell each class's share of their training data; these don't: \
          choose --prior natural, or train them anew"
     );
-    let dataset = Dataset::load(&arguments.data)?;
+    let options = arguments.data_options.options(weights.card.seed, weights.card.input.clone());
+    let dataset = Dataset::load(&arguments.data, &options)?;
+    let split_hash = dataset.split_hash();
+    for notice in dataset.notices.iter().cloned().chain(weights.card.leak(&dataset.name, &split_hash)) {
+        writeln!(log, "warning: {notice}")?;
+    }
     let evaluation = evaluation(&weights, &dataset, arguments)?;
     let header = ReportHeader {
         dataset: &dataset.name,
         part: arguments.part.name(),
-        split_hash: &dataset.split_hash(),
+        split_hash: &split_hash,
         card: &weights.card,
         prior,
     };
@@ -46,6 +52,7 @@ pub fn command(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
     );
     if let Some(folder) = &arguments.out {
         report.write(folder)?;
+        dataset.write_missed(folder)?;
     }
     Ok(write!(out, "{}", report.text())?)
 }

@@ -138,7 +138,7 @@ fn tiles(channels: usize, rest: usize, value: impl Fn(usize, usize) -> f32) -> V
 pub(super) fn correlate(plan: &Plan, input: &[f32], weights: &[f32], padding: usize) -> Vec<f32> {
     let arch = Arch::new();
     let groups = input.len() / unpadded_len(plan, padding);
-    let mut output = vec![0.0; groups * plan.out_len()];
+    let mut output = zeros(groups * plan.out_len());
     output.par_chunks_mut(plan.out_len()).zip(input.par_chunks(input.len() / groups)).for_each_init(
         || vec![0.0; plan.in_len()],
         |padded, (output, input)| {
@@ -153,7 +153,7 @@ pub(super) fn correlate(plan: &Plan, input: &[f32], weights: &[f32], padding: us
 pub(super) fn kernel_gradient(sizes: &Sizes, input: &[f32], grad: &[f32]) -> Vec<f32> {
     let arch = Arch::new();
     let plan = sizes.forward();
-    let mut padded = vec![0.0; sizes.groups * plan.in_len()];
+    let mut padded = zeros(sizes.groups * plan.in_len());
     let unpadded = input.par_chunks(unpadded_len(&plan, sizes.padding()));
     padded.par_chunks_mut(plan.in_len()).zip(unpadded).for_each(|(padded, input)| {
         pad(&plan, input, sizes.padding(), padded);
@@ -164,6 +164,11 @@ pub(super) fn kernel_gradient(sizes: &Sizes, input: &[f32], grad: &[f32]) -> Vec
         arch.dispatch(KernelGradient { plan: &plan, input: &padded, grad, channel: tile * TILE, output });
     });
     gradient
+}
+
+/// As `vec![0.0; count]`, on all threads.
+fn zeros(count: usize) -> Vec<f32> {
+    (0..count).into_par_iter().map(|_| 0.0).collect()
 }
 
 /// Values of one group's input without padding.

@@ -1,11 +1,14 @@
 //! Batch norm's arithmetic: statistics, the normalized values, and the gradient.
 //!
-//! Values are `(groups, channels, pixels)`, where a group is one picture or several side by side.
+//! Values are `(groups, channels, pixels)`, where a group is sixteen pictures side by side.
+
+use std::array;
 
 use pulp::Arch;
 use rayon::prelude::*;
 
 use super::kept;
+use super::lanes::LANES;
 
 /// Mean and (biased) variance of each channel over a batch.
 #[derive(Clone, Debug)]
@@ -44,7 +47,7 @@ pub(super) struct Normalization<'a> {
     pub(super) epsilon: f32,
     /// Scale of each channel.
     pub(super) gamma: &'a [f32],
-    /// Values of one channel in one group.
+    /// Values of one channel in one group, a multiple of [`LANES`].
     pub(super) pixels: usize,
 }
 
@@ -58,8 +61,9 @@ pub(super) struct NormGradient {
 }
 
 impl Normalization<'_> {
-    fn size(&self) -> usize {
-        self.gamma.len() * self.pixels
+    /// The channel of the `i`th [`LANES`] values.
+    fn channel(&self, i: usize) -> usize {
+        i * LANES / self.pixels % self.gamma.len()
     }
 
     fn inverse_deviations(&self) -> Vec<f32> {
@@ -68,28 +72,20 @@ impl Normalization<'_> {
 
     /// `(x - mean) / sqrt(variance + e) * gamma + beta + skip`, not below 0 on demand.
     pub(super) fn apply(&self, x: &[f32], beta: &[f32], skip: Option<&[f32]>, relu: bool) -> Vec<f32> {
-        let (arch, inverse, pixels) = (Arch::new(), self.inverse_deviations(), self.pixels);
+        let inverse = self.inverse_deviations();
         let floor = if relu { 0.0 } else { f32::NEG_INFINITY };
-        let mut output = vec![0.0; x.len()];
-        output.par_chunks_mut(self.size()).zip(x.par_chunks(self.size())).enumerate().for_each(
-            |(group, (output, x))| {
-                let planes = output.chunks_exact_mut(pixels).zip(x.chunks_exact(pixels));
-                for (channel, (out, x)) in planes.enumerate() {
-                    let scale = self.gamma[channel] * inverse[channel];
-                    let shift = beta[channel] - self.statistics.mean[channel] * scale;
-                    let skip = skip.map(|skip| &skip[group * self.size() + channel * pixels..][..pixels]);
-                    arch.dispatch(|| match skip {
-                        Some(skip) => {
-                            for ((out, x), skip) in out.iter_mut().zip(x).zip(skip) {
-                                *out = (x * scale + shift + skip).max(floor);
-                            }
-                        }
-                        None => out.iter_mut().zip(x).for_each(|(out, x)| *out = (x * scale + shift).max(floor)),
-                    });
-                }
-            },
-        );
-        output
+        let scales: Vec<f32> = self.gamma.iter().zip(&inverse).map(|(gamma, inverse)| gamma * inverse).collect();
+        let means = self.statistics.mean.iter().zip(&scales);
+        let shifts: Vec<f32> = beta.iter().zip(means).map(|(beta, (mean, scale))| beta - mean * scale).collect();
+        let skip = skip.map(in_lanes);
+        let output = in_lanes(x).par_iter().enumerate().map(|(i, x)| {
+            let (scale, shift) = (scales[self.channel(i)], shifts[self.channel(i)]);
+            match skip {
+                Some(skip) => array::from_fn(|lane| (x[lane] * scale + shift + skip[i][lane]).max(floor)),
+                None => x.map(|x| (x * scale + shift).max(floor)),
+            }
+        });
+        output.collect::<Vec<[f32; LANES]>>().into_flattened()
     }
 
     /// The gradients, from the input and the output's gradient; `rectified` is the output where it was rectified.
@@ -115,34 +111,21 @@ impl Normalization<'_> {
             (shift as f32, scale as f32)
         };
         let (beta, gamma): (Vec<f32>, Vec<f32>) = (0..channels).into_par_iter().map(sums).unzip();
-        let mut input = vec![0.0; x.len()];
-        let mut passed = vec![0.0; if wants_rectified { x.len() } else { 0 }];
-        let size = self.size();
-        let mut passed_groups: Vec<&mut [f32]> = passed.chunks_mut(size).collect();
-        passed_groups.resize_with(x.len() / size, Default::default);
-        let values = x.par_chunks(size).zip(y.par_chunks(size).zip(grad.par_chunks(size)));
-        input.par_chunks_mut(size).zip(passed_groups).zip(values).for_each(|((out, passed), (x, (y, g)))| {
-            for channel in 0..channels {
-                let range = channel * pixels..(channel + 1) * pixels;
-                let (mean, inverse) = (self.statistics.mean[channel], inverse[channel]);
-                // What remains of the output's gradient after its mean and its share along the input are taken out.
-                let factor = self.gamma[channel] * inverse;
-                let (mean_shift, slope) = (beta[channel] / count, gamma[channel] / count * inverse);
-                let (x, y, g) = (&x[range.clone()], &y[range.clone()], &g[range.clone()]);
-                let out = &mut out[range.clone()];
-                arch.dispatch(|| {
-                    for (((out, x), y), g) in out.iter_mut().zip(x).zip(y).zip(g) {
-                        *out = factor * (kept(*g, *y > floor) - mean_shift - (x - mean) * slope);
-                    }
-                });
-                if let Some(passed) = passed.get_mut(range) {
-                    arch.dispatch(|| {
-                        passed.iter_mut().zip(y).zip(g).for_each(|((out, y), g)| *out = kept(*g, *y > floor));
-                    });
-                }
-            }
+        let (x, y, grad) = (in_lanes(x), in_lanes(y), in_lanes(grad));
+        let input = x.par_iter().zip(y.par_iter().zip(grad)).enumerate().map(|(i, (x, (y, g)))| {
+            let channel = self.channel(i);
+            let (mean, inverse) = (self.statistics.mean[channel], inverse[channel]);
+            // What remains of the output's gradient after its mean and its share along the input are taken out.
+            let factor = self.gamma[channel] * inverse;
+            let (mean_shift, slope) = (beta[channel] / count, gamma[channel] / count * inverse);
+            array::from_fn(|lane| factor * (kept(g[lane], y[lane] > floor) - mean_shift - (x[lane] - mean) * slope))
         });
-        NormGradient { input, gamma, beta, rectified: wants_rectified.then_some(passed) }
+        let input = input.collect::<Vec<[f32; LANES]>>().into_flattened();
+        let rectified = wants_rectified.then(|| {
+            let passed = y.par_iter().zip(grad).map(|(y, g)| array::from_fn(|lane| kept(g[lane], y[lane] > floor)));
+            passed.collect::<Vec<[f32; LANES]>>().into_flattened()
+        });
+        NormGradient { input, gamma, beta, rectified }
     }
 }
 
@@ -151,16 +134,22 @@ fn planes(values: &[f32], channel: usize, channels: usize, pixels: usize) -> imp
     values.chunks_exact(pixels).skip(channel).step_by(channels)
 }
 
+/// The values, [`LANES`] at a time. Work on these is collected into memory that was not zeroed before, which a loop over a
+/// mutable slice would need.
+fn in_lanes(values: &[f32]) -> &[[f32; LANES]] {
+    values.as_chunks().0
+}
+
 /// Sums are kept in this many lanes: processors add lanes side by side, and the order of summation stays fixed.
-const LANES: usize = 32;
+const SUMS: usize = 32;
 
 /// Sums of `x - near` and of its square.
 #[inline(always)]
 fn sums(values: &[f32], near: f32) -> (f32, f32) {
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let (mut sums, mut squares) = ([0f32; LANES], [0f32; LANES]);
+    let (chunks, rest) = values.as_chunks::<SUMS>();
+    let (mut sums, mut squares) = ([0f32; SUMS], [0f32; SUMS]);
     for chunk in chunks {
-        for i in 0..LANES {
+        for i in 0..SUMS {
             let x = chunk[i] - near;
             sums[i] += x;
             squares[i] += x * x;
@@ -176,11 +165,10 @@ fn sums(values: &[f32], near: f32) -> (f32, f32) {
 /// Sums of `g` and of `g (x - mean)`, leaving out where `y` is not above the floor.
 #[inline(always)]
 fn gradient_sums(x: &[f32], y: &[f32], g: &[f32], mean: f32, floor: f32) -> (f32, f32) {
-    let ((x, x_rest), (y, y_rest), (g, g_rest)) =
-        (x.as_chunks::<LANES>(), y.as_chunks::<LANES>(), g.as_chunks::<LANES>());
-    let (mut shift, mut scale) = ([0f32; LANES], [0f32; LANES]);
+    let ((x, x_rest), (y, y_rest), (g, g_rest)) = (x.as_chunks::<SUMS>(), y.as_chunks::<SUMS>(), g.as_chunks::<SUMS>());
+    let (mut shift, mut scale) = ([0f32; SUMS], [0f32; SUMS]);
     for ((x, y), g) in x.iter().zip(y).zip(g) {
-        for i in 0..LANES {
+        for i in 0..SUMS {
             let g = kept(g[i], y[i] > floor);
             shift[i] += g;
             scale[i] += g * (x[i] - mean);

@@ -19,33 +19,35 @@ use crate::files::read_at_most;
 use crate::frame::{Frame, MAX_PIXELS};
 
 /// File names that end like this are taken as pictures.
-const EXTENSIONS: [&str; 12] = ["bmp", "jpeg", "jpg", "pam", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"];
+pub(crate) const EXTENSIONS: [&str; 12] =
+    ["bmp", "jpeg", "jpg", "pam", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"];
 
 /// How long a picture is shown: time enough to look at it in a video made from a folder.
 const PICTURE_TIME: Duration = Duration::from_secs(1);
 
 /// The largest file that is read: one of `MAX_PIXELS` with 16 bits a channel and alpha, not compressed.
-const MAX_FILE_BYTES: u64 = 8 * MAX_PIXELS + 1024 * 1024;
+pub(crate) const MAX_FILE_BYTES: u64 = 8 * MAX_PIXELS + 1024 * 1024;
 
 /// The most memory that the decoder of a picture may take.
 const MAX_DECODER_BYTES: u64 = 16 * MAX_PIXELS;
 
 /// Whether a path is named like a picture.
-pub(super) fn is_picture(path: &Path) -> bool {
+pub(crate) fn is_picture(path: &Path) -> bool {
     path.extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }
 
-/// Reads a picture file of any supported kind into 8-bit RGB, the way it is meant to be seen.
-///
-/// # Errors
-/// When it can't be read, is damaged or cut short, or has more than `MAX_PIXELS`.
-pub(crate) fn rgb_from_file(path: &Path) -> Result<RgbImage> {
-    read_picture(path).with_context(|| path.display().to_string())
+/// Reads a picture file of any supported kind into 8-bit RGB.
+fn rgb_from_file(path: &Path) -> Result<RgbImage> {
+    let read = || rgb_from_bytes(&read_at_most(path, MAX_FILE_BYTES)?);
+    read().with_context(|| path.display().to_string())
 }
 
-fn read_picture(path: &Path) -> Result<RgbImage> {
-    let bytes = read_at_most(path, MAX_FILE_BYTES)?;
-    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format()?;
+/// Decodes a picture of any supported kind into 8-bit RGB, the way it is meant to be seen.
+///
+/// # Errors
+/// When it is damaged or cut short, or has more than `MAX_PIXELS`.
+pub(crate) fn rgb_from_bytes(bytes: &[u8]) -> Result<RgbImage> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let format = reader.format();
     let mut decoder = reader.into_decoder().context("not a picture, or a damaged one")?;
     let (width, height) = decoder.dimensions();
@@ -54,7 +56,7 @@ fn read_picture(path: &Path) -> Result<RgbImage> {
 
     let mut picture = if format == Some(ImageFormat::Jpeg) {
         // Not by way of `image`, which fills up what is missing with grey.
-        let jpeg = rgb_from_jpeg(&bytes).context("a damaged JPEG")?;
+        let jpeg = rgb_from_jpeg(bytes).context("a damaged JPEG")?;
         let rgb = RgbImage::from_raw(jpeg.width, jpeg.height, jpeg.pixels.to_vec());
         DynamicImage::ImageRgb8(rgb.context("a JPEG of the wrong length")?)
     } else {

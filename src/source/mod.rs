@@ -8,7 +8,7 @@ mod demo;
 mod ffmpeg;
 mod ffprobe;
 mod h264;
-mod images;
+pub(crate) mod images;
 mod limited;
 mod looping;
 mod mp4_index;

@@ -183,7 +183,7 @@ mod tests {
                 target[class] = 1.0;
                 let image =
                     GrayImage::from_fn(16, 16, |x, y| Luma([(x * 9 + y * (5 + class as u32) + i as u32) as u8]));
-                samples.push(Sample { name: String::new(), image, target });
+                samples.push(Sample { name: String::new(), image, target, subject: None });
             }
         }
         samples

@@ -155,13 +155,15 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataset::DataOptions;
     use crate::model::Architecture;
     use crate::preprocess::InputSpec;
     use crate::train::config::{Init, Recipe};
 
     fn checkpoint() -> Checkpoint {
         let recipe = Recipe { epochs: 9, patience: Some(2), ..Recipe::from_scratch() };
-        let config = TrainConfig { data: "data".into(), init: Init::Scratch, recipe };
+        let config =
+            TrainConfig { data: "data".into(), data_options: DataOptions::default(), init: Init::Scratch, recipe };
         let card = ModelCard::new(Architecture::default(), InputSpec::default(), "test".into(), "0".into(), 3);
         let mut state = State::new(config, card);
         // Sums of this kind are what a parser of JSON may get wrong in the last digit.

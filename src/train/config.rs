@@ -10,6 +10,7 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::calibration::Prior;
+use crate::dataset::DataOptions;
 use crate::dataset::augment::Augmentation;
 use crate::eval::Metrics;
 use crate::ops::LANES;
@@ -18,8 +19,11 @@ use crate::optim::ScheduleShape;
 /// A whole training run: `config.json` in its folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainConfig {
-    /// Folder of the data set.
+    /// Folder or file of the data set.
     pub data: PathBuf,
+    /// Which samples it has.
+    #[serde(default)]
+    pub data_options: DataOptions,
     /// What the weights start from.
     pub init: Init,
     /// How they learn.
@@ -252,7 +256,8 @@ mod tests {
     fn a_config_comes_back_from_its_file_as_it_was() {
         let recipe = Recipe { learning_rate: 0.1 + 0.2, patience: Some(3), ..Recipe::fine_tuning() };
         for init in [Init::Scratch, Init::Shipped, Init::File("a/b".into())] {
-            let config = TrainConfig { data: "data".into(), init, recipe: recipe.clone() };
+            let config =
+                TrainConfig { data: "data".into(), data_options: DataOptions::default(), init, recipe: recipe.clone() };
             let text = serde_json::to_string(&config).expect("JSON");
             assert_eq!(serde_json::from_str::<TrainConfig>(&text).expect("config"), config);
         }

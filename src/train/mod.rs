@@ -29,7 +29,7 @@ mod run;
 mod start;
 
 use std::io::Write;
-use std::path::{Path, absolute};
+use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
@@ -39,7 +39,7 @@ pub use config::{ClassWeights, Init, Recipe, Sampling, Selection, TrainConfig};
 pub use history::{EpochRecord, Timing};
 pub use options::RecipeOptions;
 
-use crate::dataset::Dataset;
+use crate::dataset::{DataOptions, Dataset};
 use crate::pipeline::Stop;
 use crate::weights::ModelCard;
 use checkpoint::{Checkpoint, State};
@@ -48,28 +48,46 @@ use learner::Learner;
 use run::Run;
 use start::Start;
 
-/// Starts a run in a folder, which is made if it is not there, and runs it to its end. Lines for people go to `log`. A
-/// request to stop ends the run after the step at hand, with a checkpoint.
+/// What a new run is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRun<'a> {
+    /// Folder or file of the data set.
+    pub data: &'a Path,
+    /// Which samples it has, but for the seed of the split and the input that faces are cut for, which are the run's.
+    pub data_options: &'a DataOptions,
+    /// The run's folder, which is made if it is not there.
+    pub out: &'a Path,
+    /// What the weights start from.
+    pub init: &'a Init,
+    /// How they learn.
+    pub recipe: &'a RecipeOptions,
+}
+
+/// Where the data of an older run are now.
+#[derive(Clone, Debug)]
+pub struct DataPlace<'a> {
+    /// Folder or file, where it has moved.
+    pub data: Option<&'a Path>,
+    /// Folder for faces that were cut out.
+    pub cache: Option<PathBuf>,
+}
+
+/// Starts a run and runs it to its end. Lines for people go to `log`. A request to stop ends the run after the step at hand,
+/// with a checkpoint.
 ///
 /// # Errors
 /// When the folder holds a run already or can't be written, the data or the weights to start from can't be read, a setting
 /// makes no sense, the loss is no longer finite, or the run was stopped.
-pub fn start(
-    data: &Path,
-    out: &Path,
-    init: &Init,
-    options: &RecipeOptions,
-    device: &Device,
-    stop: &Stop,
-    log: &mut dyn Write,
-) -> Result<()> {
+pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write) -> Result<()> {
+    let NewRun { data, data_options, out, init, recipe: options } = new;
     let folder = RunFolder(out.to_owned());
     folder.refuse_existing()?;
     let mut recipe = if *init == Init::Scratch { Recipe::from_scratch() } else { Recipe::fine_tuning() };
     options.apply(&mut recipe);
     recipe.check()?;
     let start = Start::open(init, options, recipe.seed)?;
-    let dataset = load(data, log)?;
+    let data_options = DataOptions { seed: recipe.seed, input: start.input.clone(), ..data_options.clone() };
+    let dataset = load(data, &data_options, log)?;
     let wish = recipe.batch_size;
     let recipe = options.resolve(recipe, dataset.train.len());
     if recipe.batch_size < wish {
@@ -90,7 +108,7 @@ pub fn start(
         Init::File(path) => Init::File(absolute(path)?),
         other => other.clone(),
     };
-    let config = TrainConfig { data: absolute(data)?, init, recipe };
+    let config = TrainConfig { data: absolute(data)?, data_options, init, recipe };
     let mut run = Run::new(folder, &dataset, device, State::new(config, card), &start.tensors)?;
     run.create()?;
     run.go_on(stop, log)
@@ -103,7 +121,7 @@ pub fn start(
 /// When the folder holds no run, the settings or the data are not those of the run, or as [`start`].
 pub fn resume(
     folder: &Path,
-    data: Option<&Path>,
+    place: DataPlace<'_>,
     options: &RecipeOptions,
     device: &Device,
     stop: &Stop,
@@ -125,10 +143,11 @@ pub fn resume(
         folder.0.display(),
         other.join(", ")
     );
-    if let Some(data) = data {
+    if let Some(data) = place.data {
         state.config.data = absolute(data)?;
     }
-    let dataset = load(&state.config.data, log)?;
+    state.config.data_options.cache = place.cache;
+    let dataset = load(&state.config.data, &state.config.data_options, log)?;
     let (expected, found) = (&state.card.split_hash, dataset.split_hash());
     ensure!(
         *expected == found,
@@ -147,16 +166,18 @@ pub fn resume(
 }
 
 /// The data set, and what there is to say about it.
-fn load(folder: &Path, log: &mut dyn Write) -> Result<Dataset> {
-    let dataset = Dataset::load(folder)?;
+fn load(path: &Path, options: &DataOptions, log: &mut dyn Write) -> Result<Dataset> {
+    let dataset = Dataset::load(path, options)?;
     let [train, validation, test] = dataset.splits().map(|(_, samples)| samples.len());
-    let Dataset { name, copies, .. } = &dataset;
+    let Dataset { name, split, copies, .. } = &dataset;
     writeln!(
         log,
-        "{name}: {train} training, {validation} validation, {test} test pictures; {copies} exact copies left out"
+        "{name}: {train} training, {validation} validation, {test} test pictures (split: {split}); \
+         {copies} exact copies left out"
     )?;
-    for warning in classes::check(&dataset)? {
-        writeln!(log, "warning: {warning}")?;
+    for notice in &dataset.notices {
+        writeln!(log, "warning: {notice}")?;
     }
+    classes::check(&dataset)?;
     Ok(dataset)
 }

@@ -223,6 +223,7 @@ impl<'a> Run<'a> {
         self.write_best()?;
         let config = format!("{}\n", serde_json::to_string_pretty(&self.state.config)?);
         write_whole(&self.folder.config(), config.as_bytes())?;
+        self.dataset.write_missed(&self.folder.0)?;
         history::write(&self.folder.history(), &self.state.history)
     }
 

@@ -82,13 +82,8 @@ impl Start {
 
     /// A warning where the weights may have been trained on pictures that this data set keeps for measuring.
     pub(super) fn leak(&self, dataset: &str, split_hash: &str) -> Option<String> {
-        let card = &self.parent.as_ref()?.card;
-        (card.dataset == dataset && card.split_hash != split_hash).then(|| {
-            format!(
-                "the weights to start from were trained on another split of {dataset}: they may know pictures that are \
-                 for validation or test here, and figures measured on those would be too high; --init none avoids it"
-            )
-        })
+        let leak = self.parent.as_ref()?.card.leak(dataset, split_hash)?;
+        Some(format!("{leak}; --init none avoids it"))
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file is a program of its own and uses its part")]
 
 mod display;
+pub(crate) mod faces;
 mod needs;
 
 use std::fs;

@@ -1,0 +1,111 @@
+//! What a user decides about a data set. Owns the settings and their defaults; what they come to is up to the formats, the
+//! split and the reader of pictures.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::split::SplitRule;
+use crate::preprocess::InputSpec;
+
+/// Everything besides the files that decides which samples a data set has. The same options and files give the same samples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataOptions {
+    /// The format; `None` finds it.
+    pub format: Option<Format>,
+    /// How training, validation and test pictures are told apart; `None` is the data's own way, or the best there is.
+    pub split: Option<SplitRule>,
+    /// Names of class folders that are left aside, in any case.
+    pub ignored_classes: Vec<String>,
+    /// Which views of a head are used where the data name them (KDEF).
+    pub views: Vec<View>,
+    /// Whether faces are looked for in the pictures.
+    pub faces: FacesMode,
+    /// Seed of the split.
+    pub seed: u64,
+    /// How faces are cut out: every sample is a picture of `input.size` squared.
+    pub input: InputSpec,
+    /// Folder for faces that were cut out, so that it is done once. It changes no sample, so it is no part of a run's record.
+    #[serde(skip)]
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for DataOptions {
+    fn default() -> Self {
+        Self {
+            format: None,
+            split: None,
+            ignored_classes: Vec::new(),
+            views: vec![View::Straight],
+            faces: FacesMode::Auto,
+            seed: 0,
+            input: InputSpec::default(),
+            cache: None,
+        }
+    }
+}
+
+/// How labelled pictures are kept in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// fer2013new.csv beside FER2013Train, FER2013Valid and FER2013Test
+    Ferplus,
+    /// A table with the columns emotion, pixels and mostly Usage
+    Fer2013Csv,
+    /// A folder per class, maybe below train, val and test
+    Folders,
+    /// File names such as AF01ANS.JPG, in any folders
+    Kdef,
+}
+
+/// From where a head is seen, in the letters of KDEF's file names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+pub enum View {
+    /// Straight from the front
+    #[serde(rename = "S")]
+    #[value(name = "S")]
+    Straight,
+    /// Half left profile
+    #[serde(rename = "HL")]
+    #[value(name = "HL")]
+    HalfLeft,
+    /// Half right profile
+    #[serde(rename = "HR")]
+    #[value(name = "HR")]
+    HalfRight,
+    /// Full left profile; the detector finds hardly any
+    #[serde(rename = "FL")]
+    #[value(name = "FL")]
+    FullLeft,
+    /// Full right profile; the detector finds hardly any
+    #[serde(rename = "FR")]
+    #[value(name = "FR")]
+    FullRight,
+}
+
+impl View {
+    /// All views with their letters.
+    pub(super) const ALL: [(&'static str, Self); 5] = [
+        ("S", Self::Straight),
+        ("HL", Self::HalfLeft),
+        ("HR", Self::HalfRight),
+        ("FL", Self::FullLeft),
+        ("FR", Self::FullRight),
+    ];
+}
+
+/// Whether faces are looked for in pictures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum FacesMode {
+    /// Square pictures of up to 64 pixels are faces already; in others the largest face is looked for
+    #[default]
+    Auto,
+    /// The largest face of every picture
+    Detect,
+    /// Every picture is a face already
+    Whole,
+}

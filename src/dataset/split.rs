@@ -1,0 +1,376 @@
+//! Which pictures are trained on, chosen on and measured on.
+//!
+//! A split is a function of the seed, the names of the pictures and the classes and people that they show, never of the
+//! order in which a file system lists them. Within each class, or among the people, everything is put in the order of a hash
+//! of seed and name; the first share is for validation, the next for the test, the rest for training. A picture that is
+//! added later moves at most one other from part to part.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Part;
+use super::listing::{Entry, count};
+use crate::emotion::Emotion;
+
+/// How pictures are dealt out: `random:V[:T]` or `subject:V[:T]`, with the shares of validation and test.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SplitRule {
+    /// What is never divided.
+    pub by: SplitBy,
+    /// Share of the whole that is for validation, above 0.
+    pub validation: f64,
+    /// Share of the whole that is for the test; 0 for none.
+    pub test: f64,
+}
+
+/// What a split deals out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitBy {
+    /// Single pictures, class by class, so that each part has the classes in the same shares.
+    Picture,
+    /// People with all of their pictures: nobody is in two parts.
+    Subject,
+}
+
+/// The share for validation where nobody says otherwise, as in the reports that emocam is held against.
+const VALIDATION: f64 = 0.2;
+
+/// The share of the training pictures that becomes validation where data come with a test part only.
+const VALIDATION_OF_TRAIN: f64 = 0.1;
+
+impl FromStr for SplitRule {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wanted =
+            || format!("expected random:0.2 or subject:0.2, or random:0.2:0.1 with a test part, found {text:?}");
+        let (name, shares) = text.split_once(':').with_context(wanted)?;
+        let by = match name {
+            "random" => SplitBy::Picture,
+            "subject" => SplitBy::Subject,
+            _ => bail!(wanted()),
+        };
+        let (validation, test) = shares.split_once(':').unwrap_or((shares, "0"));
+        let rule =
+            Self { by, validation: validation.parse().with_context(wanted)?, test: test.parse().with_context(wanted)? };
+        let Self { validation, test, .. } = rule;
+        ensure!(
+            validation > 0.0 && test >= 0.0 && validation + test < 1.0,
+            "expected shares above 0 that leave something to train on, found {text:?}"
+        );
+        Ok(rule)
+    }
+}
+
+impl fmt::Display for SplitRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.by {
+            SplitBy::Picture => "random",
+            SplitBy::Subject => "subject",
+        };
+        write!(f, "{name}:{}", self.validation)?;
+        if self.test > 0.0 { write!(f, ":{}", self.test) } else { Ok(()) }
+    }
+}
+
+impl TryFrom<String> for SplitRule {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<SplitRule> for String {
+    fn from(rule: SplitRule) -> Self {
+        rule.to_string()
+    }
+}
+
+/// Entries dealt out.
+#[derive(Debug)]
+pub(super) struct Dealt {
+    /// Each entry's part, in the order of the entries.
+    pub(super) parts: Vec<Part>,
+    /// How it was done, for people.
+    pub(super) how: String,
+    /// What a person should know of it.
+    pub(super) notices: Vec<String>,
+}
+
+/// Deals entries out by the rule; without one as the data do it, else by people where they are known, else at random.
+///
+/// # Errors
+/// When people are to be kept together and are not known, or are too few.
+pub(super) fn deal(entries: &[Entry], rule: Option<SplitRule>, seed: u64) -> Result<Dealt> {
+    let own: Option<Vec<Part>> = entries.iter().map(|entry| entry.part).collect();
+    let mut notices = Vec::new();
+    let (parts, how) = match (rule, own) {
+        (None, Some(own)) => with_validation(entries, own, seed, &mut notices)?,
+        (rule, own) => {
+            if own.is_some() {
+                notices.push("the split that the data come with is not used, since --split names another".into());
+            }
+            let rule = rule.unwrap_or_else(|| default_rule(entries, &mut notices));
+            (parts_by_rule(entries, rule, seed)?, format!("{rule}, seed {seed}"))
+        }
+    };
+    notices.extend(leak(entries, &parts));
+    Ok(Dealt { parts, how, notices })
+}
+
+/// The rule for data that have no split of their own.
+fn default_rule(entries: &[Entry], notices: &mut Vec<String>) -> SplitRule {
+    let (by, reason) = match knows_everyone(entries) {
+        true => (SplitBy::Subject, "nobody is in two parts"),
+        false => (SplitBy::Picture, "stratified by class; who is shown is not known"),
+    };
+    let rule = SplitRule { by, validation: VALIDATION, test: 0.0 };
+    notices.push(format!("the data have no split of their own: taken is --split {rule} ({reason})"));
+    rule
+}
+
+/// The data's own split, with validation taken from train where there is none.
+fn with_validation(
+    entries: &[Entry],
+    mut own: Vec<Part>,
+    seed: u64,
+    notices: &mut Vec<String>,
+) -> Result<(Vec<Part>, String)> {
+    let train: Vec<usize> = (0..own.len()).filter(|&index| own[index] == Part::Train).collect();
+    if train.is_empty() || own.contains(&Part::Validation) {
+        return Ok((own, "own".into()));
+    }
+    let picked: Vec<&Entry> = train.iter().map(|&index| &entries[index]).collect();
+    let by = if knows_everyone(picked.iter().copied()) { SplitBy::Subject } else { SplitBy::Picture };
+    let rule = SplitRule { by, validation: VALIDATION_OF_TRAIN, test: 0.0 };
+    for (&index, part) in train.iter().zip(parts_by_rule(picked, rule, seed)?) {
+        own[index] = part;
+    }
+    notices.push(format!("the data have no validation part: taken is {rule} of their training part"));
+    Ok((own, format!("own, with {rule} of train for validation, seed {seed}")))
+}
+
+/// Whether every picture says whom it shows, and they show more than one person: there is nobody to keep one apart from.
+fn knows_everyone<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> bool {
+    let people: Option<BTreeSet<&str>> = entries.into_iter().map(|entry| entry.subject.as_deref()).collect();
+    people.is_some_and(|people| people.len() > 1)
+}
+
+fn parts_by_rule<'a>(entries: impl IntoIterator<Item = &'a Entry>, rule: SplitRule, seed: u64) -> Result<Vec<Part>> {
+    let entries: Vec<&Entry> = entries.into_iter().collect();
+    let mut parts = vec![Part::Train; entries.len()];
+    match rule.by {
+        SplitBy::Picture => {
+            let mut classes = BTreeMap::<_, Vec<usize>>::new();
+            for (index, entry) in entries.iter().enumerate() {
+                classes.entry(entry.label().map(Emotion::index)).or_default().push(index);
+            }
+            for mut class in classes.into_values() {
+                class.sort_by_cached_key(|&index| rank(seed, &entries[index].name));
+                let dealt = dealt_out(class.len(), rule);
+                class.iter().zip(dealt).for_each(|(&index, part)| parts[index] = part);
+            }
+        }
+        SplitBy::Subject => {
+            let parts_of = parts_of_people(&entries, rule, seed)?;
+            for (part, entry) in parts.iter_mut().zip(&entries) {
+                *part = entry.subject.as_deref().and_then(|who| parts_of.get(who)).copied().unwrap_or(Part::Train);
+            }
+        }
+    }
+    Ok(parts)
+}
+
+fn parts_of_people<'a>(entries: &[&'a Entry], rule: SplitRule, seed: u64) -> Result<BTreeMap<&'a str, Part>> {
+    let unknown: Vec<_> = entries.iter().filter(|entry| entry.subject.is_none()).collect();
+    if let Some(first) = unknown.first() {
+        bail!(
+            "--split {rule}: who is shown is not known for {} (such as {}): only names as in KDEF (AF01ANS.JPG) tell; \
+             use --split random:{}",
+            count(unknown.len(), "picture"),
+            first.name,
+            rule.validation
+        );
+    }
+    let people: BTreeSet<&str> = entries.iter().filter_map(|entry| entry.subject.as_deref()).collect();
+    let least = if rule.test > 0.0 { 3 } else { 2 };
+    ensure!(
+        people.len() >= least,
+        "--split {rule}: expected pictures of at least {least} people, found {}; use --split random:{}",
+        people.len(),
+        rule.validation
+    );
+    let mut people: Vec<&str> = people.into_iter().collect();
+    people.sort_by_cached_key(|who| rank(seed, who));
+    let dealt = dealt_out(people.len(), rule);
+    Ok(people.into_iter().zip(dealt).collect())
+}
+
+/// The parts of `number` things in a row. Shares are rounded, yet each part gets one thing where there are enough, training
+/// first, then validation.
+fn dealt_out(number: usize, rule: SplitRule) -> impl Iterator<Item = Part> {
+    let share = |share: f64| (number as f64 * share).round() as usize;
+    let test = if rule.test > 0.0 && number > 2 { share(rule.test).max(1) } else { 0 };
+    let validation = share(rule.validation).max(1).min(number.saturating_sub(test + 1));
+    let part = move |index| match index {
+        _ if index < validation => Part::Validation,
+        _ if index < validation + test => Part::Test,
+        _ => Part::Train,
+    };
+    (0..number).map(part)
+}
+
+/// The place of a name in the order of a seed.
+fn rank(seed: u64, name: &str) -> [u8; 32] {
+    Sha256::new().chain_update(seed.to_le_bytes()).chain_update(name).finalize().into()
+}
+
+/// A warning where people are trained on and measured on.
+fn leak(entries: &[Entry], parts: &[Part]) -> Option<String> {
+    let people = |train: bool| -> BTreeSet<&str> {
+        let some = entries.iter().zip(parts).filter(|(_, part)| (**part == Part::Train) == train);
+        some.filter_map(|(entry, _)| entry.subject.as_deref()).collect()
+    };
+    let (trained, measured) = (people(true), people(false));
+    let both = trained.intersection(&measured).count();
+    (both > 0).then(|| {
+        format!(
+            "warning: identity leaks: {both} of the {} people in validation or test are also in train, so figures will be \
+             better than they are on strangers; --split subject:{VALIDATION} keeps people apart",
+            measured.len()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::listing::Picture;
+    use super::*;
+
+    fn entry(name: &str, emotion: Emotion, subject: Option<String>) -> Entry {
+        Entry { subject, ..Entry::sure(name.into(), Picture::File(PathBuf::new()), emotion) }
+    }
+
+    /// Twenty people with two pictures of each emotion.
+    fn posed() -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for person in 0..20 {
+            for (emotion, session) in Emotion::ALL.into_iter().flat_map(|emotion| [(emotion, 'A'), (emotion, 'B')]) {
+                entries.push(entry(&format!("{session}{person}{emotion}"), emotion, Some(person.to_string())));
+            }
+        }
+        entries
+    }
+
+    fn rule(text: &str) -> SplitRule {
+        text.parse().unwrap()
+    }
+
+    fn parts(entries: &[Entry], text: &str, seed: u64) -> Vec<Part> {
+        deal(entries, Some(rule(text)), seed).unwrap().parts
+    }
+
+    fn number(parts: &[Part], part: Part) -> usize {
+        parts.iter().filter(|&&found| found == part).count()
+    }
+
+    #[test]
+    fn rules_are_read_and_written() {
+        for text in ["random:0.2", "subject:0.25:0.1"] {
+            assert_eq!(rule(text).to_string(), text);
+            let json = serde_json::to_string(&rule(text)).unwrap();
+            assert_eq!(serde_json::from_str::<SplitRule>(&json).unwrap(), rule(text));
+        }
+        for text in
+            ["random", "random:", "person:0.2", "random:0", "random:0.5:0.5", "random:NaN", "random:0.2:-0.1", ""]
+        {
+            assert!(text.parse::<SplitRule>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_random_split_has_each_class_in_its_share_and_depends_on_the_seed_only() {
+        let mut entries = posed();
+        let first = parts(&entries, "random:0.2:0.1", 1);
+        for emotion in Emotion::ALL {
+            let of_class: Vec<Part> =
+                entries.iter().zip(&first).filter(|(e, _)| e.label() == Some(emotion)).map(|(_, &part)| part).collect();
+            let numbers = [Part::Train, Part::Validation, Part::Test].map(|part| number(&of_class, part));
+            assert_eq!(numbers, [28, 8, 4], "{emotion}");
+        }
+        assert_ne!(first, parts(&entries, "random:0.2:0.1", 2));
+        entries.reverse();
+        let mut reversed = parts(&entries, "random:0.2:0.1", 1);
+        reversed.reverse();
+        assert_eq!(first, reversed);
+    }
+
+    #[test]
+    fn a_split_by_subject_has_nobody_in_two_parts() {
+        let entries = posed();
+        for seed in 0..10 {
+            let dealt = deal(&entries, Some(rule("subject:0.2:0.1")), seed).unwrap();
+            let people = |part| -> BTreeSet<_> {
+                entries.iter().zip(&dealt.parts).filter(|(_, p)| **p == part).map(|(e, _)| e.subject.clone()).collect()
+            };
+            let [train, validation, test] = [Part::Train, Part::Validation, Part::Test].map(people);
+            assert_eq!((train.len(), validation.len(), test.len()), (14, 4, 2));
+            assert!(train.is_disjoint(&validation) && train.is_disjoint(&test) && validation.is_disjoint(&test));
+            assert_eq!(dealt.notices, [] as [&str; 0]);
+        }
+    }
+
+    #[test]
+    fn people_are_kept_apart_by_default_and_a_leak_is_told() {
+        let dealt = deal(&posed(), None, 0).unwrap();
+        assert_eq!((dealt.how.as_str(), number(&dealt.parts, Part::Validation)), ("subject:0.2, seed 0", 56));
+        let random = deal(&posed(), Some(rule("random:0.2")), 0).unwrap();
+        assert!(random.notices[0].contains("identity leaks: 20 of the 20 people"), "{:?}", random.notices);
+        let strangers: Vec<_> = (0..10).map(|i| entry(&i.to_string(), Emotion::Sad, None)).collect();
+        assert_eq!(deal(&strangers, None, 0).unwrap().how, "random:0.2, seed 0");
+        let error = deal(&strangers, Some(rule("subject:0.2")), 0).unwrap_err().to_string();
+        assert!(error.contains("10 pictures (such as 0)") && error.contains("--split random:0.2"), "{error}");
+        let error = deal(&posed()[..14], Some(rule("subject:0.2")), 0).unwrap_err().to_string();
+        assert!(error.contains("at least 2 people, found 1"), "{error}");
+    }
+
+    #[test]
+    fn an_own_split_is_kept_and_gets_a_validation_part() {
+        let mut entries = posed();
+        for (index, entry) in entries.iter_mut().enumerate() {
+            entry.subject = None;
+            entry.part = Some(if index < 210 { Part::Train } else { Part::Test });
+        }
+        let dealt = deal(&entries, None, 0).unwrap();
+        let numbers = [Part::Train, Part::Validation, Part::Test].map(|part| number(&dealt.parts, part));
+        assert_eq!(numbers, [189, 21, 70]);
+        assert!(dealt.parts[210..].iter().all(|&part| part == Part::Test));
+        assert!(dealt.notices[0].contains("random:0.1 of their training part"), "{:?}", dealt.notices);
+
+        entries[0].part = Some(Part::Validation);
+        let own: Vec<Part> = entries.iter().filter_map(|entry| entry.part).collect();
+        assert_eq!(deal(&entries, None, 0).unwrap().parts, own);
+        let other = deal(&entries, Some(rule("random:0.5")), 0).unwrap();
+        assert_eq!(number(&other.parts, Part::Test), 0);
+        assert!(other.notices[0].contains("is not used"), "{:?}", other.notices);
+    }
+
+    #[test]
+    fn the_smallest_classes_keep_something_to_train_on() {
+        for (number_of_pictures, expected) in [(1, [1, 0, 0]), (2, [1, 1, 0]), (3, [1, 1, 1]), (10, [7, 2, 1])] {
+            let entries: Vec<_> = (0..number_of_pictures).map(|i| entry(&i.to_string(), Emotion::Fear, None)).collect();
+            let parts = parts(&entries, "random:0.2:0.1", 3);
+            assert_eq!([Part::Train, Part::Validation, Part::Test].map(|part| number(&parts, part)), expected);
+        }
+        assert!(deal(&[], None, 0).unwrap().parts.is_empty());
+    }
+}
