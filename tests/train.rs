@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::faces::Faces;
 use common::{assert_exit, emocam, fail, names_in, run, start, succeed, temporary_folder, text};
 use image::{GrayImage, Luma};
 use serde_json::Value;
@@ -290,4 +291,33 @@ fn sets_that_lack_something_are_refused_or_warned_about_by_name() {
     ] {
         assert!(stdout.contains(words), "{words:?} is not in:\n{stdout}");
     }
+}
+
+#[test]
+fn a_posed_set_is_trained_on_and_measured_with_the_same_split() {
+    let folder = temporary_folder();
+    let (data, out) = (folder.path().join("posed"), folder.path().join("run"));
+    Faces::real().write_posed(&data, 10);
+    let mut command = train(&data, &out, "--epochs 1 --seed 5 --no-cache");
+    // A picture without a face is named, in the log and in a file.
+    GrayImage::from_pixel(200, 200, Luma([90])).save(data.join("AF01/AF01HAHL.PNG")).expect("a PNG");
+    let output = text(&succeed(command.args(["--views", "S,HL"])).stdout);
+    assert!(output.contains("KDEF: ") && output.contains("split: subject:0.2, seed 5"), "{output}");
+    assert!(output.contains("no face was found in them (train"), "{output}");
+    let missed = fs::read_to_string(out.join("missed.csv")).expect("a list");
+    assert!(missed.contains("AF01/AF01HAHL.PNG,Happy,"), "{missed}");
+
+    let eval = |more: &[&str]| {
+        let mut command = emocam();
+        command.args(["eval", "--device", "cpu", "--no-cache", "--part", "validation"]).args(more);
+        command.arg("--data").arg(&data).arg("--weights").arg(out.join("best.safetensors"));
+        command
+    };
+    let again = succeed(&mut eval(&["--views", "S,HL"]));
+    let trained = fs::read_to_string(out.join("report.txt")).expect("a report");
+    assert_eq!(text(&again.stdout), trained, "what the run said of its best weights");
+    assert!(!text(&again.stderr).contains("another split"), "{}", text(&again.stderr));
+    let other = succeed(&mut eval(&["--split", "random:0.5"]));
+    assert!(text(&other.stderr).contains("trained on another split"), "{}", text(&other.stderr));
+    fail(&mut resume(&out).args(["--split", "random:0.5"]), 2, &["a run goes on with the pictures"]);
 }

@@ -1,14 +1,17 @@
 //! What candle does too slowly on a CPU, as custom operations.
 //!
-//! Owns convolution (forward and both gradients), batch norm over a batch, and the rectified sum of a residual block. Each is
-//! checked against candle's own result and gradient in the tests below. On a GPU candle's operations are used as they are.
+//! Owns a layer as it learns (convolution, batch norm, way around, rectification, with all gradients), and convolution for
+//! inference. Each is checked against candle's own result and gradient, or against finite differences, in the tests below. On
+//! a GPU candle's operations are used as they are.
 //!
 //! candle 0.11 computes the gradient of a convolution's input by a transposed convolution in plain loops, and batch norm's
-//! from a dozen elementwise passes, which makes a training step several times slower. Work is split into parts whose number
-//! does not depend on the machine, and partial sums are added in a fixed order: the same numbers in give the same numbers
-//! out, bit for bit.
+//! from a dozen elementwise passes, which makes a training step several times slower. Here sixteen pictures lie side by side
+//! (`lanes`), so that the inner loops (`kernel`) work on whole vector registers without copying patches. Work is split into
+//! parts whose number does not depend on the machine, and partial sums are added in a fixed order: on the same kind of
+//! processor, the same numbers in give the same numbers out, bit for bit, whatever the number of threads.
 //!
-//! Shapes: pictures are `(batch, channels, height, width)`, kernels `(out, in, k, k)` with odd k, padding `k / 2`.
+//! Shapes: `(batch / 16, channels, height, width, 16)` for training, `(batch, channels, height, width)` for inference and on
+//! a GPU; kernels are `(out, in, k, k)` with odd k, padding `k / 2`.
 
 mod conv;
 mod conv_norm;
