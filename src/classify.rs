@@ -18,6 +18,7 @@ const BATCH: usize = 32;
 pub struct Classifier {
     net: EmotionNet<FoldedConv>,
     card: ModelCard,
+    prior: Prior,
     calibration: Calibration,
     device: Device,
     preprocessor: Preprocessor,
@@ -27,15 +28,22 @@ impl Classifier {
     /// A classifier with these weights on this device, with the card's own prior unless another is named.
     ///
     /// # Errors
-    /// When the weights don't fit their own card, or the device has no room for them.
+    /// When the weights don't fit their own card or don't tell what the prior needs, or the device has no room for them.
     pub fn new(weights: &Weights, prior: Option<Prior>, device: Device) -> Result<Self> {
+        let prior = weights.card.prior_in_use(prior)?;
         Ok(Self {
             net: weights.net()?.fold(&device)?,
             preprocessor: Preprocessor::new(weights.card.input.clone()),
-            calibration: weights.card.calibration(prior),
+            prior,
+            calibration: weights.card.calibration(Some(prior)),
             card: weights.card.clone(),
             device,
         })
+    }
+
+    /// The prior that the probabilities follow.
+    pub fn prior(&self) -> Prior {
+        self.prior
     }
 
     /// What each face of a grey frame expresses, in the order of the boxes.

@@ -12,6 +12,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
+use crate::calibration::Prior;
 use crate::device::DeviceSpec;
 use crate::sink::{self, SinkSpec};
 use crate::source::SourceSpec;
@@ -152,6 +153,15 @@ pub struct Common {
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
 
+    /// How often each emotion is taken to occur: natural (as in the training data) or balanced (all equally often, as
+    /// in a posed set) [default: what the weights say]
+    #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
+    pub prior: Option<Prior>,
+
+    /// Say "Unsure" of a face whose likeliest emotion has a probability below this, from 0 to 1, such as 0.45
+    #[arg(long, value_name = "CONFIDENCE", value_parser = confidence)]
+    pub unsure: Option<f32>,
+
     /// Where the network runs: auto, cpu, cuda or cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
     pub device: DeviceSpec,
@@ -159,6 +169,11 @@ pub struct Common {
     /// Write frame rate, times per stage and dropped frames as JSON
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
+}
+
+fn confidence(text: &str) -> Result<f32, String> {
+    let confidence = text.parse().ok().filter(|confidence| (0.0..=1.0).contains(confidence));
+    confidence.ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
 fn source_parser() -> impl TypedValueParser<Value = SourceSpec> {
@@ -185,6 +200,11 @@ mod tests {
             &["live", "-o", "out.xyz"],
             &["live", "--device", "tpu"],
             &["live", "--min-face", "0"],
+            &["live", "--unsure", "1.01"],
+            &["live", "--unsure", "-0.1"],
+            &["live", "--unsure", "NaN"],
+            &["live", "--unsure", "45%"],
+            &["live", "--prior", "flat"],
             &["annotate"],
             &["train", "--data", "a"],
             &["train", "--out", "b"],

@@ -11,7 +11,7 @@ pub(crate) mod text;
 
 use image::RgbImage;
 
-use crate::emotion::{Emotion, Prediction};
+use crate::emotion::{Emotion, Label, Prediction};
 use crate::frame::{FaceBox, Frame};
 use paint::{Color, OPAQUE, Rect, fill, outline};
 
@@ -51,6 +51,18 @@ pub const fn color_of(emotion: Emotion) -> [u8; 3] {
     }
 }
 
+/// The color of an unsure face's box and label: a grey in the middle between the lightness of Sad and that of Anger, well
+/// below Neutral's, which black text can still be read on.
+const UNSURE: Color = [120, 120, 120];
+
+/// The color of a face's box and label.
+const fn color_of_label(label: Label) -> Color {
+    match label {
+        Label::Emotion(emotion) => color_of(emotion),
+        Label::Unsure => UNSURE,
+    }
+}
+
 /// A copy of the frame with each face's box, label and panel of bars.
 pub fn annotated_picture(frame: &Frame, predictions: &[Prediction]) -> RgbImage {
     // A frame holds as many bytes as its size says; one that doesn't gives a black picture rather than none.
@@ -63,7 +75,7 @@ pub fn annotated_picture(frame: &Frame, predictions: &[Prediction]) -> RgbImage 
         .filter_map(|prediction| Some((prediction, visible_rect(prediction.face, bounds)?)))
         .collect();
     for (prediction, face) in &faces {
-        draw_box(&mut picture, *face, color_of(prediction.emotion()), &style);
+        draw_box(&mut picture, *face, color_of_label(prediction.label()), &style);
     }
     // Labels before panels: a face can do without its panel, not without its label.
     let mut taken: Vec<Rect> = faces.iter().map(|(_, face)| *face).collect();
@@ -156,7 +168,7 @@ fn draw_box(picture: &mut RgbImage, face: Rect, color: Color, style: &Style) {
     }
 }
 
-/// Draws "Happy 97%" and returns the place that it took.
+/// Draws "Happy 97%", or "Unsure 38%", and returns the place that it took.
 fn draw_label(
     picture: &mut RgbImage,
     prediction: &Prediction,
@@ -165,10 +177,10 @@ fn draw_label(
     taken: &[Rect],
 ) -> Option<Rect> {
     let bounds = Rect::of_picture(picture);
-    let line = format!("{} {:.0}%", prediction.emotion(), bounded(prediction.confidence()) * 100.0);
+    let line = format!("{} {:.0}%", prediction.label(), bounded(prediction.confidence()) * 100.0);
     let plate = Plate::of(&line, style.label_text, style, bounds)?;
     let place = layout::place_label(plate.width, plate.height, face, bounds, taken);
-    let color = color_of(prediction.emotion());
+    let color = color_of_label(prediction.label());
     fill(picture, place, color, OPAQUE);
     plate.write(picture, &line, place, text_color_on(color));
     Some(place)
@@ -248,13 +260,14 @@ impl Panel {
 
     fn draw(&self, picture: &mut RgbImage, prediction: &Prediction, place: Rect) {
         fill(picture, place, PLATE, PLATE_OPACITY);
-        let top_emotion = prediction.emotion();
+        // Of an unsure face no name stands out.
+        let label = prediction.label();
         let thickness = (self.text * 0.6).round().max(2.0) as i32;
         for (index, (emotion, probability)) in (0..).zip(prediction.probabilities.iter()) {
             let x = place.x + self.padding;
             let row = Rect { x, y: place.y + self.padding / 2 + index * self.row, width: self.names, height: self.row };
             if self.names > 0 {
-                let color = if emotion == top_emotion { LIGHT_TEXT } else { DIM_TEXT };
+                let color = if label == Label::Emotion(emotion) { LIGHT_TEXT } else { DIM_TEXT };
                 text::BOLD.draw(picture, emotion.name(), x, baseline_in(row, self.text), self.text, color);
             }
             let y = row.y + (self.row - thickness) / 2;

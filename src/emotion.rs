@@ -1,4 +1,4 @@
-//! The seven emotions, their probabilities and one face's prediction.
+//! The seven emotions, their probabilities and one face's prediction, with the label that it is shown under.
 //!
 //! The order of [`Emotion::ALL`] is the label index everywhere: in the network's output, in weights files, in datasets and
 //! in reports. It never changes.
@@ -90,6 +90,31 @@ impl Probabilities {
     }
 }
 
+/// What a face is shown as: in the picture, in the data and in the summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// The likeliest emotion.
+    Emotion(Emotion),
+    /// No emotion is likely enough for the user.
+    Unsure,
+}
+
+impl Label {
+    /// The name as shown to users and written to data files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Emotion(emotion) => emotion.name(),
+            Self::Unsure => "Unsure",
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// What emocam says of one face in one frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
@@ -99,17 +124,25 @@ pub struct Prediction {
     pub face: FaceBox,
     /// The network's belief.
     pub probabilities: Probabilities,
+    /// Whether the belief is too weak to name an emotion.
+    pub unsure: bool,
 }
 
 impl Prediction {
-    /// The likeliest emotion.
-    pub fn emotion(&self) -> Emotion {
-        self.probabilities.top()
+    /// What the face is shown as: the likeliest emotion, unless that is unsure.
+    pub fn label(&self) -> Label {
+        if self.unsure { Label::Unsure } else { Label::Emotion(self.probabilities.top()) }
     }
 
-    /// The probability of the likeliest emotion, 0 to 1. (The detector's certainty is `face.score`.)
+    /// The probability of the likeliest emotion, 0 to 1, also where it is unsure. (The detector's certainty is
+    /// `face.score`.)
     pub fn confidence(&self) -> f32 {
-        self.probabilities.of(self.emotion())
+        self.probabilities.of(self.probabilities.top())
+    }
+
+    /// Whether the confidence reaches `least`. One that is no number reaches nothing.
+    pub fn is_confident(&self, least: f32) -> bool {
+        self.confidence() >= least
     }
 }
 
@@ -131,5 +164,26 @@ mod tests {
         assert_eq!(p.top(), Emotion::Anger);
         // e / (1 + e)
         assert!((p.of(Emotion::Anger) - 0.731_058_6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_unsure_face_keeps_its_confidence_and_loses_its_name() {
+        let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
+        let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0]);
+        let sure = Prediction { id: 0, face, probabilities, unsure: false };
+        let unsure = Prediction { unsure: true, ..sure.clone() };
+        assert_eq!((sure.label(), unsure.label()), (Label::Emotion(Emotion::Happy), Label::Unsure));
+        assert_eq!((sure.label().name(), unsure.label().name()), ("Happy", "Unsure"));
+        assert_eq!(sure.confidence(), unsure.confidence());
+    }
+
+    #[test]
+    fn a_confidence_reaches_itself_and_what_is_no_number_reaches_nothing() {
+        let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
+        let of = |logits| Prediction { id: 0, face, probabilities: Probabilities::from_logits(logits), unsure: false };
+        // Two of seven are equally likely, the others are not.
+        let half = of(&[0.0, 0.0, -200.0, -200.0, -200.0, -200.0, -200.0]);
+        assert!(half.is_confident(0.0) && half.is_confident(0.5) && !half.is_confident(0.500_001));
+        assert!(!of(&[f32::NAN; Emotion::COUNT]).is_confident(0.0));
     }
 }

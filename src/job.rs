@@ -29,6 +29,8 @@ pub struct Job<'a> {
     pub frames: Option<u64>,
     /// The smallest face to look for.
     pub smallest_face: SmallestFace,
+    /// The confidence below which a face is shown as unsure, 0 to 1.
+    pub unsure_below: Option<f32>,
 }
 
 impl Job<'_> {
@@ -47,6 +49,7 @@ impl Job<'_> {
             tables: open(tables)?,
             records: !recorders.is_empty(),
             frames_left: self.frames,
+            unsure_below: self.unsure_below,
             viewer,
             stats,
         };
@@ -89,6 +92,7 @@ struct Presenter<'a> {
     /// Whether pictures are recorded.
     records: bool,
     frames_left: Option<u64>,
+    unsure_below: Option<f32>,
     viewer: &'a mut Viewer,
     stats: &'a mut Stats,
 }
@@ -96,6 +100,10 @@ struct Presenter<'a> {
 impl Presenter<'_> {
     fn frame(&mut self, annotated: &mut Annotated) -> Result<ControlFlow<()>> {
         let start = Instant::now();
+        // Here and nowhere else: all that shows a frame comes after this.
+        for prediction in &mut annotated.predictions {
+            prediction.unsure = self.unsure_below.is_some_and(|least| !prediction.is_confident(least));
+        }
         if self.records || self.viewer.is_window() {
             annotated.picture = Some(Arc::new(draw::annotated_picture(&annotated.frame, &annotated.predictions)));
         }

@@ -42,7 +42,7 @@ struct Detected {
 pub struct Annotated {
     /// The frame that the predictions were made on.
     pub frame: Frame,
-    /// One per face.
+    /// One per face; none is unsure unless the caller's thread finds it so.
     pub predictions: Vec<Prediction>,
     /// How long each stage took.
     pub timing: Timing,
@@ -101,7 +101,8 @@ impl Stop {
 /// What the caller's thread is given.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The next frame, in order. Setting its picture is up to the caller; recording sinks get it afterwards.
+    /// The next frame, in order. Its picture, and which predictions are unsure, are up to the caller; recording sinks get
+    /// it afterwards.
     Frame(&'a mut Annotated),
     /// No frame for a moment: time to keep a window alive.
     Idle,
@@ -311,7 +312,12 @@ fn label(
             .into_iter()
             .zip(labels)
             .enumerate()
-            .map(|(position, (face, probabilities))| Prediction { id: position as u64, face, probabilities })
+            .map(|(position, (face, probabilities))| Prediction {
+                id: position as u64,
+                face,
+                probabilities,
+                unsure: false,
+            })
             .collect();
         timing.classify = start.elapsed();
         if sender.send(Annotated { frame, predictions, timing, picture: None }).is_err() {

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::calibration::Prior;
 use crate::classify::Classifier;
 use crate::cli::{Annotate, Command, Common, Live, Train};
 use crate::detect::SmallestFace;
@@ -58,11 +59,9 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let mut source = live_source(arguments.source.as_ref(), viewer.is_window())?;
     notice(&source.info().name);
     let delivery = if source.info().live { Delivery::Latest } else { Delivery::EveryInRealTime };
-    let mut stats = Stats::new();
+    let mut stats = Stats::new(common.unsure.is_some());
     let stop = stop.child();
-    let smallest_face = smallest_face(common, arguments.source.as_ref());
-    let (force, frames) = (common.force, common.frames);
-    let job = Job { source: source.as_mut(), delivery, outputs: &common.outputs, force, frames, smallest_face };
+    let job = job(source.as_mut(), delivery, &common.outputs, common, arguments.source.as_ref());
     let outcome = job.run(&mut classifier, &mut viewer, &stop, &mut stats);
     if outcome.is_ok() {
         viewer.hold(&stop)?;
@@ -107,7 +106,7 @@ fn annotate(arguments: &Annotate, stop: &Stop) -> Result<()> {
     for (input, outputs) in &jobs {
         check_outputs(outputs, common, Some(input))?;
     }
-    let mut stats = Stats::new();
+    let mut stats = Stats::new(common.unsure.is_some());
     let mut failures = Vec::new();
     for (done, (input, outputs)) in jobs.iter().enumerate() {
         let outcome = annotate_one(input, outputs, common, &mut classifier, stop, &mut stats);
@@ -145,12 +144,29 @@ fn annotate_one(
 ) -> Result<()> {
     let mut source = input.open()?;
     let mut viewer = Viewer::progress(source.info());
-    let (delivery, smallest_face) = (Delivery::Every, smallest_face(common, Some(input)));
-    let job =
-        Job { source: source.as_mut(), delivery, outputs, force: common.force, frames: common.frames, smallest_face };
+    let job = job(source.as_mut(), Delivery::Every, outputs, common, Some(input));
     let outcome = job.run(classifier, &mut viewer, &stop.child(), stats);
     viewer.close();
     outcome
+}
+
+/// The job for a source that was opened as `spec` says.
+fn job<'a>(
+    source: &'a mut dyn Source,
+    delivery: Delivery,
+    outputs: &'a [SinkSpec],
+    common: &Common,
+    spec: Option<&SourceSpec>,
+) -> Job<'a> {
+    Job {
+        source,
+        delivery,
+        outputs,
+        force: common.force,
+        frames: common.frames,
+        smallest_face: smallest_face(common, spec),
+        unsure_below: common.unsure,
+    }
 }
 
 /// Inputs with their outputs. Several inputs share folders: there each gets files that bear its name.
@@ -198,9 +214,19 @@ fn smallest_face(common: &Common, source: Option<&SourceSpec>) -> SmallestFace {
     }
 }
 
+/// The classifier that was asked for. A prior that is not the natural one is never used silently.
 fn classifier(common: &Common) -> Result<Classifier> {
     let weights = common.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
-    Classifier::new(&weights, None, common.device.open()?)
+    let classifier = Classifier::new(&weights, common.prior, common.device.open()?)?;
+    if classifier.prior() != Prior::Natural {
+        let whose =
+            if common.prior.is_some() { "as asked for" } else { "as the weights say; --prior natural undoes it" };
+        notice(&format!(
+            "the prior is {}: all emotions are taken to occur equally often ({whose})",
+            classifier.prior()
+        ));
+    }
+    Ok(classifier)
 }
 
 /// Refuses outputs that can't be written or would be written over the input, before anything is opened.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
-use crate::emotion::Emotion;
+use crate::emotion::{Emotion, Label};
 use crate::pipeline::Annotated;
 
 /// The longest duration that is told apart, in microseconds: an hour.
@@ -27,17 +27,13 @@ pub struct Stats {
     lost: u64,
     stages: [Histogram<u64>; STAGES.len()],
     emotions: [u64; Emotion::COUNT],
-}
-
-impl Default for Stats {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// Faces without an emotion; `None` where every face gets one.
+    unsure: Option<u64>,
 }
 
 impl Stats {
-    /// An empty account that starts now.
-    pub fn new() -> Self {
+    /// An empty account that starts now, with a place for unsure faces where there may be some.
+    pub fn new(with_unsure: bool) -> Self {
         let histogram =
             || Histogram::new_with_bounds(1, LONGEST, 2).unwrap_or_else(|_| unreachable!("constant bounds in range"));
         Self {
@@ -48,6 +44,7 @@ impl Stats {
             lost: 0,
             stages: STAGES.map(|_| histogram()),
             emotions: [0; Emotion::COUNT],
+            unsure: with_unsure.then_some(0),
         }
     }
 
@@ -61,7 +58,10 @@ impl Stats {
         }
         self.frames += 1;
         for prediction in &annotated.predictions {
-            self.emotions[prediction.emotion().index()] += 1;
+            match prediction.label() {
+                Label::Emotion(emotion) => self.emotions[emotion.index()] += 1,
+                Label::Unsure => *self.unsure.get_or_insert(0) += 1,
+            }
         }
     }
 
@@ -89,10 +89,16 @@ impl Stats {
         (at(0.5), at(0.95))
     }
 
-    /// Shares of all labelled faces, in label order; zeros without a face.
-    fn shares(&self) -> [f64; Emotion::COUNT] {
-        let faces: u64 = self.emotions.iter().sum();
-        self.emotions.map(|count| count as f64 / faces.max(1) as f64)
+    /// Faces that were seen, unsure ones too.
+    fn faces(&self) -> u64 {
+        self.emotions.iter().sum::<u64>() + self.unsure.unwrap_or(0)
+    }
+
+    /// Shares of all faces, in label order, unsure ones last; zeros without a face.
+    fn shares(&self) -> Vec<(Label, f64)> {
+        let emotions = Emotion::ALL.map(Label::Emotion).into_iter().zip(self.emotions);
+        let counts = emotions.chain(self.unsure.map(|count| (Label::Unsure, count)));
+        counts.map(|(label, count)| (label, count as f64 / self.faces().max(1) as f64)).collect()
     }
 
     /// The account as `--stats` writes it; documented in the README.
@@ -104,16 +110,16 @@ impl Stats {
             let ms = |duration: Duration| rounded(duration.as_secs_f64() * 1e3, 3);
             stages.insert(name.into(), json!({"p50": ms(p50), "p95": ms(p95)}));
         }
-        let emotions = Emotion::ALL.iter().zip(self.shares());
-        let emotions: Map<_, _> = emotions.map(|(e, share)| (e.to_string(), json!(rounded(share, 4)))).collect();
+        let shares = self.shares().into_iter();
+        let shares: Map<_, _> = shares.map(|(label, share)| (label.to_string(), json!(rounded(share, 4)))).collect();
         json!({
             "frames": self.frames,
             "fps": rounded(self.fps(), 2),
             "dropped": self.dropped,
             "lost": self.lost,
-            "faces": self.emotions.iter().sum::<u64>(),
+            "faces": self.faces(),
             "stages_ms": stages,
-            "emotions": emotions,
+            "emotions": shares,
         })
     }
 }
@@ -133,14 +139,13 @@ impl fmt::Display for Stats {
             let (p50, p95) = self.quantiles(stage);
             write!(f, "\n{name:<10}{:>10.1}{:>10.1}", p50.as_secs_f64() * 1e3, p95.as_secs_f64() * 1e3)?;
         }
-        let mut shares: Vec<_> =
-            Emotion::ALL.into_iter().zip(self.shares()).filter(|(_, share)| *share > 0.0).collect();
+        let mut shares: Vec<_> = self.shares().into_iter().filter(|(_, share)| *share > 0.0).collect();
         shares.sort_by(|a, b| b.1.total_cmp(&a.1));
         if shares.is_empty() {
             return write!(f, "\nno face was found");
         }
         let shares: Vec<String> =
-            shares.into_iter().map(|(emotion, share)| format!("{emotion} {:.1}%", share * 100.0)).collect();
+            shares.into_iter().map(|(label, share)| format!("{label} {:.1}%", share * 100.0)).collect();
         write!(f, "\n{}", shares.join(", "))
     }
 }
@@ -164,7 +169,7 @@ mod tests {
                 height: 1,
                 rgb: [0; 3].into(),
             },
-            predictions: vec![Prediction { id: 0, face, probabilities }; faces],
+            predictions: vec![Prediction { id: 0, face, probabilities, unsure: false }; faces],
             timing: Timing { detect: Duration::from_millis(detect_ms), ..Default::default() },
             picture: None,
         }
@@ -172,7 +177,7 @@ mod tests {
 
     #[test]
     fn quantiles_shares_and_counts() {
-        let mut stats = Stats::new();
+        let mut stats = Stats::new(false);
         for ms in 1..=100 {
             stats.add(&annotated(ms, usize::from(ms > 50)));
         }
@@ -182,6 +187,7 @@ mod tests {
         assert_eq!(json["dropped"], 7);
         assert_eq!(json["faces"], 50);
         assert_eq!(json["emotions"]["Happy"], 1.0);
+        assert!(json["emotions"].get("Unsure").is_none(), "{json}");
         for (quantile, expected) in [("p50", 50.0), ("p95", 95.0)] {
             let found = json["stages_ms"]["detect"][quantile].as_f64().expect("a number");
             assert!((found / expected - 1.0).abs() < 0.02, "{quantile} {found}");
@@ -190,8 +196,23 @@ mod tests {
     }
 
     #[test]
+    fn unsure_faces_are_counted_apart() {
+        let mut stats = Stats::new(true);
+        stats.add(&annotated(1, 1));
+        assert_eq!(stats.to_json()["emotions"]["Unsure"], 0.0);
+        assert!(!stats.to_string().contains("Unsure"), "{stats}");
+        let mut frame = annotated(1, 3);
+        frame.predictions[1].unsure = true;
+        stats.add(&frame);
+        let json = stats.to_json();
+        assert_eq!(json["faces"], 4);
+        assert_eq!((&json["emotions"]["Happy"], &json["emotions"]["Unsure"]), (&0.75.into(), &0.25.into()));
+        assert!(stats.to_string().ends_with("Happy 75.0%, Unsure 25.0%"), "{stats}");
+    }
+
+    #[test]
     fn a_run_without_frames_has_a_summary() {
-        let mut stats = Stats::new();
+        let mut stats = Stats::new(false);
         stats.finish(0, 0);
         assert!(stats.to_string().starts_with("0 frames"));
         assert_eq!(stats.to_json()["stages_ms"]["latency"]["p95"], 0.0);

@@ -89,7 +89,7 @@ fn line(annotated: &Annotated, meter: &str, width: usize) -> String {
     let end = if meter.is_empty() { String::new() } else { format!("  |  {meter}") };
     let room = width.saturating_sub(end.len() + MORE.len());
     for prediction in &annotated.predictions {
-        let face = format!("  {} {:.0}%", prediction.emotion(), prediction.confidence() * 100.0);
+        let face = format!("  {} {:.0}%", prediction.label(), prediction.confidence() * 100.0);
         if line.len() + face.len() > room {
             line.push_str(MORE);
             break;
@@ -111,7 +111,7 @@ mod tests {
         let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 50.0, 0.0, 0.0, 0.0]);
         let frame =
             Frame { id: 0, pts: Duration::ZERO, captured_at: Instant::now(), width: 1, height: 1, rgb: [0; 3].into() };
-        let predictions = vec![Prediction { id: 0, face, probabilities }; faces];
+        let predictions = vec![Prediction { id: 0, face, probabilities, unsure: false }; faces];
         Annotated { frame, predictions, timing: crate::pipeline::Timing::default(), picture: None }
     }
 
@@ -121,6 +121,9 @@ mod tests {
         assert_eq!(line(&annotated(1), "", 80), "1 face  Happy 100%");
         assert_eq!(line(&annotated(3), "9 ms", 60), "3 faces  Happy 100%  Happy 100%  Happy 100%  |  9 ms");
         assert_eq!(line(&annotated(9), "9 ms", 46), "9 faces  Happy 100%  Happy 100%  ...  |  9 ms");
+        let mut doubtful = annotated(2);
+        doubtful.predictions[1].unsure = true;
+        assert_eq!(line(&doubtful, "", 80), "2 faces  Happy 100%  Unsure 100%");
         for width in 0..80 {
             assert!(line(&annotated(9), "30.0 fps  9 ms", width).len() <= width);
         }

@@ -98,6 +98,20 @@ impl ModelCard {
         })
     }
 
+    /// The prior that probabilities follow: the wanted one, else the card's own.
+    ///
+    /// # Errors
+    /// When it is the balanced one and the card does not tell what that needs.
+    pub fn prior_in_use(&self, wanted: Option<Prior>) -> Result<Prior> {
+        let prior = wanted.unwrap_or(self.prior);
+        ensure!(
+            prior == Prior::Natural || self.class_shares.is_some(),
+            "the balanced prior needs weights that tell each class's share of their training data; these don't: \
+             choose --prior natural, or train them anew"
+        );
+        Ok(prior)
+    }
+
     /// How logits become probabilities: by the card's temperature, and by its prior unless another is wanted.
     pub fn calibration(&self, prior: Option<Prior>) -> Calibration {
         Calibration::new(self.temperature, prior.unwrap_or(self.prior), self.class_shares)
@@ -274,6 +288,19 @@ mod tests {
         let nan = Tensor::from_vec(vec![f32::NAN; 7], 7, &Device::Cpu).expect("tensor");
         other.tensors.insert("head.bias".into(), nan);
         assert!(refusal(&other.to_bytes().expect("bytes")).contains("finite"));
+    }
+
+    #[test]
+    fn the_balanced_prior_needs_the_classes_shares_and_a_wish_overrides_the_card() {
+        let mut card = weights().card;
+        assert_eq!(card.prior_in_use(None).expect("natural"), Prior::Natural);
+        let message = card.prior_in_use(Some(Prior::Balanced)).expect_err("no shares").to_string();
+        assert!(message.contains("choose --prior natural"), "{message}");
+        card.prior = Prior::Balanced;
+        card.prior_in_use(None).expect_err("no shares");
+        assert_eq!(card.prior_in_use(Some(Prior::Natural)).expect("natural"), Prior::Natural);
+        card.class_shares = Some([0.1; Emotion::COUNT]);
+        assert_eq!(card.prior_in_use(None).expect("shares"), Prior::Balanced);
     }
 
     #[test]

@@ -14,7 +14,12 @@ fn prediction(emotion: Emotion, x: f32, y: f32, width: f32, height: f32) -> Pred
     let mut logits = [0.0; Emotion::COUNT];
     logits[emotion.index()] = 4.0;
     let face = FaceBox { x, y, width, height, score: 10.0 };
-    Prediction { id: 0, face, probabilities: Probabilities::from_logits(&logits) }
+    Prediction { id: 0, face, probabilities: Probabilities::from_logits(&logits), unsure: false }
+}
+
+/// All that a label can say.
+fn labels() -> impl Iterator<Item = Label> {
+    Emotion::ALL.map(Label::Emotion).into_iter().chain([Label::Unsure])
 }
 
 /// The smallest rectangle around every pixel that differs between two pictures.
@@ -128,6 +133,29 @@ fn a_network_without_numbers_still_gives_a_label() {
 }
 
 #[test]
+fn an_unsure_face_is_grey_says_so_and_shows_its_bars() {
+    let frame = frame(640, 480, [128, 128, 128]);
+    let sure = prediction(Emotion::Happy, 200.0, 150.0, 160.0, 160.0);
+    let unsure = Prediction { unsure: true, ..sure.clone() };
+    let [sure, picture] = [sure, unsure].map(|prediction| annotated_picture(&frame, &[prediction]));
+    let label = text::BOLD.width("Unsure 90%", 16.0) as u32 + 10;
+    for (x, y) in [(200, 150), (280, 308), (200, 127), (200 + label - 1, 127)] {
+        assert_eq!(picture.get_pixel(x, y).0, UNSURE, "at {x}, {y}");
+    }
+    assert_eq!(picture.get_pixel(200 + label + 1, 127).0, [128; 3]);
+    let pixels = |picture: &RgbImage, color| {
+        let panel = image::imageops::crop_imm(picture, 366, 0, 274, 480).to_image();
+        panel.pixels().filter(|pixel| pixel.0 == color).count()
+    };
+    // The bars are the same, and no name is brighter than the others.
+    let happy = color_of(Emotion::Happy);
+    assert!(pixels(&picture, happy) > 100);
+    assert_eq!(pixels(&picture, happy), pixels(&sure, happy));
+    assert!(pixels(&sure, LIGHT_TEXT) > 0);
+    assert_eq!(pixels(&picture, LIGHT_TEXT), 0);
+}
+
+#[test]
 fn the_hud_is_a_plate_in_the_lower_left_corner() {
     let frame = frame(640, 480, [255, 255, 255]);
     let mut picture = annotated_picture(&frame, &[]);
@@ -144,16 +172,16 @@ fn text_can_be_read_on_every_plate() {
     paint::blend(&mut worst, PLATE, PLATE_OPACITY);
     assert!(contrast(worst, LIGHT_TEXT) > 7.0);
     assert!(contrast(worst, DIM_TEXT) > 4.5);
-    for emotion in Emotion::ALL {
-        let color = color_of(emotion);
-        assert!(contrast(color, text_color_on(color)) > 4.5, "{emotion}");
+    for label in labels() {
+        let color = color_of_label(label);
+        assert!(contrast(color, text_color_on(color)) > 4.5, "{label}");
     }
 }
 
 #[test]
-fn no_two_emotions_have_the_same_lightness() {
+fn no_two_labels_have_the_same_lightness() {
     // CIE L*, 0 to 100: a difference of about 2 can be seen side by side, also without any sense of colour.
-    let mut lightness = Emotion::ALL.map(|emotion| 116.0 * luminance(color_of(emotion)).cbrt() - 16.0);
+    let mut lightness: Vec<_> = labels().map(|label| 116.0 * luminance(color_of_label(label)).cbrt() - 16.0).collect();
     lightness.sort_by(f32::total_cmp);
     for pair in lightness.windows(2) {
         assert!(pair[1] - pair[0] > 2.0, "{lightness:?}");
@@ -170,8 +198,10 @@ fn samples() {
         eprintln!("skipped: {} is missing", source.display());
         return;
     };
-    let cases: [(&str, u32, u32, Vec<Prediction>); 9] = [
+    let unsure = Prediction { unsure: true, ..prediction(Emotion::Sad, 60.0, 200.0, 150.0, 150.0) };
+    let cases: [(&str, u32, u32, Vec<Prediction>); 10] = [
         ("one", 640, 480, vec![prediction(Emotion::Happy, 215.0, 60.0, 150.0, 150.0)]),
+        ("unsure", 640, 480, vec![prediction(Emotion::Neutral, 215.0, 60.0, 150.0, 150.0), unsure]),
         ("close", 640, 480, vec![prediction(Emotion::Surprise, 90.0, 20.0, 430.0, 440.0)]),
         (
             "corners",

@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 
 use super::report::{Report, ReportHeader};
 use super::{Evaluation, evaluate};
-use crate::calibration::Prior;
 use crate::cli::Eval;
 use crate::dataset::Dataset;
 use crate::weights::Weights;
@@ -23,12 +22,7 @@ pub fn command(arguments: &Eval, out: &mut dyn Write, log: &mut dyn Write) -> Re
         ensure!(!folder.is_file(), "{} is a file: name a folder for --out", folder.display());
     }
     let weights = arguments.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
-    let prior = arguments.prior.unwrap_or(weights.card.prior);
-    ensure!(
-        prior == Prior::Natural || weights.card.class_shares.is_some(),
-        "the balanced prior needs weights that tell each class's share of their training data; these don't: \
-         choose --prior natural, or train them anew"
-    );
+    let prior = weights.card.prior_in_use(arguments.prior)?;
     let options = arguments.data_options.options(weights.card.seed, weights.card.input.clone());
     let dataset = Dataset::load(&arguments.data, &options)?;
     let split_hash = dataset.split_hash();

@@ -32,7 +32,7 @@ struct FaceRecord {
     #[serde(rename = "box")]
     bounds: BoxRecord,
     score: f64,
-    emotion: Emotion,
+    emotion: &'static str,
     confidence: f64,
     probabilities: ProbabilitiesRecord,
 }
@@ -84,7 +84,7 @@ impl FaceRecord {
                 height: whole(face.height),
             },
             score: rounded(face.score, 100.0),
-            emotion: prediction.emotion(),
+            emotion: prediction.label().name(),
             confidence: rounded(prediction.confidence(), 1e4),
             probabilities: ProbabilitiesRecord::of(&prediction.probabilities),
         }
@@ -266,6 +266,27 @@ mod tests {
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn an_unsure_face_is_named_so_and_keeps_its_numbers() {
+        let mut face = prediction(0, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.375, 0.0, 0.25, 0.25, 0.0, 0.0]);
+        face.unsure = true;
+        let frame = annotated(0, 0, 2, 2, vec![face]);
+        let (json, table) = (Shared::default(), Shared::default());
+        let mut jsonl = Jsonl::new(Box::new(json.clone()), "test".into());
+        let mut csv = Csv::new(Box::new(table.clone()), "test".into()).expect("memory can be written");
+        let _ = jsonl.write(&frame).expect("memory can be written");
+        let _ = csv.write(&frame).expect("memory can be written");
+        let line: serde_json::Value = serde_json::from_str(&json.text()).expect("valid JSON");
+        let face = &line["faces"][0];
+        assert_eq!((&face["emotion"], &face["confidence"]), (&"Unsure".into(), &0.375.into()));
+        assert_eq!(
+            (&face["probabilities"]["Disgust"], &face["probabilities"]["Anger"]),
+            (&0.375.into(), &0.125.into())
+        );
+        let row = table.text().lines().nth(1).map(String::from);
+        assert_eq!(row.as_deref(), Some("0,0,0,1,2,30,40,5,Unsure,0.375,0.125,0.375,0,0.25,0.25,0,0"));
     }
 
     #[test]
