@@ -4,18 +4,20 @@ mod common;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
 
 use common::{
-    LIMIT, assert_exit, demo_clip, emocam, json_lines, names_in, parsed_lines, run, skip, start, succeed,
+    LIMIT, assert_exit, demo_clip, emocam, fail, json_lines, names_in, parsed_lines, run, skip, start, succeed,
     temporary_folder, text, wait_until,
 };
+use emocam::calibration::Prior;
 use emocam::emotion::Emotion;
 use emocam::source::SourceSpec;
+use emocam::weights::Weights;
 use image::RgbImage;
 use serde_json::Value;
 
@@ -69,8 +71,11 @@ fn assert_schema(line: &Value) {
 fn every_command_has_its_help() {
     for (arguments, words) in [
         (&["--help"][..], &["live", "annotate", "cameras", "train", "eval"][..]),
-        (&["live", "--help"], &["SOURCE", "--headless", "--output", "--force", "--frames", "--weights", "--stats"]),
-        (&["annotate", "--help"], &["INPUT", "--output", "--force", "--frames", "--weights", "--stats"]),
+        (
+            &["live", "--help"],
+            &["SOURCE", "--headless", "--output", "--force", "--frames", "--weights", "--prior", "--unsure"],
+        ),
+        (&["annotate", "--help"], &["INPUT", "--output", "--force", "--weights", "--prior", "--unsure", "--stats"]),
         (&["cameras", "--help"], &["Usage: emocam cameras"]),
         (&["train", "--help"], &["--data", "--out", "--epochs", "--seed"]),
         (&["eval", "--help"], &["--data", "--weights", "--part", "--out"]),
@@ -198,6 +203,86 @@ fn statistics_are_written_in_the_documented_form() {
         let shares: f64 = Emotion::ALL.iter().map(|emotion| number(&stats["emotions"][emotion.name()])).sum();
         assert!((shares - 1.0).abs() < 1e-3, "{shares}");
     }
+}
+
+/// A picture with one face.
+fn astronaut() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/astronaut.jpg")
+}
+
+#[test]
+fn faces_below_the_asked_for_confidence_are_unsure_in_all_outputs() {
+    let folder = temporary_folder();
+    let annotate = |name: &str, options: &[&str]| -> (Value, Value, RgbImage) {
+        let file = |extension: &str| folder.path().join(format!("{name}.{extension}"));
+        let mut command = emocam();
+        command.arg("annotate").arg(astronaut()).args(["--device", "cpu"]).args(options);
+        command.arg("-o").arg(file("jsonl")).arg("-o").arg(file("csv")).arg("-o").arg(file("png"));
+        let summary = text(&succeed(command.arg("--stats").arg(file("json"))).stderr);
+        let [line] = &json_lines(&file("jsonl"))[..] else { panic!("one picture is one line") };
+        let [face] = faces(line) else { panic!("one face: {line}") };
+        let emotion = face["emotion"].as_str().expect("a name");
+        let table = fs::read_to_string(file("csv")).expect("a table");
+        assert!(table.contains(&format!(",{emotion},{},", face["confidence"])), "{table}");
+        assert!(summary.contains(&format!("{emotion} 100.0%")), "{summary}");
+        let stats: Value = serde_json::from_slice(&fs::read(file("json")).expect("a file")).expect("JSON");
+        let picture = image::open(file("png")).expect("a picture").to_rgb8();
+        (face.clone(), stats["emotions"].clone(), picture)
+    };
+    let (plain, plain_shares, plain_picture) = annotate("plain", &[]);
+    let (sure, sure_shares, sure_picture) = annotate("sure", &["--unsure", "0"]);
+    assert_eq!(sure, plain);
+    assert!(sure_picture == plain_picture, "a face that is sure enough looks different");
+    assert_eq!(keys(&plain_shares), Emotion::ALL.map(Emotion::name));
+    let with_unsure: Vec<&str> = Emotion::ALL.map(Emotion::name).into_iter().chain(["Unsure"]).collect();
+    assert_eq!(keys(&sure_shares), with_unsure);
+    assert_eq!(sure_shares["Unsure"], 0.0);
+
+    let (mut unsure, unsure_shares, unsure_picture) = annotate("unsure", &["--unsure", "1"]);
+    assert_eq!(unsure["emotion"], "Unsure");
+    assert_eq!(unsure_shares["Unsure"], 1.0);
+    assert!(unsure_picture != plain_picture, "an unsure face looks like any other");
+    // Nothing else is another.
+    unsure["emotion"] = plain["emotion"].clone();
+    assert_eq!(unsure, plain);
+}
+
+#[test]
+fn the_prior_is_the_weights_own_or_the_asked_for_one_and_never_silent() {
+    let folder = temporary_folder();
+    let [without, balanced] =
+        ["without", "balanced"].map(|name| folder.path().join(name).with_extension("safetensors"));
+    let mut weights = Weights::embedded().expect("the weights inside the program");
+    (weights.card.class_shares, weights.card.prior) = (None, Prior::Natural);
+    weights.save(&without).expect("weights can be saved");
+    weights.card.class_shares = Some([0.1, 0.01, 0.03, 0.3, 0.36, 0.1, 0.1]);
+    weights.card.prior = Prior::Balanced;
+    weights.save(&balanced).expect("weights can be saved");
+    let annotate = |weights: &Path, options: &[&str]| {
+        let mut command = emocam();
+        command.arg("annotate").arg(astronaut()).args(["--device", "cpu", "-o", "-", "--weights"]).arg(weights);
+        command.args(options);
+        command
+    };
+    let outcome = |weights: &Path, options: &[&str]| {
+        let output = succeed(&mut annotate(weights, options));
+        (text(&output.stdout), text(&output.stderr))
+    };
+
+    fail(&mut annotate(&without, &["--prior", "balanced"]), 1, &["balanced prior needs weights", "--prior natural"]);
+    let (natural, silence) = outcome(&without, &[]);
+    assert!(!silence.contains("prior"), "{silence}");
+    // The card's own prior, which says so, and says how to be rid of it.
+    let (other, notice) = outcome(&balanced, &[]);
+    assert_eq!(notice.matches("the prior is balanced").count(), 1, "{notice}");
+    assert!(notice.contains("--prior natural"), "{notice}");
+    assert_ne!(other, natural);
+    let (asked, notice) = outcome(&balanced, &["--prior", "balanced"]);
+    assert_eq!(notice.matches("the prior is balanced").count(), 1, "{notice}");
+    assert_eq!(asked, other);
+    let (overridden, silence) = outcome(&balanced, &["--prior", "natural"]);
+    assert!(!silence.contains("prior"), "{silence}");
+    assert_eq!(overridden, natural);
 }
 
 #[test]
