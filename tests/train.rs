@@ -319,5 +319,5 @@ fn a_posed_set_is_trained_on_and_measured_with_the_same_split() {
     assert!(!text(&again.stderr).contains("another split"), "{}", text(&again.stderr));
     let other = succeed(&mut eval(&["--split", "random:0.5"]));
     assert!(text(&other.stderr).contains("trained on another split"), "{}", text(&other.stderr));
-    fail(&mut resume(&out).args(["--split", "random:0.5"]), 2, &["a run goes on with the pictures"]);
+    fail(resume(&out).args(["--split", "random:0.5"]), 2, &["a run goes on with the pictures"]);
 }

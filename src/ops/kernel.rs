@@ -151,10 +151,10 @@ fn block<S: Simd, const N: usize, const STEP: usize, const C: usize>(
                     }
                 }
             }
-            for c in 0..C.min(target.channels.saturating_sub(first)) {
-                for j in 0..N {
+            for (c, sums) in sums.iter().enumerate().take(target.channels.saturating_sub(first)) {
+                for (j, &sum) in sums.iter().enumerate() {
                     let position = target.start + (first + c) * target.plane + j * target.step;
-                    output[position * per_position + part] = sums[c][j];
+                    output[position * per_position + part] = sum;
                 }
             }
         }
@@ -220,11 +220,11 @@ fn tile_gradient<S: Simd, const K: usize, const C: usize>(simd: S, work: KernelG
                         let row = &input[(in_channel * plan.in_height + row) * plan.in_width * per_position..]
                             [..plan.in_width * per_position];
                         let mut grads = [&grad[..0]; C];
-                        for c in 0..C {
+                        for (c, grads) in grads.iter_mut().enumerate() {
                             // Channels that are missing in the last tile are computed as its last one and left out below.
                             let channel = (channel + first + c).min(plan.out_channels - 1);
                             let start = (channel * plan.rows.len() + y) * plan.out_width * per_position;
-                            grads[c] = &grad[start..start + plan.out_width * per_position];
+                            *grads = &grad[start..start + plan.out_width * per_position];
                         }
                         for x in 0..plan.out_width {
                             let mut values = [zero; K];
