@@ -2,7 +2,7 @@
 //!
 //! Owns the temperature, fitted on validation, and the choice of prior. Both travel in the model card.
 
-use std::fmt;
+use std::{array, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::emotion::{Emotion, Probabilities};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Prior {
-    /// As often as in the training data.
+    /// As the network has learned it: near the training data, with rare emotions taken for less rare than they are there.
     #[default]
     Natural,
     /// All equally often, as in a posed set.
@@ -28,8 +28,8 @@ impl fmt::Display for Prior {
     }
 }
 
-/// The share of the training prior's logarithm that the balanced prior takes out of the logits. Rare classes weigh more in
-/// training already, so less than all of it remains.
+/// The share of the training prior's logarithm that the balanced prior takes out of the logits. By default classes weigh the
+/// inverse square root of their share in training, which is the other half already.
 const BALANCED_SHARE: f64 = 0.5;
 
 /// Turns logits into probabilities.
@@ -55,13 +55,14 @@ impl Calibration {
         Self { inverse_temperature: 1.0 / temperature, shift }
     }
 
+    /// Logits with the prior taken into account, not yet divided by the temperature.
+    pub fn shifted(&self, logits: &[f32; Emotion::COUNT]) -> [f32; Emotion::COUNT] {
+        array::from_fn(|i| logits[i] - self.shift[i])
+    }
+
     /// The probabilities of one face.
     pub fn probabilities(&self, logits: &[f32; Emotion::COUNT]) -> Probabilities {
-        let mut calibrated = *logits;
-        for (logit, shift) in calibrated.iter_mut().zip(self.shift) {
-            *logit = (*logit - shift) * self.inverse_temperature;
-        }
-        Probabilities::from_logits(&calibrated)
+        Probabilities::from_logits(&self.shifted(logits).map(|logit| logit * self.inverse_temperature))
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// How the names of files begin that are being written.
+pub(crate) const TEMPORARY_PREFIX: &str = ".emocam-unfinished-";
+
 /// Writes a whole file under a temporary name beside it, and renames it once it is on the disk.
 ///
 /// # Errors
@@ -26,6 +29,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> Result<()> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
+        builder.prefix(TEMPORARY_PREFIX);
         // As for any other new file, less what the umask takes: temporary files are for their owner alone.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
@@ -52,6 +56,7 @@ mod tests {
         #[cfg(unix)]
         read_at_most(Path::new("/dev/zero"), 1000).expect_err("endless");
     }
+
     #[test]
     fn a_file_is_replaced_as_a_whole_and_others_may_read_it() {
         let folder = tempfile::tempdir().expect("folder");

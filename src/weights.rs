@@ -189,6 +189,11 @@ impl Weights {
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {
                 bail!("tensor {name}: expected finite numbers, found {value}");
             }
+            if name.ends_with("running_var")
+                && let Some(value) = values.iter().find(|value| **value < 0.0)
+            {
+                bail!("tensor {name}: expected variances, which are not negative, found {value}");
+            }
             tensors.insert(name.to_owned(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
         }
         let weights = Self { card, tensors };

@@ -44,7 +44,7 @@ pub struct DataArgs {
 
 impl DataArgs {
     /// Whether anything is named that decides which samples there are.
-    pub(super) fn decides(&self) -> bool {
+    pub(crate) fn decides(&self) -> bool {
         let Self { format, split, ignored_classes, views, faces, cache: _, no_cache: _ } = self;
         let DataOptions { views: own_views, faces: own_faces, .. } = DataOptions::default();
         format.is_some() || split.is_some() || !ignored_classes.is_empty() || *views != own_views || *faces != own_faces

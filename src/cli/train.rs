@@ -94,9 +94,9 @@ pub struct Eval {
     #[command(flatten)]
     pub data_options: DataArgs,
 
-    /// Which part of the data set
-    #[arg(long, value_enum, default_value_t = Parts::Test)]
-    pub part: Parts,
+    /// Which part of the data set [default: test, or validation where there is no test part]
+    #[arg(long, value_enum)]
+    pub part: Option<Parts>,
 
     /// How often each emotion is taken to occur; without this, what the weights say [possible values: natural, balanced]
     #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]

@@ -35,23 +35,23 @@ struct Row {
     usage: String,
     #[serde(rename = "Image name")]
     image: String,
-    neutral: u32,
-    happiness: u32,
-    surprise: u32,
-    sadness: u32,
-    anger: u32,
-    disgust: u32,
-    fear: u32,
-    contempt: u32,
-    unknown: u32,
+    neutral: u16,
+    happiness: u16,
+    surprise: u16,
+    sadness: u16,
+    anger: u16,
+    disgust: u16,
+    fear: u16,
+    contempt: u16,
+    unknown: u16,
     #[serde(rename = "NF")]
-    not_a_face: u32,
+    not_a_face: u16,
 }
 
 impl Row {
     /// Votes for the seven emotions, in label order.
     fn votes(&self) -> [u32; Emotion::COUNT] {
-        [self.anger, self.disgust, self.fear, self.happiness, self.neutral, self.sadness, self.surprise]
+        [self.anger, self.disgust, self.fear, self.happiness, self.neutral, self.sadness, self.surprise].map(u32::from)
     }
 
     /// Shares of the votes, without single ones; `None` where most raters saw none of the seven.
@@ -59,15 +59,16 @@ impl Row {
         let votes = self.votes();
         let kept = votes.map(|v| if v >= LEAST_VOTES { v } else { 0 });
         let sum: u32 = kept.iter().sum();
-        let usable =
-            sum > 0 && self.not_a_face < MANY_NOT_A_FACE && votes.iter().sum::<u32>() >= self.contempt + self.unknown;
+        let usable = sum > 0
+            && u32::from(self.not_a_face) < MANY_NOT_A_FACE
+            && votes.iter().sum::<u32>() >= u32::from(self.contempt) + u32::from(self.unknown);
         usable.then(|| kept.map(|v| v as f32 / sum as f32))
     }
 
     /// All of the share for the class with the most votes; `None` where two share the top or it is none of the seven.
     fn evaluation_target(&self) -> Option<Target> {
         let votes = self.votes();
-        let others = [self.contempt, self.unknown, self.not_a_face];
+        let others = [self.contempt, self.unknown, self.not_a_face].map(u32::from);
         let top = votes.iter().chain(&others).copied().max()?;
         let unique = votes.iter().chain(&others).filter(|&&v| v == top).count() == 1;
         (unique && votes.contains(&top)).then(|| votes.map(|v| if v == top { 1.0 } else { 0.0 }))
@@ -122,7 +123,7 @@ pub(super) fn list(folder: &Path) -> Result<Listing> {
 mod tests {
     use super::*;
 
-    fn row(seven: [u32; 7], contempt: u32, unknown: u32, not_a_face: u32) -> Row {
+    fn row(seven: [u16; 7], contempt: u16, unknown: u16, not_a_face: u16) -> Row {
         let [anger, disgust, fear, happiness, neutral, sadness, surprise] = seven;
         let (usage, image) = (String::new(), String::new());
         Row { usage, image, neutral, happiness, surprise, sadness, anger, disgust, fear, contempt, unknown, not_a_face }

@@ -249,6 +249,16 @@ impl Dataset {
         self.copies += before - self.train.len() - self.validation.len() - self.test.len();
     }
 
+    /// SHA-256 over pictures and targets of training and validation in their order, in hexadecimal: what decides a run.
+    pub fn order_hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for sample in self.train.iter().chain(&self.validation) {
+            hash.update(picture_hash(&sample.image));
+            sample.target.iter().for_each(|share| hash.update(share.to_le_bytes()));
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// SHA-256 over which picture is in which part, in hexadecimal. Weights were trained and measured on the very same
     /// parts where it is the one on their card.
     pub fn split_hash(&self) -> String {

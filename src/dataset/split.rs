@@ -242,7 +242,7 @@ fn leak(entries: &[Entry], parts: &[Part]) -> Option<String> {
     let both = trained.intersection(&measured).count();
     (both > 0).then(|| {
         format!(
-            "warning: identity leaks: {both} of the {} people in validation or test are also in train, so figures will be \
+            "identity leaks: {both} of the {} people in validation or test are also in train, so figures will be \
              better than they are on strangers; --split subject:{VALIDATION} keeps people apart",
             measured.len()
         )

@@ -6,9 +6,9 @@ use anyhow::{Result, ensure};
 
 use super::report::{Report, ReportHeader};
 use super::{Evaluation, evaluate};
-use crate::cli::Eval;
-use crate::dataset::Dataset;
-use crate::weights::Weights;
+use crate::cli::{Eval, Parts};
+use crate::dataset::{DataOptions, Dataset};
+use crate::weights::{ModelCard, Weights};
 
 /// Measures weights as asked for. The report's text goes to `out`, warnings go to `log`, the report's folder is written where
 /// one is named.
@@ -23,20 +23,16 @@ pub fn command(arguments: &Eval, out: &mut dyn Write, log: &mut dyn Write) -> Re
     }
     let weights = arguments.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
     let prior = weights.card.prior_in_use(arguments.prior)?;
-    let options = arguments.data_options.options(weights.card.seed, weights.card.input.clone());
-    let dataset = Dataset::load(&arguments.data, &options)?;
+    let dataset = read(arguments, &weights.card)?;
     let split_hash = dataset.split_hash();
     for notice in dataset.notices.iter().cloned().chain(weights.card.leak(&dataset.name, &split_hash)) {
         writeln!(log, "warning: {notice}")?;
     }
-    let evaluation = evaluation(&weights, &dataset, arguments)?;
-    let header = ReportHeader {
-        dataset: &dataset.name,
-        part: arguments.part.name(),
-        split_hash: &split_hash,
-        card: &weights.card,
-        prior,
-    };
+    let without_test = if dataset.test.is_empty() { Parts::Validation } else { Parts::Test };
+    let part = arguments.part.unwrap_or(without_test);
+    let evaluation = evaluation(&weights, &dataset, part, arguments)?;
+    let header =
+        ReportHeader { dataset: &dataset.name, part: part.name(), split_hash: &split_hash, card: &weights.card, prior };
     let report = Report::new(&evaluation, header);
     ensure!(
         report.after.predictions() > 0,
@@ -51,11 +47,29 @@ pub fn command(arguments: &Eval, out: &mut dyn Write, log: &mut dyn Write) -> Re
     Ok(write!(out, "{}", report.text())?)
 }
 
-fn evaluation(weights: &Weights, dataset: &Dataset, arguments: &Eval) -> Result<Evaluation> {
+/// The data set, as it was read when the weights were trained on it, unless the arguments say how.
+fn read(arguments: &Eval, card: &ModelCard) -> Result<Dataset> {
+    let options = arguments.data_options.options(card.seed, card.input.clone());
+    let trained = card.training.as_ref().and_then(|training| training.get("data"));
+    let trained = trained.and_then(|data| serde_json::from_value::<DataOptions>(data.clone()).ok());
+    if let (Some(trained), false) = (trained, arguments.data_options.decides()) {
+        let trained = DataOptions { cache: options.cache.clone(), ..trained };
+        // Other data than those need not fit the same rule.
+        if trained != options
+            && let Ok(dataset) = Dataset::load(&arguments.data, &trained)
+            && dataset.split_hash() == card.split_hash
+        {
+            return Ok(dataset);
+        }
+    }
+    Dataset::load(&arguments.data, &options)
+}
+
+fn evaluation(weights: &Weights, dataset: &Dataset, parts: Parts, arguments: &Eval) -> Result<Evaluation> {
     let device = arguments.device.open()?;
     let net = weights.net()?.fold(&device)?;
     let mut evaluation = Evaluation::default();
-    for &part in arguments.part.parts() {
+    for &part in parts.parts() {
         evaluation.append(evaluate(&net, &weights.card.input, dataset.part(part), &device)?);
         let missed = dataset.missed.iter().filter(|missed| arguments.count_missed && missed.part == part);
         missed.for_each(|missed| evaluation.add_missed(&missed.name, missed.label));

@@ -83,9 +83,10 @@ impl Evaluation {
         metrics
     }
 
-    /// Logits and truths, for [`fit_temperature`].
-    pub fn logits(&self) -> Vec<([f32; Emotion::COUNT], Emotion)> {
-        self.predictions.iter().map(|prediction| (prediction.logits, prediction.truth)).collect()
+    /// Logits under a calibration's prior and truths, for [`fit_temperature`].
+    pub fn logits(&self, calibration: &Calibration) -> Vec<([f32; Emotion::COUNT], Emotion)> {
+        let shifted = |prediction: &RawPrediction| (calibration.shifted(&prediction.logits), prediction.truth);
+        self.predictions.iter().map(shifted).collect()
     }
 }
 
@@ -135,6 +136,6 @@ mod tests {
 
         let balanced = evaluation.metrics(&Calibration::new(1.0, Prior::Balanced, Some(shares)));
         assert_eq!((plain.accuracy(), balanced.accuracy()), (0.0, 0.5));
-        assert_eq!(evaluation.logits(), [([0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0], Emotion::Fear)]);
+        assert_eq!(evaluation.logits(&Calibration::NONE), [([0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0], Emotion::Fear)]);
     }
 }

@@ -11,7 +11,9 @@ const BOUNDS: (f64, f64) = (0.05, 20.0);
 /// Halvings of the logarithm's interval: its width of 6 shrinks below what an `f32` can tell.
 const STEPS: usize = 40;
 
-/// The temperature that fits logits to the truth best; 1 where there is nothing to fit. The same samples in the same order
+/// The temperature that fits logits to the truth best; 1 where there is nothing to fit. The truth is softened by as much as
+/// its number leaves in doubt, 1 / (n + 2) (after Platt 1999, "Probabilistic outputs for support vector machines"), or a few
+/// pictures that are all right would make the network sure of everything. The same samples in the same order
 /// give the same number.
 ///
 /// In the inverse temperature the negative log likelihood is convex (it is a log-sum-exp minus a linear term), so its
@@ -20,11 +22,12 @@ pub fn fit_temperature(samples: &[([f32; Emotion::COUNT], Emotion)]) -> f32 {
     if samples.is_empty() {
         return 1.0;
     }
+    let doubt = 1.0 / (samples.len() as f64 + 2.0);
     let (mut low, mut high) = (BOUNDS.0.ln(), BOUNDS.1.ln());
     for _ in 0..STEPS {
         let middle = 0.5 * (low + high);
         // Where less sharpness would help, the temperature is too low.
-        if slope(samples, (-middle).exp()) > 0.0 { low = middle } else { high = middle }
+        if slope(samples, doubt, (-middle).exp()) > 0.0 { low = middle } else { high = middle }
     }
     let fitted = (0.5 * (low + high)).exp();
     // Rounding must not leave the bounds that the model card checks.
@@ -32,8 +35,8 @@ pub fn fit_temperature(samples: &[([f32; Emotion::COUNT], Emotion)]) -> f32 {
 }
 
 /// The slope of the negative log likelihood in the inverse temperature: the sum over samples of the logit that the
-/// probabilities expect, less the truth's.
-fn slope(samples: &[([f32; Emotion::COUNT], Emotion)], inverse: f64) -> f64 {
+/// probabilities expect, less the truth's, of which the share `doubt` is spread over all classes.
+fn slope(samples: &[([f32; Emotion::COUNT], Emotion)], doubt: f64, inverse: f64) -> f64 {
     samples
         .iter()
         .map(|(logits, truth)| {
@@ -45,7 +48,8 @@ fn slope(samples: &[([f32; Emotion::COUNT], Emotion)], inverse: f64) -> f64 {
                 sum += weight;
                 weighted += weight * logit;
             }
-            weighted / sum - logits[truth.index()]
+            let mean = logits.iter().sum::<f64>() / Emotion::COUNT as f64;
+            weighted / sum - (1.0 - doubt) * logits[truth.index()] - doubt * mean
         })
         .sum()
 }
@@ -57,11 +61,12 @@ mod tests {
     #[test]
     fn a_case_with_a_closed_solution() {
         // The favoured class has a logit of 4, the other six 0, and three in four are right: at the best temperature its
-        // probability is 3/4, so e^(4/T) = 6 (3/4) / (1/4) = 18.
+        // probability is 3/4 less what 1/102 of doubt takes: q = 3/4 101/102 + 1/7 1/102, and e^(4/T) = 6 q / (1 - q).
         let logits = [4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         let samples: Vec<_> =
             (0..100).map(|i| (logits, if i % 4 == 0 { Emotion::Sad } else { Emotion::Anger })).collect();
-        let expected = 4.0 / 18f64.ln();
+        let q = 0.75f64 * 101.0 / 102.0 + 1.0 / 7.0 / 102.0;
+        let expected = 4.0 / (6.0 * q / (1.0 - q)).ln();
         assert!((f64::from(fit_temperature(&samples)) - expected).abs() < 1e-6, "{}", fit_temperature(&samples));
     }
 
@@ -70,7 +75,8 @@ mod tests {
         // import numpy as np; from scipy.optimize import minimize_scalar; from scipy.special import logsumexp
         // i, c = np.arange(50)[:, None], np.arange(7)[None]
         // z = (i * 37 + c * 101 + i * c * 13) % 97 / 16; y = np.where(np.arange(50) % 3 > 0, z.argmax(1), np.arange(50) % 7)
-        // nll = lambda t: (logsumexp(z / np.exp(t), axis=1) - z[np.arange(50), y] / np.exp(t)).sum()
+        // truth = z[np.arange(50), y] * 51 / 52 + z.mean(1) / 52
+        // nll = lambda t: (logsumexp(z / np.exp(t), axis=1) - truth / np.exp(t)).sum()
         // np.exp(minimize_scalar(nll, bounds=(-3, 3), method="bounded", options={"xatol": 1e-10}).x)
         let samples: Vec<_> = (0..50usize)
             .map(|i| {
@@ -80,14 +86,17 @@ mod tests {
             })
             .collect();
         let fitted = fit_temperature(&samples);
-        assert!((fitted - 1.226_152_5).abs() < 1e-5, "{fitted}");
+        assert!((fitted - 1.271_775_9).abs() < 1e-5, "{fitted}");
     }
 
     #[test]
     fn what_has_no_solution_stays_within_the_bounds() {
         let logits = [4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
         assert_eq!(fit_temperature(&[]), 1.0);
-        assert!((0.05..0.051).contains(&fit_temperature(&[(logits, Emotion::Anger)])), "always right");
+        let few = fit_temperature(&[(logits, Emotion::Anger); 5]);
+        assert!((0.5..2.0).contains(&few), "five that are right are no reason to be sure of everything: {few}");
+        let many = fit_temperature(&vec![(logits, Emotion::Anger); 100_000]);
+        assert!((0.2..few).contains(&many), "{many}");
         assert!((19.9..=20.0).contains(&fit_temperature(&[(logits, Emotion::Sad)])), "always wrong");
         assert!((0.05..=20.0).contains(&fit_temperature(&[([0.0; 7], Emotion::Sad)])), "nothing to tell by");
         assert!((0.05..=20.0).contains(&fit_temperature(&[([1e30; 7], Emotion::Sad), ([f32::NAN; 7], Emotion::Sad)])));

@@ -9,7 +9,7 @@ use candle_core::{D, Result, Tensor, bail};
 /// Pictures side by side: the values of an AVX-512 register, two of AVX2, four of NEON.
 pub const LANES: usize = 16;
 
-/// Pictures `(batch, channels, height, width)` in the layout that [`super::conv2d`] and [`super::batch_norm`] take.
+/// Pictures `(batch, channels, height, width)` in the layout that [`super::conv_norm`] takes.
 ///
 /// # Errors
 /// On a CPU, when the batch is not a multiple of [`LANES`].

@@ -39,6 +39,9 @@ pub(super) struct State {
     pub(super) config: TrainConfig,
     /// The card of the weights, but for what each epoch puts in.
     pub(super) card: ModelCard,
+    /// SHA-256 over pictures and targets in their order, which decides what each step sees; empty where it was not kept.
+    #[serde(default)]
+    pub(super) data_hash: String,
     /// Complete epochs.
     pub(super) history: Vec<EpochRecord>,
     pub(super) partial: Partial,
@@ -63,12 +66,21 @@ pub(super) struct Best {
     pub(super) epoch: usize,
     /// The figure that it was chosen by; more is better.
     pub(super) score: f64,
+    /// The loss on validation, which decides between equals: a small set has many.
+    #[serde(default)]
+    pub(super) loss: f64,
+}
+
+impl Best {
+    pub(super) fn is_better_than(&self, other: &Self) -> bool {
+        self.score > other.score || (self.score == other.score && self.loss < other.loss)
+    }
 }
 
 impl State {
     /// The state before the first step.
-    pub(super) fn new(config: TrainConfig, card: ModelCard) -> Self {
-        Self { format: FORMAT, config, card, history: Vec::new(), partial: Partial::default(), best: None }
+    pub(super) fn new(config: TrainConfig, card: ModelCard, data_hash: String) -> Self {
+        Self { format: FORMAT, config, card, data_hash, history: Vec::new(), partial: Partial::default(), best: None }
     }
 
     /// Whether there is nothing left to do: all epochs are done, or none was better for too long.
@@ -165,10 +177,10 @@ mod tests {
         let config =
             TrainConfig { data: "data".into(), data_options: DataOptions::default(), init: Init::Scratch, recipe };
         let card = ModelCard::new(Architecture::default(), InputSpec::default(), "test".into(), "0".into(), 3);
-        let mut state = State::new(config, card);
+        let mut state = State::new(config, card, "0".into());
         // Sums of this kind are what a parser of JSON may get wrong in the last digit.
         state.partial = Partial { steps: 3, loss: 0.1 + 0.2 + 1.0 / 3.0, right: 7.0 };
-        state.best = Some(Best { epoch: 1, score: 1.0 / 3.0 });
+        state.best = Some(Best { epoch: 1, score: 1.0 / 3.0, loss: 0.7 });
         let tensor = Tensor::new(&[[1.5f32, f32::MIN_POSITIVE]], &Device::Cpu).expect("tensor");
         Checkpoint { state, tensors: Tensors::from([("a".into(), tensor)]), best: Some(vec![1, 2, 3]) }
     }
@@ -199,6 +211,14 @@ mod tests {
         let mut other = checkpoint();
         other.state.config.recipe.batch_size = 0;
         assert!(refusal(&other.to_bytes().expect("bytes")).contains("--batch-size"));
+    }
+
+    #[test]
+    fn of_two_equal_epochs_the_one_with_less_loss_is_better() {
+        let best = |score, loss| Best { epoch: 1, score, loss };
+        assert!(best(0.9, 0.5).is_better_than(&best(0.8, 0.1)));
+        assert!(best(0.9, 0.4).is_better_than(&best(0.9, 0.5)));
+        assert!(!best(0.9, 0.5).is_better_than(&best(0.9, 0.5)));
     }
 
     #[test]

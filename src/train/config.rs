@@ -167,7 +167,7 @@ impl Recipe {
     /// The defaults for weights that have learned before. They are meant for some hundreds of pictures: small batches, so
     /// that there are steps enough, more epochs, and a body that moves less than the last layer.
     pub fn fine_tuning() -> Self {
-        Self { epochs: 40, batch_size: 32, learning_rate: 2e-3, body_rate: 0.25, ..Self::from_scratch() }
+        Self { epochs: 40, batch_size: 32, learning_rate: 2e-3, body_rate: 0.5, ..Self::from_scratch() }
     }
 
     /// The decay of the average that suits the length of an epoch, to six digits.

@@ -1,8 +1,11 @@
 //! The folder in which a run lives.
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+
+use crate::files::TEMPORARY_PREFIX;
 
 /// Where a run's files are.
 #[derive(Clone, Debug)]
@@ -23,6 +26,16 @@ impl RunFolder {
 
     pub(super) fn history(&self) -> PathBuf {
         self.0.join("history.csv")
+    }
+
+    /// Removes what a kill in the middle of writing left behind.
+    pub(super) fn remove_leftovers(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.0)?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a folder that holds a run, or a part of one.

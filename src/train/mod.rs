@@ -103,13 +103,13 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
         ModelCard::new(start.arch.clone(), start.input.clone(), dataset.name.clone(), split_hash, recipe.seed);
     card.class_shares = Some(classes::shown_shares(&dataset.train, recipe.sampling));
     card.prior = recipe.prior;
-    card.training = Some(json!({ "init": start.record(), "recipe": recipe }));
+    card.training = Some(json!({ "init": start.record(), "data": data_options, "recipe": recipe }));
     let init = match init {
         Init::File(path) => Init::File(absolute(path)?),
         other => other.clone(),
     };
     let config = TrainConfig { data: absolute(data)?, data_options, init, recipe };
-    let mut run = Run::new(folder, &dataset, device, State::new(config, card), &start.tensors)?;
+    let mut run = Run::new(folder, &dataset, device, State::new(config, card, dataset.order_hash()), &start.tensors)?;
     run.create()?;
     run.go_on(stop, log)
 }
@@ -154,6 +154,13 @@ pub fn resume(
         "{}: expected the pictures and the split that the run was started with (split hash {expected}), found others ({found})",
         state.config.data.display()
     );
+    ensure!(
+        state.data_hash.is_empty() || state.data_hash == dataset.order_hash(),
+        "{}: expected the labels and the order of pictures that the run was started with, found others; start another run with \
+         --out",
+        state.config.data.display()
+    );
+    folder.remove_leftovers()?;
     let done = state.history.len();
     let mut run = Run::new(folder, &dataset, device, state, &Learner::variables_of(&tensors))?;
     run.restore(&tensors, best).with_context(|| format!("checkpoint {}", path.display()))?;

@@ -26,8 +26,9 @@ pub struct RecipeOptions {
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     pub learning_rate: Option<f64>,
 
-    /// Learning rate of the layers before the last one, as a multiple of its rate; 0 leaves them as they are
-    /// [default: 1; 0.25 when fine-tuning]
+    /// Learning rate of the layers before the last one, as a multiple of its rate; at 0 only their normalization follows
+    /// the data
+    /// [default: 1; 0.5 when fine-tuning]
     #[arg(long, value_name = "FACTOR", help_heading = "Training")]
     pub body_rate: Option<f64>,
 

@@ -113,9 +113,10 @@ impl<'a> Run<'a> {
             self.state.history.push(record);
             self.state.partial = Partial::default();
             let score = select.score(&validation.metrics);
-            let better = self.state.best.is_none_or(|best| score > best.score);
+            let candidate = Best { epoch, score, loss: validation.metrics.loss() };
+            let better = self.state.best.is_none_or(|best| candidate.is_better_than(&best));
             if better {
-                self.state.best = Some(Best { epoch, score });
+                self.state.best = Some(candidate);
                 self.best = Some(self.weights(&validation)?.to_bytes()?);
             }
             // First the checkpoint: whatever is lost after it can be made from it again.
@@ -176,8 +177,9 @@ impl<'a> Run<'a> {
         let card = &self.state.card;
         let net = EmotionNet::new(&card.arch, &self.learner.averaged()?)?.fold(self.device)?;
         let evaluation = eval::evaluate(&net, &card.input, &self.dataset.validation, self.device)?;
-        let temperature = eval::fit_temperature(&evaluation.logits());
-        Ok(Validation { metrics: evaluation.metrics(&card.calibration(None)), temperature })
+        let calibration = card.calibration(None);
+        let temperature = eval::fit_temperature(&evaluation.logits(&calibration));
+        Ok(Validation { metrics: evaluation.metrics(&calibration), temperature })
     }
 
     fn record(&self, validation: &Metrics, start: Instant, (seconds, steps): (f64, usize)) -> EpochRecord {
