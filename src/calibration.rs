@@ -12,11 +12,38 @@ use crate::emotion::{Emotion, Probabilities};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Prior {
-    /// As the network has learned it: near the training data, with rare emotions taken for less rare than they are there.
+    /// As often as in the training data.
     #[default]
     Natural,
     /// All equally often, as in a posed set.
     Balanced,
+}
+
+/// How often emotions occur in the training data, and how often the network has come to expect them: less unevenly, where
+/// pictures of rare ones weigh more or are shown more often. In label order; each sums to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClassPrior {
+    /// Shares of the data.
+    pub data: [f64; Emotion::COUNT],
+    /// Shares of what was shown, times the weights of the classes in the loss.
+    pub learned: [f64; Emotion::COUNT],
+}
+
+impl ClassPrior {
+    /// What to take out of the logits, so that their probabilities follow a prior: the logarithm of the learned prior over
+    /// the wanted one (Saerens et al. 2002, <https://doi.org/10.1162/089976602753284446>). A class that never occurred is
+    /// taken for as rare as the rarest one.
+    fn shift(&self, prior: Prior) -> [f32; Emotion::COUNT] {
+        let logarithms = |shares: [f64; Emotion::COUNT]| {
+            let rarest = shares.into_iter().filter(|&share| share > 0.0).fold(1.0, f64::min);
+            shares.map(|share| share.max(rarest).ln())
+        };
+        let (data, learned) = (logarithms(self.data), logarithms(self.learned));
+        array::from_fn(|i| match prior {
+            Prior::Natural => (learned[i] - data[i]) as f32,
+            Prior::Balanced => learned[i] as f32,
+        })
+    }
 }
 
 impl fmt::Display for Prior {
@@ -27,10 +54,6 @@ impl fmt::Display for Prior {
         })
     }
 }
-
-/// The share of the training prior's logarithm that the balanced prior takes out of the logits. By default classes weigh the
-/// inverse square root of their share in training, which is the other half already.
-const BALANCED_SHARE: f64 = 0.5;
 
 /// Turns logits into probabilities.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,15 +66,10 @@ impl Calibration {
     /// Logits as they are.
     pub const NONE: Self = Self { inverse_temperature: 1.0, shift: [0.0; Emotion::COUNT] };
 
-    /// Divides logits by a temperature (Guo et al. 2017, <https://arxiv.org/abs/1706.04599>) and, for the balanced prior,
-    /// takes half the logarithm of each class's share of the training data out of them. A class without a share is taken
-    /// for as rare as the rarest one.
-    pub fn new(temperature: f32, prior: Prior, class_shares: Option<[f64; Emotion::COUNT]>) -> Self {
-        let mut shift = [0.0; Emotion::COUNT];
-        if let (Prior::Balanced, Some(shares)) = (prior, class_shares) {
-            let rarest = shares.into_iter().filter(|&share| share > 0.0).fold(1.0, f64::min);
-            shift = shares.map(|share| (BALANCED_SHARE * share.max(rarest).ln()) as f32);
-        }
+    /// Brings logits to a prior and divides them by a temperature (Guo et al. 2017, <https://arxiv.org/abs/1706.04599>).
+    /// Without knowledge of what the network has learned to expect, its own prior stays.
+    pub fn new(temperature: f32, prior: Prior, of_training: Option<ClassPrior>) -> Self {
+        let shift = of_training.map_or([0.0; Emotion::COUNT], |of_training| of_training.shift(prior));
         Self { inverse_temperature: 1.0 / temperature, shift }
     }
 
@@ -81,14 +99,21 @@ mod tests {
     }
 
     #[test]
-    fn the_balanced_prior_favours_rare_classes_and_bears_missing_ones() {
-        let mut shares = [0.0; 7];
-        shares[Emotion::Happy.index()] = 0.96;
-        shares[Emotion::Fear.index()] = 0.04;
-        let balanced = Calibration::new(1.0, Prior::Balanced, Some(shares)).probabilities(&[0.0; 7]);
-        // exp(-0.5 ln(0.04)) / exp(-0.5 ln(0.96)) = sqrt(24)
-        let ratio = balanced.of(Emotion::Fear) / balanced.of(Emotion::Happy);
-        assert!((ratio - 24f32.sqrt()).abs() < 1e-4, "{ratio}");
-        assert!((balanced.of(Emotion::Fear) - balanced.of(Emotion::Sad)).abs() < 1e-6);
+    fn a_prior_replaces_the_learned_one_and_bears_missing_classes() {
+        let shares = |happy: f64, fear: f64| {
+            let mut shares = [0.0; 7];
+            shares[Emotion::Happy.index()] = happy;
+            shares[Emotion::Fear.index()] = fear;
+            shares
+        };
+        let of_training = ClassPrior { data: shares(0.96, 0.04), learned: shares(0.75, 0.25) };
+        let ratio = |prior, of: Emotion| {
+            let probabilities = Calibration::new(1.0, prior, Some(of_training)).probabilities(&[0.0; 7]);
+            probabilities.of(of) / probabilities.of(Emotion::Happy)
+        };
+        // What says nothing about a face has learned 1 : 3. Balanced, 3 times as much for fear; natural, 3 / 24.
+        assert!((ratio(Prior::Balanced, Emotion::Fear) - 3.0).abs() < 1e-4);
+        assert!((ratio(Prior::Natural, Emotion::Fear) - 3.0 / 24.0).abs() < 1e-4);
+        assert!((ratio(Prior::Balanced, Emotion::Sad) - 3.0).abs() < 1e-4, "as rare as the rarest");
     }
 }

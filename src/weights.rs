@@ -13,7 +13,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::calibration::{Calibration, Prior};
+use crate::calibration::{Calibration, ClassPrior, Prior};
 use crate::emotion::Emotion;
 use crate::files::{read_at_most, write_whole};
 use crate::model::{Architecture, ConvNorm, EmotionNet, Tensors};
@@ -53,9 +53,9 @@ pub struct ModelCard {
     /// What logits are divided by, fitted on validation.
     #[serde(default = "one")]
     pub temperature: f32,
-    /// Each class's share of the training data, in label order.
+    /// How often each emotion occurs in the training data and in what was learned.
     #[serde(default)]
-    pub class_shares: Option<[f64; Emotion::COUNT]>,
+    pub class_prior: Option<ClassPrior>,
     /// The prior that probabilities follow unless the user names another.
     #[serde(default)]
     pub prior: Prior,
@@ -82,7 +82,7 @@ impl ModelCard {
             seed,
             metrics: BTreeMap::new(),
             temperature: 1.0,
-            class_shares: None,
+            class_prior: None,
             prior: Prior::Natural,
             training: None,
         }
@@ -105,7 +105,7 @@ impl ModelCard {
     pub fn prior_in_use(&self, wanted: Option<Prior>) -> Result<Prior> {
         let prior = wanted.unwrap_or(self.prior);
         ensure!(
-            prior == Prior::Natural || self.class_shares.is_some(),
+            prior == Prior::Natural || self.class_prior.is_some(),
             "the balanced prior needs weights that tell each class's share of their training data; these don't: \
              choose --prior natural, or train them anew"
         );
@@ -114,7 +114,7 @@ impl ModelCard {
 
     /// How logits become probabilities: by the card's temperature, and by its prior unless another is wanted.
     pub fn calibration(&self, prior: Option<Prior>) -> Calibration {
-        Calibration::new(self.temperature, prior.unwrap_or(self.prior), self.class_shares)
+        Calibration::new(self.temperature, prior.unwrap_or(self.prior), self.class_prior)
     }
 
     /// Refuses a card that this program can't use.
@@ -130,7 +130,7 @@ impl ModelCard {
             "model card: expected a temperature of 0.05 to 20, found {}",
             self.temperature
         );
-        if let Some(shares) = self.class_shares {
+        for shares in self.class_prior.iter().flat_map(|prior| [prior.data, prior.learned]) {
             let fit = shares.iter().all(|share| (0.0..=1.0).contains(share)) && shares.iter().any(|&share| share > 0.0);
             ensure!(fit, "model card: expected class shares of 0 to 1, found {shares:?}");
         }
@@ -304,7 +304,7 @@ mod tests {
         card.prior = Prior::Balanced;
         card.prior_in_use(None).expect_err("no shares");
         assert_eq!(card.prior_in_use(Some(Prior::Natural)).expect("natural"), Prior::Natural);
-        card.class_shares = Some([0.1; Emotion::COUNT]);
+        card.class_prior = Some(ClassPrior { data: [0.1; Emotion::COUNT], learned: [0.1; Emotion::COUNT] });
         assert_eq!(card.prior_in_use(None).expect("shares"), Prior::Balanced);
     }
 

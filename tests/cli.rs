@@ -14,7 +14,7 @@ use common::{
     LIMIT, assert_exit, demo_clip, emocam, fail, json_lines, names_in, parsed_lines, run, skip, start, succeed,
     temporary_folder, text, wait_until,
 };
-use emocam::calibration::Prior;
+use emocam::calibration::{ClassPrior, Prior};
 use emocam::emotion::Emotion;
 use emocam::source::SourceSpec;
 use emocam::weights::Weights;
@@ -253,9 +253,10 @@ fn the_prior_is_the_weights_own_or_the_asked_for_one_and_never_silent() {
     let [without, balanced] =
         ["without", "balanced"].map(|name| folder.path().join(name).with_extension("safetensors"));
     let mut weights = Weights::embedded().expect("the weights inside the program");
-    (weights.card.class_shares, weights.card.prior) = (None, Prior::Natural);
+    (weights.card.class_prior, weights.card.prior) = (None, Prior::Natural);
     weights.save(&without).expect("weights can be saved");
-    weights.card.class_shares = Some([0.1, 0.01, 0.03, 0.3, 0.36, 0.1, 0.1]);
+    let shares = [0.1, 0.01, 0.03, 0.3, 0.36, 0.1, 0.1];
+    weights.card.class_prior = Some(ClassPrior { data: shares, learned: shares });
     weights.card.prior = Prior::Balanced;
     weights.save(&balanced).expect("weights can be saved");
     let annotate = |weights: &Path, options: &[&str]| {

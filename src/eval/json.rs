@@ -34,7 +34,7 @@ pub(super) fn json(report: &Report<'_>) -> Value {
             "split_hash": card.split_hash,
             "same_split": report.is_split_of_training(),
             "seed": card.seed,
-            "class_shares": card.class_shares,
+            "class_prior": card.class_prior,
         },
         "prior": prior,
         "temperature": card.temperature,

@@ -118,7 +118,7 @@ pub fn evaluate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calibration::Prior;
+    use crate::calibration::{ClassPrior, Prior};
 
     #[test]
     fn a_calibration_changes_probabilities_and_a_prior_decisions() {
@@ -127,6 +127,7 @@ mod tests {
         evaluation.add("a", Emotion::Fear, [0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0]);
         evaluation.add_missed("b", Emotion::Sad);
         let shares = [0.0, 0.0, 0.04, 0.96, 0.0, 0.0, 0.0];
+        let shares = ClassPrior { data: shares, learned: shares };
 
         let plain = evaluation.metrics(&Calibration::NONE);
         let soft = evaluation.metrics(&Calibration::new(2.0, Prior::Natural, Some(shares)));

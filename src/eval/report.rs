@@ -61,7 +61,7 @@ impl<'a> Report<'a> {
 
     pub(super) fn new(evaluation: &'a Evaluation, header: ReportHeader<'a>) -> Self {
         let calibration = header.card.calibration(Some(header.prior));
-        let uncalibrated = Calibration::new(1.0, header.prior, header.card.class_shares);
+        let uncalibrated = Calibration::new(1.0, header.prior, header.card.class_prior);
         let after = evaluation.metrics(&calibration);
         let before = evaluation.metrics(&uncalibrated);
         Self { header, evaluation, calibration, macro_f1_interval: after.macro_f1_interval(), before, after }

@@ -1,8 +1,11 @@
 //! How often each emotion occurs, what that does to its weight, and which sets can't be learned from.
 
+use std::array;
+
 use anyhow::{Result, bail, ensure};
 
-use super::config::{ClassWeights, Sampling};
+use super::config::{ClassWeights, Recipe, Sampling};
+use crate::calibration::ClassPrior;
 use crate::dataset::{Dataset, Sample};
 use crate::emotion::Emotion;
 
@@ -20,6 +23,15 @@ pub(super) fn shown_shares(samples: &[Sample], sampling: Sampling) -> [f64; Emot
     }
     let total: f64 = shares.iter().sum();
     shares.map(|share| share / total.max(f64::MIN_POSITIVE))
+}
+
+/// How often classes occur, and how often the network will come to expect them: it learns what is shown, times its weight.
+pub(super) fn prior(samples: &[Sample], recipe: &Recipe) -> ClassPrior {
+    let shown = shown_shares(samples, recipe.sampling);
+    let weights = weights(&shown, recipe.class_weights).map(f64::from);
+    let learned: [f64; Emotion::COUNT] = array::from_fn(|i| shown[i] * weights[i]);
+    let total = learned.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    ClassPrior { data: shown_shares(samples, Sampling::Natural), learned: learned.map(|share| share / total) }
 }
 
 /// What each class's loss is multiplied by, with mean 1; a class that is never shown weighs nothing.
@@ -87,6 +99,21 @@ mod tests {
             assert_eq!(weights[Emotion::Happy.index()], 0.0);
             assert!((weights.iter().sum::<f32>() - 7.0).abs() < 1e-5);
         }
+    }
+
+    #[test]
+    fn what_is_learned_is_what_is_shown_times_its_weight() {
+        let samples = samples(&[(Emotion::Anger, 4), (Emotion::Fear, 1)]);
+        let of = |class_weights, sampling| {
+            let prior = prior(&samples, &Recipe { class_weights, sampling, ..Recipe::from_scratch() });
+            assert!((prior.data[Emotion::Anger.index()] - 0.8).abs() < 1e-9);
+            prior.learned[Emotion::Anger.index()]
+        };
+        assert!((of(ClassWeights::None, Sampling::Natural) - 0.8).abs() < 1e-6);
+        // 2 : 1
+        assert!((of(ClassWeights::InverseSqrt, Sampling::Natural) - 2.0 / 3.0).abs() < 1e-6);
+        assert!((of(ClassWeights::Inverse, Sampling::Natural) - 0.5).abs() < 1e-6);
+        assert!((of(ClassWeights::None, Sampling::Balanced) - 0.5).abs() < 1e-6);
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
 
     let mut card =
         ModelCard::new(start.arch.clone(), start.input.clone(), dataset.name.clone(), split_hash, recipe.seed);
-    card.class_shares = Some(classes::shown_shares(&dataset.train, recipe.sampling));
+    card.class_prior = Some(classes::prior(&dataset.train, &recipe));
     card.prior = recipe.prior;
     card.training = Some(json!({ "init": start.record(), "data": data_options, "recipe": recipe }));
     let init = match init {
