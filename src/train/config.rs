@@ -236,7 +236,7 @@ mod tests {
         let recipe = Recipe::from_scratch;
         refused(Recipe { epochs: 0, ..recipe() }, "--epochs");
         refused(Recipe { batch_size: 0, ..recipe() }, "--batch-size");
-        refused(Recipe { batch_size: 100, ..recipe() }, "multiple of 16, found 100");
+        refused(Recipe { batch_size: 100, ..recipe() }, "--batch-size: expected a multiple of 16, found 100");
         refused(Recipe { learning_rate: f64::NAN, ..recipe() }, "--learning-rate");
         refused(Recipe { learning_rate: 0.0, ..recipe() }, "--learning-rate");
         refused(Recipe { patience: Some(0), ..recipe() }, "--patience");
