@@ -318,7 +318,7 @@ fn a_posed_set_is_trained_on_and_measured_with_the_same_split() {
     let trained = fs::read_to_string(out.join("report.txt")).expect("a report");
     assert_eq!(text(&again.stdout), trained, "what the run said of its best weights");
     assert!(!text(&again.stderr).contains("another split"), "{}", text(&again.stderr));
-    let other = succeed(&mut eval(&["--split", "random:0.5"]));
+    let other = succeed(&mut eval(&["--views", "S,HL", "--split", "random:0.5"]));
     assert!(text(&other.stderr).contains("trained on another split"), "{}", text(&other.stderr));
     fail(resume(&out).args(["--split", "random:0.5"]), 2, &["a run goes on with the pictures"]);
 }
