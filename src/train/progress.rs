@@ -21,7 +21,7 @@ impl Progress {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {per_sec} images, {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(pictures as u64).with_style(style).with_position(done as u64);
-        // What an earlier session did says nothing about the speed of this one.
+        // What an earlier process did says nothing about the speed of this one.
         bar.reset_eta();
         bar.enable_steady_tick(Duration::from_secs(1));
         Self { bar, epochs }
