@@ -25,7 +25,7 @@ const FORMAT: u32 = 1;
 /// The metadata key that holds the card.
 const CARD_KEY: &str = "emocam";
 
-/// The largest weights file that is read, in bytes; the default network takes 1.6 MB.
+/// The largest weights file that is read, in bytes; the default network takes 4.7 MB.
 pub(crate) const MAX_FILE_SIZE: u64 = 256 * 1024 * 1024;
 
 /// The weights inside the program, made by `emocam train`.

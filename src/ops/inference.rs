@@ -49,13 +49,13 @@ impl CustomOp3 for Conv2dBias {
         if bias.len() != geometry.out_channels {
             bail!("{} biases for {} channels", bias.len(), geometry.out_channels);
         }
-        let output = convolve(&geometry, values_of(s1, l1)?, values_of(s2, l2)?, Some(bias), self.relu);
+        let output = convolve(&geometry, values_of(s1, l1)?, values_of(s2, l2)?, bias, self.relu);
         let shape = (geometry.batch, geometry.out_channels, geometry.out_height, geometry.out_width);
         Ok((CpuStorage::F32(output), shape.into()))
     }
 }
 
-fn convolve(geometry: &Geometry, input: &[f32], kernel: &[f32], bias: Option<&[f32]>, relu: bool) -> Vec<f32> {
+fn convolve(geometry: &Geometry, input: &[f32], kernel: &[f32], bias: &[f32], relu: bool) -> Vec<f32> {
     let (group, pixels, out_size) = (geometry.group(), geometry.out_pixels(), geometry.out_size());
     let kernel = Matrix::row_major(kernel, geometry.out_channels, geometry.patch());
     let mut output = vec![0.0; geometry.batch * out_size];
@@ -78,9 +78,7 @@ fn convolve(geometry: &Geometry, input: &[f32], kernel: &[f32], bias: Option<&[f
                 matrix_product(product, kernel, columns);
                 scatter(product, output, geometry.out_channels, pixels);
             }
-            if let Some(bias) = bias {
-                add_bias(output, bias, pixels, relu);
-            }
+            add_bias(output, bias, pixels, relu);
         }
     });
     output

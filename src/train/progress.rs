@@ -18,7 +18,7 @@ impl Progress {
         if !std::io::stderr().is_terminal() {
             return Self { bar: ProgressBar::hidden(), epochs };
         }
-        let style = ProgressStyle::with_template("{prefix} {wide_bar} {per_sec} images, {eta} left")
+        let style = ProgressStyle::with_template("{prefix} {wide_bar} {per_sec} (images), {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(pictures as u64).with_style(style).with_position(done as u64);
         // What an earlier process did says nothing about the speed of this one.
