@@ -149,6 +149,16 @@ pub struct Common {
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
     pub min_face: Option<u32>,
 
+    /// Sweep the whole frame for new faces in this many frames; 1 scans every frame whole, which takes much longer
+    /// [default: as many as there are in a third of a second]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    pub detect_every: Option<u32>,
+
+    /// How long a change of expression takes to show, in milliseconds: flicker that is shorter does not. 0 is off;
+    /// pictures are never smoothed
+    #[arg(long, value_name = "MS", default_value_t = 150, allow_negative_numbers = true, value_parser = value_parser!(u16).range(0..=10_000))]
+    pub smoothing: u16,
+
     /// Weights to use instead of the ones inside the program
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
@@ -200,6 +210,9 @@ mod tests {
             &["live", "-o", "out.xyz"],
             &["live", "--device", "tpu"],
             &["live", "--min-face", "0"],
+            &["live", "--detect-every", "0"],
+            &["live", "--smoothing", "-5"],
+            &["live", "--smoothing", "1e9"],
             &["live", "--unsure", "1.01"],
             &["live", "--unsure", "-0.1"],
             &["live", "--unsure", "NaN"],

@@ -65,30 +65,37 @@ const fn color_of_label(label: Label) -> Color {
 
 /// A copy of the frame with each face's box, label and panel of bars.
 pub fn annotated_picture(frame: &Frame, predictions: &[Prediction]) -> RgbImage {
-    // A frame holds as many bytes as its size says; one that doesn't gives a black picture rather than none.
-    let mut picture = RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec())
-        .unwrap_or_else(|| RgbImage::new(frame.width, frame.height));
-    let bounds = Rect::of_picture(&picture);
+    let mut picture = RgbImage::new(frame.width, frame.height);
+    annotate(frame, predictions, &mut picture);
+    picture
+}
+
+/// As [`annotated_picture`], into a picture of the frame's size that is there already.
+pub fn annotate(frame: &Frame, predictions: &[Prediction], picture: &mut RgbImage) {
+    // A frame holds as many bytes as its size says; one that doesn't shows as much as it has.
+    let bytes: &mut [u8] = picture;
+    let shared = bytes.len().min(frame.rgb.len());
+    bytes[..shared].copy_from_slice(&frame.rgb[..shared]);
+    let bounds = Rect::of_picture(picture);
     let style = Style::of(bounds);
     let faces: Vec<(&Prediction, Rect)> = predictions
         .iter()
         .filter_map(|prediction| Some((prediction, visible_rect(prediction.face, bounds)?)))
         .collect();
     for (prediction, face) in &faces {
-        draw_box(&mut picture, *face, color_of_label(prediction.label()), &style);
+        draw_box(picture, *face, color_of_label(prediction.label()), &style);
     }
     // Labels before panels: a face can do without its panel, not without its label.
     let mut taken: Vec<Rect> = faces.iter().map(|(_, face)| *face).collect();
     let mut labelled = Vec::with_capacity(faces.len());
     for (prediction, face) in faces {
-        let label = draw_label(&mut picture, prediction, face, &style, &taken);
+        let label = draw_label(picture, prediction, face, &style, &taken);
         taken.extend(label);
         labelled.push((prediction, [face, label.map_or(face, |label| face.united(label))]));
     }
     for (prediction, anchors) in labelled {
-        taken.extend(draw_panel(&mut picture, prediction, anchors, &style, &taken));
+        taken.extend(draw_panel(picture, prediction, anchors, &style, &taken));
     }
-    picture
 }
 
 /// Writes a line of text, such as frames per second and latency, into the lower left corner.

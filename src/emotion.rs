@@ -84,6 +84,16 @@ impl Probabilities {
         best
     }
 
+    /// `1 - share` of these and `share`, 0 to 1, of others.
+    pub(crate) fn mixed(&self, others: &Self, share: f32) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + share * (others.0[i] - self.0[i])))
+    }
+
+    /// How far these are from others: half of the sum of all differences, 0 to 1.
+    pub(crate) fn difference(&self, others: &Self) -> f32 {
+        self.0.iter().zip(others.0).map(|(a, b)| (a - b).abs()).sum::<f32>() / 2.0
+    }
+
     /// Emotions with their probabilities, in label order.
     pub fn iter(&self) -> impl Iterator<Item = (Emotion, f32)> + '_ {
         Emotion::ALL.into_iter().zip(self.0)
@@ -118,11 +128,11 @@ impl fmt::Display for Label {
 /// What emocam says of one face in one frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prediction {
-    /// Which face this is; the position in the frame as long as faces are not tracked.
+    /// Which face this is, from frame to frame; in pictures its position, the largest first.
     pub id: u64,
     /// Where the face is, in frame pixels.
     pub face: FaceBox,
-    /// The network's belief.
+    /// The network's belief, smoothed over time in motion.
     pub probabilities: Probabilities,
     /// Whether the belief is too weak to name an emotion.
     pub unsure: bool,

@@ -2,17 +2,20 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use image::RgbImage;
 
+use crate::buffers::Buffers;
 use crate::classify::Classifier;
-use crate::detect::{FaceDetector, SmallestFace};
 use crate::draw;
 use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
 use crate::sink::{Sink, SinkSpec};
+use crate::smooth::Smoother;
 use crate::source::{LimitedSource, Source};
 use crate::stats::Stats;
+use crate::track::{FaceTracker, Search, Sequence};
 use crate::viewer::Viewer;
 
 /// What is to be done.
@@ -27,8 +30,10 @@ pub struct Job<'a> {
     pub force: bool,
     /// After how many frames to stop.
     pub frames: Option<u64>,
-    /// The smallest face to look for.
-    pub smallest_face: SmallestFace,
+    /// How faces are looked for.
+    pub search: Search,
+    /// How long a change of expression takes to show, in motion.
+    pub smoothing: Duration,
     /// The confidence below which a face is shown as unsure, 0 to 1.
     pub unsure_below: Option<f32>,
 }
@@ -49,7 +54,14 @@ impl Job<'_> {
             tables: open(tables)?,
             records: !recorders.is_empty(),
             frames_left: self.frames,
+            // Pictures have no time in which anything could be smoothed.
+            smoother: Smoother::new(if self.search.sequence == Sequence::Pictures {
+                Duration::ZERO
+            } else {
+                self.smoothing
+            }),
             unsure_below: self.unsure_below,
+            pictures: Buffers::default(),
             viewer,
             stats,
         };
@@ -64,8 +76,8 @@ impl Job<'_> {
                 _ => self.source,
             },
             make_detect: || {
-                let mut detector = FaceDetector::new(self.smallest_face)?;
-                Ok(move |frame: &_| detector.detect(frame))
+                let mut tracker = FaceTracker::new(self.search)?;
+                Ok(move |frame: &_, pts| tracker.track(frame, pts))
             },
             classify: |frame: &_, faces: &[_]| classifier.classify(frame, faces),
             recorders,
@@ -92,7 +104,9 @@ struct Presenter<'a> {
     /// Whether pictures are recorded.
     records: bool,
     frames_left: Option<u64>,
+    smoother: Smoother,
     unsure_below: Option<f32>,
+    pictures: Buffers<RgbImage>,
     viewer: &'a mut Viewer,
     stats: &'a mut Stats,
 }
@@ -101,12 +115,18 @@ impl Presenter<'_> {
     fn frame(&mut self, annotated: &mut Annotated) -> Result<ControlFlow<()>> {
         let start = Instant::now();
         // Here and nowhere else: all that shows a frame comes after this.
+        let pts = annotated.frame.pts;
         for prediction in &mut annotated.predictions {
+            prediction.probabilities = self.smoother.smooth(prediction.id, prediction.probabilities, pts);
             prediction.unsure = self.unsure_below.is_some_and(|least| !prediction.is_confident(least));
         }
         if self.records || self.viewer.is_window() {
-            annotated.picture = Some(Arc::new(draw::annotated_picture(&annotated.frame, &annotated.predictions)));
+            let mut picture = self.pictures.picture(annotated.frame.width, annotated.frame.height);
+            draw::annotate(&annotated.frame, &annotated.predictions, Arc::make_mut(&mut picture));
+            self.pictures.keep(&picture);
+            annotated.picture = Some(picture);
         }
+        self.smoother.forget(pts);
         let mut flow = ControlFlow::Continue(());
         for table in &mut self.tables {
             if table.write(annotated)?.is_break() {

@@ -2,7 +2,7 @@
 //! probability for seven emotions, and labelled boxes come out in a window, in a recording, and as data.
 //!
 //! ```text
-//! capture ─latest(1)─▶ detect ─bounded(1)─▶ classify ─bounded(2)─▶ main: draw, window, data
+//! capture ─latest(1)─▶ detect ─bounded(1)─▶ classify ─bounded(2)─▶ main: smooth, draw, window, data
 //!    ▲                                                                └─bounded(32)─▶ record
 //!    └─────────────── stop flag ◀── window closed · Ctrl-C · a stage failed
 //! ```
@@ -17,7 +17,8 @@
 //! | [`emotion`] | the seven emotions, their probabilities, one face's prediction |
 //! | [`frame`] | a picture on its way, and where a face is in it |
 //! | [`source`] | where frames come from: camera, video, pictures, demo |
-//! | [`detect`] | finding faces |
+//! | [`detect`] | finding faces in a frame, or in a part of it |
+//! | [`track`] | which face is which from frame to frame, and where to look for it |
 //! | [`preprocess`] | the only place where pixels become a tensor |
 //! | [`model`] | the network: layers, with shapes beside them |
 //! | [`ops`] | what candle does too slowly, as custom operations |
@@ -25,6 +26,7 @@
 //! | [`device`] | CPU or GPU, as asked for and as it comes to |
 //! | [`calibration`] | from raw outputs to probabilities: temperature and prior |
 //! | [`classify`] | network, card and device together: faces in, probabilities out |
+//! | [`smooth`] | labels that do not flicker |
 //! | [`pipeline`] | threads, channels, delivery policy, shutdown |
 //! | [`stats`] | time per stage, latency, frames a second, drops; the summary |
 //! | [`draw`] | boxes, labels, bars: pure functions on pixels |
@@ -36,6 +38,7 @@
 //! | [`eval`] | metrics, calibration and the report |
 //! | [`plot`] | curves, confusion matrix and reliability diagram as PNGs |
 
+mod buffers;
 pub mod calibration;
 pub mod classify;
 pub mod cli;
@@ -56,9 +59,11 @@ pub mod plot;
 pub mod preprocess;
 pub mod run;
 pub mod sink;
+pub mod smooth;
 pub mod source;
 pub mod stats;
 pub mod status;
+pub mod track;
 pub mod train;
 pub mod viewer;
 pub mod weights;

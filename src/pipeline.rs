@@ -23,17 +23,19 @@ use anyhow::{Context, Error, Result, anyhow, ensure};
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 use image::{GrayImage, RgbImage};
 
+use crate::buffers::Buffers;
 use crate::emotion::{Prediction, Probabilities};
 use crate::frame::{FaceBox, Frame};
-use crate::preprocess::gray_from_rgb;
+use crate::preprocess::write_gray;
 use crate::sink::Sink;
 use crate::source::Source;
+use crate::track::{Faces, TrackedFace};
 
 /// A frame with its faces found.
 struct Detected {
     frame: Frame,
-    gray: GrayImage,
-    faces: Vec<FaceBox>,
+    gray: Arc<GrayImage>,
+    faces: Faces,
     timing: Timing,
 }
 
@@ -44,6 +46,8 @@ pub struct Annotated {
     pub frame: Frame,
     /// One per face; none is unsure unless the caller's thread finds it so.
     pub predictions: Vec<Prediction>,
+    /// How many more faces there are than are labelled.
+    pub ignored: usize,
     /// How long each stage took.
     pub timing: Timing,
     /// The frame with boxes and labels drawn, where an output shows pictures.
@@ -121,7 +125,7 @@ pub struct Losses {
 pub struct Stages<'a, MakeDetect, Classify> {
     /// Where frames come from.
     pub source: &'a mut dyn Source,
-    /// Makes the function that finds faces, in the thread that will use it.
+    /// Makes the function that finds the faces of a frame and its time, in the thread that will use it.
     pub make_detect: MakeDetect,
     /// Labels the faces of a frame, one result per box.
     pub classify: Classify,
@@ -150,7 +154,7 @@ pub fn run<MakeDetect, Detect, Classify>(
 ) -> (Losses, Result<()>)
 where
     MakeDetect: FnOnce() -> Result<Detect> + Send,
-    Detect: FnMut(&GrayImage) -> Result<Vec<FaceBox>>,
+    Detect: FnMut(&GrayImage, Duration) -> Result<Faces>,
     Classify: FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>> + Send,
 {
     let Stages { source, make_detect, classify, recorders } = stages;
@@ -283,14 +287,17 @@ fn wait_until(time: Instant, stop: &Stop) {
 }
 
 fn detect(
-    detect: &mut impl FnMut(&GrayImage) -> Result<Vec<FaceBox>>,
+    detect: &mut impl FnMut(&GrayImage, Duration) -> Result<Faces>,
     frames: &Receiver<(Frame, Timing)>,
     sender: &Sender<Detected>,
 ) -> Result<()> {
+    let mut buffers = Buffers::default();
     for (frame, mut timing) in frames {
         let start = Instant::now();
-        let gray = gray_from_rgb(&frame.rgb, frame.width, frame.height)?;
-        let faces = detect(&gray).with_context(|| format!("finding faces in frame {}", frame.id))?;
+        let mut gray = buffers.picture(frame.width, frame.height);
+        write_gray(&frame.rgb, Arc::make_mut(&mut gray))?;
+        buffers.keep(&gray);
+        let faces = detect(&gray, frame.pts).with_context(|| format!("finding faces in frame {}", frame.id))?;
         timing.detect = start.elapsed();
         if sender.send(Detected { frame, gray, faces, timing }).is_err() {
             break;
@@ -306,21 +313,19 @@ fn label(
 ) -> Result<()> {
     for Detected { frame, gray, faces, mut timing } in detected {
         let start = Instant::now();
-        let labels = classify(&gray, &faces).with_context(|| format!("labelling frame {}", frame.id))?;
-        ensure!(labels.len() == faces.len(), "{} labels for {} faces in frame {}", labels.len(), faces.len(), frame.id);
-        let predictions = faces
+        let Faces { tracked, ignored } = faces;
+        let boxes: Vec<FaceBox> = tracked.iter().map(|tracked| tracked.face).collect();
+        let labels = classify(&gray, &boxes).with_context(|| format!("labelling frame {}", frame.id))?;
+        ensure!(labels.len() == boxes.len(), "{} labels for {} faces in frame {}", labels.len(), boxes.len(), frame.id);
+        // Given back before the next frame needs one.
+        drop(gray);
+        let predictions = tracked
             .into_iter()
             .zip(labels)
-            .enumerate()
-            .map(|(position, (face, probabilities))| Prediction {
-                id: position as u64,
-                face,
-                probabilities,
-                unsure: false,
-            })
+            .map(|(TrackedFace { id, face }, probabilities)| Prediction { id, face, probabilities, unsure: false })
             .collect();
         timing.classify = start.elapsed();
-        if sender.send(Annotated { frame, predictions, timing, picture: None }).is_err() {
+        if sender.send(Annotated { frame, predictions, ignored, timing, picture: None }).is_err() {
             break;
         }
     }

@@ -115,12 +115,23 @@ impl Region {
 /// # Errors
 /// When the bytes are not as many as the size says.
 pub fn gray_from_rgb(rgb: &[u8], width: u32, height: u32) -> Result<GrayImage> {
-    let gray = rgb
-        .chunks_exact(3)
-        .map(|p| ((77 * u32::from(p[0]) + 150 * u32::from(p[1]) + 29 * u32::from(p[2]) + 128) >> 8) as u8)
-        .collect();
-    GrayImage::from_raw(width, height, gray)
-        .with_context(|| format!("{} bytes for an RGB picture of {width}x{height}", rgb.len()))
+    let mut gray = GrayImage::new(width, height);
+    write_gray(rgb, &mut gray)?;
+    Ok(gray)
+}
+
+/// As [`gray_from_rgb`], into a picture that is there already.
+///
+/// # Errors
+/// When the bytes are not three for each of its pixels.
+pub fn write_gray(rgb: &[u8], gray: &mut GrayImage) -> Result<()> {
+    let (width, height) = gray.dimensions();
+    ensure!(rgb.len() == 3 * gray.len(), "{} bytes for an RGB picture of {width}x{height}", rgb.len());
+    let (pixels, _) = rgb.as_chunks::<3>();
+    for (gray, &[r, g, b]) in gray.iter_mut().zip(pixels) {
+        *gray = ((77 * u32::from(r) + 150 * u32::from(g) + 29 * u32::from(b) + 128) >> 8) as u8;
+    }
+    Ok(())
 }
 
 /// Turns regions into inputs; keeps its buffers from one to the next.

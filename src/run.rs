@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -20,6 +21,7 @@ use crate::preprocess::InputSpec;
 use crate::sink::{self, SinkSpec, check_display};
 use crate::source::{CameraFormat, LoopingSource, Source, SourceSpec, list_cameras};
 use crate::stats::Stats;
+use crate::track::{Search, Sequence};
 use crate::train::{self, DataPlace, Init, NewRun};
 use crate::viewer::Viewer;
 use crate::weights::Weights;
@@ -164,7 +166,8 @@ fn job<'a>(
         outputs,
         force: common.force,
         frames: common.frames,
-        smallest_face: smallest_face(common, spec),
+        search: search(common, spec),
+        smoothing: Duration::from_millis(common.smoothing.into()),
         unsure_below: common.unsure,
     }
 }
@@ -205,12 +208,16 @@ fn jobs(inputs: &[SourceSpec], outputs: &[SinkSpec]) -> Result<Vec<(SourceSpec, 
     Ok(jobs)
 }
 
-/// The wish, or what suits the source.
-fn smallest_face(common: &Common, source: Option<&SourceSpec>) -> SmallestFace {
-    match common.min_face {
-        Some(pixels) => SmallestFace::Pixels(pixels),
-        None if source.is_some_and(SourceSpec::is_pictures) => SmallestFace::IN_PICTURES,
-        None => SmallestFace::IN_MOTION,
+/// How faces are looked for in a source.
+fn search(common: &Common, source: Option<&SourceSpec>) -> Search {
+    let pictures = source.is_some_and(SourceSpec::is_pictures);
+    Search {
+        smallest_face: match common.min_face {
+            Some(pixels) => SmallestFace::Pixels(pixels),
+            None if pictures => SmallestFace::IN_PICTURES,
+            None => SmallestFace::IN_MOTION,
+        },
+        sequence: if pictures { Sequence::Pictures } else { Sequence::Motion(common.detect_every) },
     }
 }
 

@@ -170,6 +170,7 @@ mod tests {
                 rgb: [0; 3].into(),
             },
             predictions: vec![Prediction { id: 0, face, probabilities, unsure: false }; faces],
+            ignored: 0,
             timing: Timing { detect: Duration::from_millis(detect_ms), ..Default::default() },
             picture: None,
         }

@@ -112,7 +112,7 @@ mod tests {
         let frame =
             Frame { id: 0, pts: Duration::ZERO, captured_at: Instant::now(), width: 1, height: 1, rgb: [0; 3].into() };
         let predictions = vec![Prediction { id: 0, face, probabilities, unsure: false }; faces];
-        Annotated { frame, predictions, timing: crate::pipeline::Timing::default(), picture: None }
+        Annotated { frame, predictions, ignored: 0, timing: crate::pipeline::Timing::default(), picture: None }
     }
 
     #[test]

@@ -37,8 +37,13 @@ fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
     for delivery in [Delivery::Every, Delivery::Latest] {
         let (recorders, recorded) = recorder();
         let outcome = within_limit(move || {
-            let make_detect =
-                || Ok(|gray: &GrayImage| if number(gray) < 5 { detect(gray) } else { bail!("the detector is broken") });
+            let make_detect = || {
+                Ok(
+                    |gray: &GrayImage, pts| {
+                        if number(gray) < 5 { detect(gray, pts) } else { bail!("the detector is broken") }
+                    },
+                )
+            };
             let stages = Stages { source: &mut endless(), make_detect, classify, recorders };
             run_stages(stages, delivery, &Stop::default(), go_on)
         });
@@ -144,9 +149,9 @@ fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
                     Ok(Some(frame(id)))
                 });
                 let make_detect = || {
-                    Ok(|gray: &GrayImage| {
+                    Ok(|gray: &GrayImage, pts| {
                         boom(stage, "detect", number(gray));
-                        detect(gray)
+                        detect(gray, pts)
                     })
                 };
                 let classify = |gray: &GrayImage, faces: &[FaceBox]| {

@@ -18,7 +18,7 @@ pub(super) fn annotated(id: u64, nanoseconds: u64, width: u32, height: u32, pred
         height,
         rgb: picture.into_raw().into(),
     };
-    Annotated { frame, predictions, timing: Timing::default(), picture: None }
+    Annotated { frame, predictions, ignored: 0, timing: Timing::default(), picture: None }
 }
 
 pub(super) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f32; Emotion::COUNT]) -> Prediction {

@@ -13,6 +13,7 @@ use nokhwa::{Camera, NokhwaError};
 
 use super::pixels::{Rgb, rgb_from_jpeg, rgb_from_nv12, rgb_from_yuyv, rgb_len};
 use super::{Source, SourceInfo};
+use crate::buffers::Buffers;
 use crate::frame::Frame;
 
 /// The formats that can be read, the best first: MJPEG is the one in which USB cameras reach their full frame rate.
@@ -99,6 +100,7 @@ pub(super) struct CameraSource {
     info: SourceInfo,
     device: Device,
     format: nokhwa::utils::CameraFormat,
+    buffers: Buffers<[u8]>,
     next_id: u64,
     first_at: Option<Instant>,
     ended: bool,
@@ -148,7 +150,7 @@ impl CameraSource {
         let name =
             format!("{place}: {}, {width}x{height} {} at {fps} fps", camera.info().human_name(), format.format());
         let info = SourceInfo { name, live: true, frames: None, fps: Some(f64::from(fps)) };
-        Ok(Self { info, device, format, next_id: 0, first_at: None, ended: false })
+        Ok(Self { info, device, format, buffers: Buffers::default(), next_id: 0, first_at: None, ended: false })
     }
 
     fn read_frame(&mut self) -> Result<Frame> {
@@ -156,7 +158,7 @@ impl CameraSource {
         let mut bad_frames = 0;
         loop {
             let (captured_at, picture) = match self.device.camera()?.frame_raw() {
-                Ok(bytes) => (Instant::now(), decode(&bytes, format)),
+                Ok(bytes) => (Instant::now(), decode(&bytes, format, &mut self.buffers)),
                 Err(error) => (Instant::now(), Err(read_error(error)?)),
             };
             match picture {
@@ -255,12 +257,12 @@ fn best_format(formats: &[nokhwa::utils::CameraFormat]) -> Option<nokhwa::utils:
         .map(|(_, f)| *f)
 }
 
-fn decode(bytes: &[u8], format: nokhwa::utils::CameraFormat) -> Result<Rgb> {
+fn decode(bytes: &[u8], format: nokhwa::utils::CameraFormat, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
     let (width, height) = (format.width(), format.height());
     let picture = match format.format() {
-        FrameFormat::MJPEG => rgb_from_jpeg(bytes)?,
-        FrameFormat::YUYV => rgb_from_yuyv(bytes, width, height)?,
-        FrameFormat::NV12 => rgb_from_nv12(bytes, width, height)?,
+        FrameFormat::MJPEG => rgb_from_jpeg(bytes, buffers)?,
+        FrameFormat::YUYV => rgb_from_yuyv(bytes, width, height, buffers)?,
+        FrameFormat::NV12 => rgb_from_nv12(bytes, width, height, buffers)?,
         other => bail!("frames in {other}, which was not asked for"),
     };
     ensure!(
@@ -309,9 +311,9 @@ mod tests {
 
     #[test]
     fn frames_that_are_not_what_was_agreed_on_are_errors() {
-        assert!(decode(&[128; 7], format(FrameFormat::YUYV, 2, 2, 30)).is_err());
-        assert!(decode(b"no jpeg", format(FrameFormat::MJPEG, 2, 2, 30)).is_err());
-        assert!(decode(&[128; 8], format(FrameFormat::YUYV, 2, 2, 30)).is_ok());
+        assert!(decode(&[128; 7], format(FrameFormat::YUYV, 2, 2, 30), &mut Buffers::default()).is_err());
+        assert!(decode(b"no jpeg", format(FrameFormat::MJPEG, 2, 2, 30), &mut Buffers::default()).is_err());
+        assert!(decode(&[128; 8], format(FrameFormat::YUYV, 2, 2, 30), &mut Buffers::default()).is_ok());
     }
 
     #[test]

@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::ffprobe::probe;
-use super::pixels::{blank, rgb_len};
+use super::pixels::rgb_len;
 use super::{Source, SourceInfo};
+use crate::buffers::Buffers;
 use crate::frame::Frame;
 
 /// How much of one log line is kept. Lines longer than this are hex dumps of data that nobody here reads.
@@ -50,6 +51,7 @@ pub(super) struct FfmpegSource {
     first: Option<Frame>,
     /// Width and height of every frame.
     size: Option<(u32, u32)>,
+    buffers: Buffers<[u8]>,
     next_id: u64,
     /// The file's own time of its first frame.
     start: Option<f64>,
@@ -79,6 +81,7 @@ impl FfmpegSource {
             log,
             first: None,
             size: None,
+            buffers: Buffers::default(),
             next_id: 0,
             start: None,
             last_pts: Duration::ZERO,
@@ -98,7 +101,7 @@ impl FfmpegSource {
         let shown = self.log.next_shown()?.context("ffmpeg sent a frame without saying how large it is")?;
         // Where the size changes in the middle of a stream, ffmpeg scales the rest to the first frame's size.
         let (width, height) = *self.size.get_or_insert((shown.width, shown.height));
-        let mut rgb = blank(rgb_len(width, height)?);
+        let mut rgb = self.buffers.bytes(rgb_len(width, height)?);
         let pixels = Arc::make_mut(&mut rgb);
         pixels[0] = first_byte;
         if let Err(error) = self.frames.read_exact(&mut pixels[1..]) {
@@ -107,6 +110,7 @@ impl FfmpegSource {
             }
             return Err(error).context("ffmpeg stopped in the middle of a frame");
         }
+        self.buffers.keep(&rgb);
         let (id, pts) = (self.next_id, self.pts(shown.seconds));
         self.next_id += 1;
         self.last_pts = pts;

@@ -17,6 +17,7 @@ use openh264::formats::YUVSource;
 use super::mp4_index::{Rotation, Sample, VideoIndex};
 use super::pixels::{I420, Rgb, rgb_from_i420};
 use super::{Source, SourceInfo};
+use crate::buffers::Buffers;
 use crate::frame::Frame;
 
 /// What ends each unit's predecessor in the decoder's framing (ISO/IEC 14496-10, annex B).
@@ -36,6 +37,7 @@ pub(super) struct H264Source<R> {
     times: VecDeque<Duration>,
     /// Pictures that have come out and were not asked for yet.
     ready: VecDeque<Rgb>,
+    buffers: Buffers<[u8]>,
     next_id: u64,
     ended: bool,
     sample: Vec<u8>,
@@ -65,6 +67,7 @@ impl<R: Read + Seek + Send> H264Source<R> {
             next_sample: 0,
             times: VecDeque::new(),
             ready: VecDeque::new(),
+            buffers: Buffers::default(),
             next_id: 0,
             ended: false,
             sample: Vec::new(),
@@ -105,7 +108,7 @@ impl<R: Read + Seek + Send> H264Source<R> {
         annex_b_from_mp4(&self.sample, self.length_size, &mut self.units)?;
         self.times.push_back(sample.start);
         if let Some(picture) = self.decoder.decode(&self.units).map_err(undecodable)? {
-            self.ready.push_back(rgb_from_decoded(&picture)?);
+            self.ready.push_back(rgb_from_decoded(&picture, &mut self.buffers)?);
         }
         Ok(())
     }
@@ -113,7 +116,7 @@ impl<R: Read + Seek + Send> H264Source<R> {
     /// At the end: takes out the pictures that the decoder has held back.
     fn flush(&mut self) -> Result<()> {
         for picture in self.decoder.flush_remaining().map_err(undecodable)? {
-            self.ready.push_back(rgb_from_decoded(&picture)?);
+            self.ready.push_back(rgb_from_decoded(&picture, &mut self.buffers)?);
         }
         Ok(())
     }
@@ -153,14 +156,11 @@ fn undecodable(_: openh264::Error) -> anyhow::Error {
     anyhow!("the stream is damaged, or of a kind that the built-in decoder does not read and ffmpeg does")
 }
 
-fn rgb_from_decoded(picture: &DecodedYUV) -> Result<Rgb> {
+fn rgb_from_decoded(picture: &DecodedYUV, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
     let (width, height) = picture.dimensions();
     let (y_stride, u_stride, v_stride) = picture.strides();
-    rgb_from_i420(&I420 {
-        width: u32::try_from(width)?,
-        height: u32::try_from(height)?,
-        planes: [(picture.y(), y_stride), (picture.u(), u_stride), (picture.v(), v_stride)],
-    })
+    let planes = [(picture.y(), y_stride), (picture.u(), u_stride), (picture.v(), v_stride)];
+    rgb_from_i420(&I420 { width: u32::try_from(width)?, height: u32::try_from(height)?, planes }, buffers)
 }
 
 fn turned(picture: Rgb, rotation: Rotation) -> Result<Rgb> {

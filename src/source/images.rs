@@ -15,6 +15,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 
 use super::pixels::{rgb_from_jpeg, rgb_len};
 use super::{Source, SourceInfo};
+use crate::buffers::Buffers;
 use crate::files::read_at_most;
 use crate::frame::{Frame, MAX_PIXELS};
 
@@ -56,7 +57,7 @@ pub(crate) fn rgb_from_bytes(bytes: &[u8]) -> Result<RgbImage> {
 
     let mut picture = if format == Some(ImageFormat::Jpeg) {
         // Not by way of `image`, which fills up what is missing with grey.
-        let jpeg = rgb_from_jpeg(bytes).context("a damaged JPEG")?;
+        let jpeg = rgb_from_jpeg(bytes, &mut Buffers::default()).context("a damaged JPEG")?;
         let rgb = RgbImage::from_raw(jpeg.width, jpeg.height, jpeg.pixels.to_vec());
         DynamicImage::ImageRgb8(rgb.context("a JPEG of the wrong length")?)
     } else {

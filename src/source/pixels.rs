@@ -1,7 +1,8 @@
 //! Pixel formats that cameras and the built-in video decoder deliver, turned into RGB8.
 //!
 //! Owns the colour arithmetic; knows nothing of devices and files. Everything goes in and comes out row-major with the
-//! top row first, and every length is checked against width and height before it is relied on.
+//! top row first, and every length is checked against width and height before it is relied on. Pictures come out in buffers
+//! that are used again.
 //!
 //! Luma and chroma are taken as ITU-R BT.601 in limited range (black at 16, white at 235, chroma 16 to 240 around 128):
 //! the default of V4L2 for YUYV and NV12 and of ffmpeg for files that do not say. JPEG brings its own, full range.
@@ -14,6 +15,7 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
+use crate::buffers::Buffers;
 use crate::frame::MAX_PIXELS;
 
 /// A decoded picture: width, height and RGB8 pixels.
@@ -43,14 +45,9 @@ pub(super) fn rgb_len(width: u32, height: u32) -> Result<usize> {
     usize::try_from(3 * pixels).context("a picture larger than this machine's memory")
 }
 
-/// A black picture to be written into, allocated once and never copied.
-pub(super) fn blank(len: usize) -> Arc<[u8]> {
-    std::iter::repeat_n(0, len).collect()
-}
-
 /// Decodes a JPEG. Bytes after its end are ignored (camera buffers have them); one that ends early or is damaged is an
 /// error, where most decoders would hand out a picture that is partly grey.
-pub(super) fn rgb_from_jpeg(bytes: &[u8]) -> Result<Rgb> {
+pub(super) fn rgb_from_jpeg(bytes: &[u8], buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
@@ -60,15 +57,15 @@ pub(super) fn rgb_from_jpeg(bytes: &[u8]) -> Result<Rgb> {
     decoder.decode_headers()?;
     let (width, height) = decoder.dimensions().context("a JPEG without a size")?;
     let (width, height) = (u32::try_from(width)?, u32::try_from(height)?);
-    let len = rgb_len(width, height)?;
-    let mut pixels = blank(len);
+    let mut pixels = buffers.bytes(rgb_len(width, height)?);
     decoder.decode_into(Arc::make_mut(&mut pixels))?;
+    buffers.keep(&pixels);
     Ok(Rgb { width, height, pixels })
 }
 
 /// YUYV (also called YUY2): two pixels in four bytes, `Y U Y V`.
-pub(super) fn rgb_from_yuyv(bytes: &[u8], width: u32, height: u32) -> Result<Rgb> {
-    let mut pixels = blank(rgb_len(width, height)?);
+pub(super) fn rgb_from_yuyv(bytes: &[u8], width: u32, height: u32, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
+    let mut pixels = buffers.bytes(rgb_len(width, height)?);
     let (columns, rows) = (width as usize, height as usize);
     // Drivers round an odd width up to whole pairs.
     let stride = columns.div_ceil(2) * 4;
@@ -82,12 +79,13 @@ pub(super) fn rgb_from_yuyv(bytes: &[u8], width: u32, height: u32) -> Result<Rgb
             }
         }
     }
+    buffers.keep(&pixels);
     Ok(Rgb { width, height, pixels })
 }
 
 /// NV12: a plane of luma, then one of alternating U and V at half the resolution.
-pub(super) fn rgb_from_nv12(bytes: &[u8], width: u32, height: u32) -> Result<Rgb> {
-    let mut pixels = blank(rgb_len(width, height)?);
+pub(super) fn rgb_from_nv12(bytes: &[u8], width: u32, height: u32, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
+    let mut pixels = buffers.bytes(rgb_len(width, height)?);
     let (columns, rows) = (width as usize, height as usize);
     let stride = columns.next_multiple_of(2);
     let expected = stride * rows + stride * rows.div_ceil(2);
@@ -103,13 +101,14 @@ pub(super) fn rgb_from_nv12(bytes: &[u8], width: u32, height: u32) -> Result<Rgb
             }
         }
     }
+    buffers.keep(&pixels);
     Ok(Rgb { width, height, pixels })
 }
 
 /// Planar 4:2:0. Where the height is odd and the last row of chroma is missing, the one above it stands in.
-pub(super) fn rgb_from_i420(picture: &I420) -> Result<Rgb> {
+pub(super) fn rgb_from_i420(picture: &I420, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
     let &I420 { width, height, planes: [(luma, luma_stride), (u, u_stride), (v, v_stride)] } = picture;
-    let mut pixels = blank(rgb_len(width, height)?);
+    let mut pixels = buffers.bytes(rgb_len(width, height)?);
     let (columns, rows) = (width as usize, height as usize);
     let pairs = columns.div_ceil(2);
     let chroma_rows = (rows / 2).max(1);
@@ -134,6 +133,7 @@ pub(super) fn rgb_from_i420(picture: &I420) -> Result<Rgb> {
             }
         }
     }
+    buffers.keep(&pixels);
     Ok(Rgb { width, height, pixels })
 }
 
@@ -197,7 +197,7 @@ mod tests {
     fn colours_survive_yuyv() {
         for colour in COLOURS {
             let [y, u, v] = yuv_from_rgb(colour);
-            let rgb = rgb_from_yuyv(&[y, u, y, v, y, u, y, v], 2, 2).unwrap();
+            let rgb = rgb_from_yuyv(&[y, u, y, v, y, u, y, v], 2, 2, &mut Buffers::default()).unwrap();
             for pixel in rgb.pixels.chunks_exact(3) {
                 assert_close(pixel, colour);
             }
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn yuyv_keeps_the_order_of_two_pixels() {
-        let rgb = rgb_from_yuyv(&[16, 128, 235, 128], 2, 1).unwrap();
+        let rgb = rgb_from_yuyv(&[16, 128, 235, 128], 2, 1, &mut Buffers::default()).unwrap();
         assert_eq!(rgb.pixels[..], [0, 0, 0, 255, 255, 255]);
     }
 
@@ -215,10 +215,10 @@ mod tests {
         let (left, right) = (yuv_from_rgb(COLOURS[2]), yuv_from_rgb(COLOURS[4]));
         let luma = [left[0], left[0], right[0], right[0], left[0], left[0], right[0], right[0]];
         let interleaved = [left[1], left[2], right[1], right[2]];
-        let nv12 = rgb_from_nv12(&[&luma[..], &interleaved[..]].concat(), 4, 2).unwrap();
+        let nv12 = rgb_from_nv12(&[&luma[..], &interleaved[..]].concat(), 4, 2, &mut Buffers::default()).unwrap();
         let (u, v) = ([left[1], right[1]], [left[2], right[2]]);
         let planes = [(&luma[..], 4), (&u[..], 2), (&v[..], 2)];
-        let i420 = rgb_from_i420(&I420 { width: 4, height: 2, planes }).unwrap();
+        let i420 = rgb_from_i420(&I420 { width: 4, height: 2, planes }, &mut Buffers::default()).unwrap();
         assert_eq!(nv12.pixels, i420.pixels);
         for (index, pixel) in nv12.pixels.chunks_exact(3).enumerate() {
             assert_close(pixel, COLOURS[if index % 4 < 2 { 2 } else { 4 }]);
@@ -228,21 +228,27 @@ mod tests {
     #[test]
     fn odd_sizes_are_filled_to_the_last_pixel() {
         let white = [255; 27];
-        assert_eq!(rgb_from_yuyv(&[235, 128, 235, 128].repeat(6), 3, 3).unwrap().pixels[..], white);
+        assert_eq!(
+            rgb_from_yuyv(&[235, 128, 235, 128].repeat(6), 3, 3, &mut Buffers::default()).unwrap().pixels[..],
+            white
+        );
         let nv12 = [vec![235; 12], vec![128; 8]].concat();
-        assert_eq!(rgb_from_nv12(&nv12, 3, 3).unwrap().pixels[..], white);
+        assert_eq!(rgb_from_nv12(&nv12, 3, 3, &mut Buffers::default()).unwrap().pixels[..], white);
         // As a decoder hands it out: one row of chroma for three rows of luma.
         let planes = [(&[235; 9][..], 3), (&[128; 2][..], 2), (&[128; 2][..], 2)];
-        assert_eq!(rgb_from_i420(&I420 { width: 3, height: 3, planes }).unwrap().pixels[..], white);
+        assert_eq!(
+            rgb_from_i420(&I420 { width: 3, height: 3, planes }, &mut Buffers::default()).unwrap().pixels[..],
+            white
+        );
     }
 
     #[test]
     fn frames_that_are_too_short_or_too_large_are_refused() {
-        assert!(rgb_from_yuyv(&[0; 7], 2, 2).is_err());
-        assert!(rgb_from_nv12(&[0; 5], 2, 2).is_err());
+        assert!(rgb_from_yuyv(&[0; 7], 2, 2, &mut Buffers::default()).is_err());
+        assert!(rgb_from_nv12(&[0; 5], 2, 2, &mut Buffers::default()).is_err());
         let planes = [(&[0; 4][..], 2), (&[][..], 1), (&[0; 1][..], 1)];
-        assert!(rgb_from_i420(&I420 { width: 2, height: 2, planes }).is_err());
-        assert!(rgb_from_yuyv(&[], 0, 0).is_err());
+        assert!(rgb_from_i420(&I420 { width: 2, height: 2, planes }, &mut Buffers::default()).is_err());
+        assert!(rgb_from_yuyv(&[], 0, 0, &mut Buffers::default()).is_err());
         assert!(rgb_len(10_000, 10_000).is_err());
         assert_eq!(rgb_len(1, 1).unwrap(), 3);
     }
@@ -252,13 +258,13 @@ mod tests {
         let mut jpeg = Vec::new();
         let picture = image::RgbImage::from_fn(64, 48, |x, y| image::Rgb([4 * x as u8, 5 * y as u8, 90]));
         picture.write_with_encoder(image::codecs::jpeg::JpegEncoder::new(&mut jpeg)).unwrap();
-        let whole = rgb_from_jpeg(&jpeg).unwrap();
+        let whole = rgb_from_jpeg(&jpeg, &mut Buffers::default()).unwrap();
         assert_eq!((whole.width, whole.height), (64, 48));
 
         let padded = [&jpeg[..], &[0xAB; 5000]].concat();
-        assert_eq!(rgb_from_jpeg(&padded).unwrap().pixels, whole.pixels);
-        assert!(rgb_from_jpeg(&jpeg[..jpeg.len() / 2]).is_err());
-        assert!(rgb_from_jpeg(&jpeg[..20]).is_err());
-        assert!(rgb_from_jpeg(b"").is_err());
+        assert_eq!(rgb_from_jpeg(&padded, &mut Buffers::default()).unwrap().pixels, whole.pixels);
+        assert!(rgb_from_jpeg(&jpeg[..jpeg.len() / 2], &mut Buffers::default()).is_err());
+        assert!(rgb_from_jpeg(&jpeg[..20], &mut Buffers::default()).is_err());
+        assert!(rgb_from_jpeg(b"", &mut Buffers::default()).is_err());
     }
 }

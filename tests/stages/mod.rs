@@ -15,6 +15,7 @@ use emocam::frame::{FaceBox, Frame};
 use emocam::pipeline::{Annotated, Delivery, Event, Losses, Stages, Stop, run};
 use emocam::sink::Sink;
 use emocam::source::{Source, SourceInfo};
+use emocam::track::{Faces, TrackedFace};
 use image::GrayImage;
 /// Far more than any of these runs takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -84,8 +85,10 @@ pub(crate) fn frames(count: u64) -> FakeSource<impl FnMut(u64) -> Result<Option<
 }
 
 /// One face, whose score is the number of the frame.
-pub(crate) fn detect(gray: &GrayImage) -> Result<Vec<FaceBox>> {
-    Ok(vec![FaceBox { x: 1.0, y: 1.0, width: 4.0, height: 4.0, score: number(gray) as f32 }])
+pub(crate) fn detect(gray: &GrayImage, pts: Duration) -> Result<Faces> {
+    assert_eq!(pts.as_millis() as u64 / 10 % 256, number(gray), "the time belongs to the frame");
+    let face = FaceBox { x: 1.0, y: 1.0, width: 4.0, height: 4.0, score: number(gray) as f32 };
+    Ok(Faces { tracked: vec![TrackedFace { id: 0, face }], ignored: 0 })
 }
 
 pub(crate) fn classify(_: &GrayImage, faces: &[FaceBox]) -> Result<Vec<Probabilities>> {
@@ -164,7 +167,7 @@ pub(crate) fn run_stages<MakeDetect, Detect, Classify>(
 ) -> Outcome
 where
     MakeDetect: FnOnce() -> Result<Detect> + Send,
-    Detect: FnMut(&GrayImage) -> Result<Vec<FaceBox>>,
+    Detect: FnMut(&GrayImage, Duration) -> Result<Faces>,
     Classify: FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>> + Send,
 {
     let mut ids = Vec::new();
