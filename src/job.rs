@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
 use crate::classify::Classifier;
+use crate::clock::Stopwatch;
 use crate::detect::{FaceDetector, SmallestFace};
 use crate::draw;
 use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
@@ -99,7 +99,7 @@ struct Presenter<'a> {
 
 impl Presenter<'_> {
     fn frame(&mut self, annotated: &mut Annotated) -> Result<ControlFlow<()>> {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         // Here and nowhere else: all that shows a frame comes after this.
         for prediction in &mut annotated.predictions {
             prediction.unsure = self.unsure_below.is_some_and(|least| !prediction.is_confident(least));
@@ -116,7 +116,7 @@ impl Presenter<'_> {
         if self.viewer.show(annotated)?.is_break() {
             flow = ControlFlow::Break(());
         }
-        annotated.timing.render = start.elapsed();
+        annotated.timing.render = watch.spent();
         self.stats.add(annotated);
         if let Some(left) = &mut self.frames_left {
             *left -= 1;

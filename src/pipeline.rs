@@ -23,6 +23,7 @@ use anyhow::{Context, Error, Result, anyhow, ensure};
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 use image::{GrayImage, RgbImage};
 
+use crate::clock::{Spent, Stopwatch};
 use crate::emotion::{Prediction, Probabilities};
 use crate::frame::{FaceBox, Frame};
 use crate::preprocess::gray_from_rgb;
@@ -54,13 +55,13 @@ pub struct Annotated {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timing {
     /// Waiting for and decoding the frame.
-    pub capture: Duration,
+    pub capture: Spent,
     /// Finding faces.
-    pub detect: Duration,
+    pub detect: Spent,
     /// Labelling them.
-    pub classify: Duration,
+    pub classify: Spent,
     /// Drawing.
-    pub render: Duration,
+    pub render: Spent,
 }
 
 /// What happens to frames while the stages behind are busy. Decided once, at the front.
@@ -256,9 +257,9 @@ impl FrameSender<'_> {
 fn capture(source: &mut dyn Source, sender: &FrameSender<'_>, delivery: Delivery, stop: &Stop) -> Result<()> {
     let mut origin = None;
     while !stop.is_requested() {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         let Some(mut frame) = source.next_frame()? else { break };
-        let timing = Timing { capture: start.elapsed(), ..Default::default() };
+        let timing = Timing { capture: watch.spent(), ..Default::default() };
         if delivery == Delivery::EveryInRealTime {
             let origin = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
             wait_until(origin.0 + frame.pts.saturating_sub(origin.1), stop);
@@ -288,10 +289,10 @@ fn detect(
     sender: &Sender<Detected>,
 ) -> Result<()> {
     for (frame, mut timing) in frames {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         let gray = gray_from_rgb(&frame.rgb, frame.width, frame.height)?;
         let faces = detect(&gray).with_context(|| format!("finding faces in frame {}", frame.id))?;
-        timing.detect = start.elapsed();
+        timing.detect = watch.spent();
         if sender.send(Detected { frame, gray, faces, timing }).is_err() {
             break;
         }
@@ -305,7 +306,7 @@ fn label(
     sender: &Sender<Annotated>,
 ) -> Result<()> {
     for Detected { frame, gray, faces, mut timing } in detected {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         let labels = classify(&gray, &faces).with_context(|| format!("labelling frame {}", frame.id))?;
         ensure!(labels.len() == faces.len(), "{} labels for {} faces in frame {}", labels.len(), faces.len(), frame.id);
         let predictions = faces
@@ -319,7 +320,7 @@ fn label(
                 unsure: false,
             })
             .collect();
-        timing.classify = start.elapsed();
+        timing.classify = watch.spent();
         if sender.send(Annotated { frame, predictions, timing, picture: None }).is_err() {
             break;
         }
