@@ -198,6 +198,7 @@ mod tests {
             &["live", "--prior", "flat"],
             &["annotate"],
             &["bench", "--seconds", "0"],
+            &["bench", "--seconds", "-1"],
             &["bench", "--seconds", "NaN"],
             &["bench", "--seconds", "1e9"],
             &["bench", "demo", "-o", "out.mp4"],

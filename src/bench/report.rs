@@ -134,7 +134,7 @@ impl fmt::Display for Report {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         writeln!(f, "{}", self.machine)?;
         writeln!(f, "emocam {}, {device}, {threads} thread{}", env!("CARGO_PKG_VERSION"), plural(*threads))?;
-        writeln!(f, "{source}, {width}x{height}, {} frames a second", rounded(*fps, 2))?;
+        writeln!(f, "{source}, {width}x{height}, {} fps", rounded(*fps, 2))?;
         writeln!(f, "One scan of a whole frame, 640x480, faces of 40 pixels and more: {:.1} ms", ms(self.scan))?;
 
         let frame = time_of_frame(&self.fast);

@@ -30,7 +30,7 @@ pub struct Bench {
     pub json: bool,
 
     /// How long the source is played as if from a camera; half as long, it is read as fast as it goes
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = duration)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", allow_negative_numbers = true, value_parser = duration)]
     pub seconds: Duration,
 
     /// How faces are looked for and labelled
