@@ -2,7 +2,9 @@
 //!
 //! What they come to is in `run.rs`. Doc comments here are the text of `--help`.
 
+mod bench;
 mod data;
+mod dials;
 mod train;
 
 use std::path::PathBuf;
@@ -12,11 +14,11 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
-use crate::calibration::Prior;
-use crate::device::DeviceSpec;
 use crate::sink::{self, SinkSpec};
 use crate::source::SourceSpec;
+pub use bench::Bench;
 pub use data::DataArgs;
+pub use dials::Dials;
 pub use train::{Eval, Parts, Train};
 
 /// Recognizes facial expressions in real time: camera, video or pictures in; labelled boxes, video and data out
@@ -48,6 +50,7 @@ impl Cli {
                 annotate.check()?;
                 &annotate.common
             }
+            Command::Bench(bench) => return bench.check(),
             Command::Train(train) => return train.check(),
             Command::Cameras | Command::Eval(_) => return Ok(()),
         };
@@ -64,6 +67,8 @@ pub enum Command {
     Live(Live),
     /// Label every frame of files, as fast as the machine goes
     Annotate(Annotate),
+    /// Measure how fast this machine labels faces
+    Bench(Bench),
     /// List the cameras that can be opened
     Cameras,
     /// Train weights on labelled faces
@@ -144,39 +149,15 @@ pub struct Common {
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub frames: Option<u64>,
 
-    /// Width of the smallest face to be found, in pixels [default: a sixth of the
-    /// frame's shorter side; a tenth in pictures]
-    #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
-    pub min_face: Option<u32>,
-
-    /// Sweep the whole frame for new faces in this many frames; 1 scans every frame whole, which takes much longer
-    /// [default: as many as there are in a third of a second]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
-    pub detect_every: Option<u32>,
-
-    /// How long a change of expression takes to show, in milliseconds: flicker that is shorter does not. 0 is off;
-    /// pictures are never smoothed
-    #[arg(long, value_name = "MS", default_value_t = 150, allow_negative_numbers = true, value_parser = value_parser!(u16).range(0..=10_000))]
-    pub smoothing: u16,
-
-    /// Weights to use instead of the ones inside the program
-    #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
-
-    /// How often each emotion is taken to occur: natural (as in the training data) or balanced (all equally often, as
-    /// in a posed set) [default: what the weights say]
-    #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
-    pub prior: Option<Prior>,
+    /// How faces are looked for and labelled
+    #[command(flatten)]
+    pub dials: Dials,
 
     /// Say "Unsure" of a face whose likeliest emotion has a probability below this, from 0 to 1, such as 0.45
     #[arg(long, value_name = "CONFIDENCE", value_parser = confidence)]
     pub unsure: Option<f32>,
 
-    /// Where the network runs: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
-    pub device: DeviceSpec,
-
-    /// Write frame rate, times per stage and dropped frames as JSON
+    /// Write frame rate, times and processor time per stage, memory and dropped frames as JSON
     #[arg(long, value_name = "FILE")]
     pub stats: Option<PathBuf>,
 }
@@ -219,6 +200,11 @@ mod tests {
             &["live", "--unsure", "45%"],
             &["live", "--prior", "flat"],
             &["annotate"],
+            &["bench", "--seconds", "0"],
+            &["bench", "--seconds", "-1"],
+            &["bench", "--seconds", "NaN"],
+            &["bench", "--seconds", "1e9"],
+            &["bench", "demo", "-o", "out.mp4"],
             &["train", "--data", "a"],
             &["train", "--out", "b"],
             &["train", "--resume", "a", "--out", "b"],
@@ -237,6 +223,7 @@ mod tests {
             "emocam annotate a.mp4 b.mp4 -o -",
             "emocam annotate 0",
             "emocam annotate /dev/video0",
+            "emocam bench 0",
             "emocam annotate a.mp4 -o out.csv -o ./out.csv",
             "emocam live -o out.jsonl --stats out.jsonl",
             "emocam train --data a --out b --epochs 0",
@@ -250,6 +237,8 @@ mod tests {
             "emocam annotate a.mp4 b.mp4 -o out/",
             "emocam annotate a.mp4 b.mp4",
             "emocam live -o a.mp4 -o b.csv",
+            "emocam bench",
+            "emocam bench clip.mp4 --json --seconds 0.5 --min-face 40",
             "emocam train --resume a --data b",
         ] {
             check(line).expect(line);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow};
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 
 /// `auto`, `cpu`, `cuda` or `cuda:N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,15 @@ impl fmt::Display for DeviceSpec {
 }
 
 impl DeviceSpec {
+    /// What a device is, whatever it was asked for as.
+    pub fn of(device: &Device) -> Self {
+        match device.location() {
+            DeviceLocation::Cuda { gpu_id } => Self::Cuda(gpu_id),
+            // Other kinds are never opened.
+            _ => Self::Cpu,
+        }
+    }
+
     /// The device.
     ///
     /// # Errors
@@ -81,7 +90,7 @@ mod tests {
     #[test]
     #[cfg(not(feature = "cuda"))]
     fn a_cpu_build_takes_the_cpu_and_refuses_a_gpu() {
-        assert!(DeviceSpec::Auto.open().expect("a device").is_cpu());
+        assert_eq!(DeviceSpec::of(&DeviceSpec::Auto.open().expect("a device")), DeviceSpec::Cpu);
         let error = DeviceSpec::Cuda(0).open().expect_err("no GPU").to_string();
         assert!(error.contains("--features cuda"), "{error}");
     }

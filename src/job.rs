@@ -2,13 +2,14 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use image::RgbImage;
 
 use crate::buffers::Buffers;
 use crate::classify::Classifier;
+use crate::clock::Stopwatch;
 use crate::draw;
 use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
 use crate::sink::{Sink, SinkSpec};
@@ -113,7 +114,7 @@ struct Presenter<'a> {
 
 impl Presenter<'_> {
     fn frame(&mut self, annotated: &mut Annotated) -> Result<ControlFlow<()>> {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         // Here and nowhere else: all that shows a frame comes after this.
         let pts = annotated.frame.pts;
         for prediction in &mut annotated.predictions {
@@ -136,7 +137,7 @@ impl Presenter<'_> {
         if self.viewer.show(annotated)?.is_break() {
             flow = ControlFlow::Break(());
         }
-        annotated.timing.render = start.elapsed();
+        annotated.timing.render = watch.spent();
         self.stats.add(annotated);
         if let Some(left) = &mut self.frames_left {
             *left -= 1;

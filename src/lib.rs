@@ -28,6 +28,9 @@
 //! | [`classify`] | network, card and device together: faces in, probabilities out |
 //! | [`smooth`] | labels that do not flicker |
 //! | [`pipeline`] | threads, channels, delivery policy, shutdown |
+//! | [`clock`] | time on the wall and on the processor |
+//! | [`machine`] | the machine that figures were measured on, and this process's memory |
+//! | [`bench`] | the figures of `emocam bench` |
 //! | [`stats`] | time per stage, latency, frames a second, drops; the summary |
 //! | [`draw`] | boxes, labels, bars: pure functions on pixels |
 //! | [`sink`] | where results go: window, video, tables, PNGs |
@@ -38,10 +41,12 @@
 //! | [`eval`] | metrics, calibration and the report |
 //! | [`plot`] | curves, confusion matrix and reliability diagram as PNGs |
 
+pub mod bench;
 mod buffers;
 pub mod calibration;
 pub mod classify;
 pub mod cli;
+pub mod clock;
 pub mod dataset;
 pub mod detect;
 pub mod device;
@@ -51,6 +56,7 @@ pub mod eval;
 mod files;
 pub mod frame;
 pub mod job;
+pub mod machine;
 pub mod model;
 pub mod ops;
 pub mod optim;

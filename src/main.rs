@@ -1,6 +1,7 @@
 //! The `emocam` program: parses, runs, prints one error, sets the exit code.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Context;
 use emocam::cli::{Cli, Command};
@@ -16,9 +17,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const EXIT_INTERRUPTED: i32 = 130;
 
 fn main() -> ExitCode {
+    let started = Instant::now();
     let cli = Cli::from_arguments();
     let stop = Stop::default();
-    let outcome = hear_signals(&cli, &stop).and_then(|()| run::run(&cli.command, &stop));
+    let outcome = hear_signals(&cli, &stop).and_then(|()| run::run(&cli.command, &stop, started));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

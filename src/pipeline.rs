@@ -24,6 +24,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, T
 use image::{GrayImage, RgbImage};
 
 use crate::buffers::Buffers;
+use crate::clock::{Spent, Stopwatch};
 use crate::emotion::{Prediction, Probabilities};
 use crate::frame::{FaceBox, Frame};
 use crate::preprocess::write_gray;
@@ -58,13 +59,13 @@ pub struct Annotated {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timing {
     /// Waiting for and decoding the frame.
-    pub capture: Duration,
+    pub capture: Spent,
     /// Finding faces.
-    pub detect: Duration,
+    pub detect: Spent,
     /// Labelling them.
-    pub classify: Duration,
+    pub classify: Spent,
     /// Drawing.
-    pub render: Duration,
+    pub render: Spent,
 }
 
 /// What happens to frames while the stages behind are busy. Decided once, at the front.
@@ -260,9 +261,9 @@ impl FrameSender<'_> {
 fn capture(source: &mut dyn Source, sender: &FrameSender<'_>, delivery: Delivery, stop: &Stop) -> Result<()> {
     let mut origin = None;
     while !stop.is_requested() {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         let Some(mut frame) = source.next_frame()? else { break };
-        let timing = Timing { capture: start.elapsed(), ..Default::default() };
+        let timing = Timing { capture: watch.spent(), ..Default::default() };
         if delivery == Delivery::EveryInRealTime {
             let origin = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
             wait_until(origin.0 + frame.pts.saturating_sub(origin.1), stop);
@@ -293,12 +294,12 @@ fn detect(
 ) -> Result<()> {
     let mut buffers = Buffers::default();
     for (frame, mut timing) in frames {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         let mut gray = buffers.picture(frame.width, frame.height);
         write_gray(&frame.rgb, Arc::make_mut(&mut gray))?;
         buffers.keep(&gray);
         let faces = detect(&gray, frame.pts).with_context(|| format!("finding faces in frame {}", frame.id))?;
-        timing.detect = start.elapsed();
+        timing.detect = watch.spent();
         if sender.send(Detected { frame, gray, faces, timing }).is_err() {
             break;
         }
@@ -312,7 +313,7 @@ fn label(
     sender: &Sender<Annotated>,
 ) -> Result<()> {
     for Detected { frame, gray, faces, mut timing } in detected {
-        let start = Instant::now();
+        let watch = Stopwatch::start();
         let Faces { tracked, ignored } = faces;
         let boxes: Vec<FaceBox> = tracked.iter().map(|tracked| tracked.face).collect();
         let labels = classify(&gray, &boxes).with_context(|| format!("labelling frame {}", frame.id))?;
@@ -324,7 +325,7 @@ fn label(
             .zip(labels)
             .map(|(TrackedFace { id, face }, probabilities)| Prediction { id, face, probabilities, unsure: false })
             .collect();
-        timing.classify = start.elapsed();
+        timing.classify = watch.spent();
         if sender.send(Annotated { frame, predictions, ignored, timing, picture: None }).is_err() {
             break;
         }

@@ -6,14 +6,17 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use candle_core::Device;
 
+use crate::bench;
 use crate::calibration::Prior;
 use crate::classify::Classifier;
-use crate::cli::{Annotate, Command, Common, Live, Train};
+use crate::cli::{self, Annotate, Command, Common, Dials, Live, Train};
 use crate::detect::SmallestFace;
+use crate::device::DeviceSpec;
 use crate::eval;
 use crate::job::Job;
 use crate::pipeline::{Delivery, Stop};
@@ -26,14 +29,15 @@ use crate::train::{self, DataPlace, Init, NewRun};
 use crate::viewer::Viewer;
 use crate::weights::Weights;
 
-/// Runs a command to its end.
+/// Runs a command to its end. The program started at `started`.
 ///
 /// # Errors
 /// Whatever kept the command from doing all of its work.
-pub fn run(command: &Command, stop: &Stop) -> Result<()> {
+pub fn run(command: &Command, stop: &Stop, started: Instant) -> Result<()> {
     match command {
         Command::Live(arguments) => live(arguments, stop),
         Command::Annotate(arguments) => annotate(arguments, stop),
+        Command::Bench(arguments) => bench(arguments, started),
         Command::Cameras => cameras(),
         Command::Train(arguments) => train(arguments, stop),
         Command::Eval(arguments) => eval::command(arguments, &mut io::stdout().lock(), &mut io::stderr()),
@@ -47,7 +51,7 @@ fn notice(text: &str) {
 
 fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
-    let mut classifier = classifier(common)?;
+    let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
     check_outputs(&common.outputs, common, arguments.source.as_ref())?;
     let mut viewer = if arguments.headless {
         Viewer::status()
@@ -63,7 +67,7 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let delivery = if source.info().live { Delivery::Latest } else { Delivery::EveryInRealTime };
     let mut stats = Stats::new(common.unsure.is_some());
     let stop = stop.child();
-    let job = job(source.as_mut(), delivery, &common.outputs, common, arguments.source.as_ref());
+    let job = job_of(source.as_mut(), delivery, &common.outputs, common, arguments.source.as_ref());
     let outcome = job.run(&mut classifier, &mut viewer, &stop, &mut stats);
     if outcome.is_ok() {
         viewer.hold(&stop)?;
@@ -103,7 +107,7 @@ fn live_source(spec: Option<&SourceSpec>, repeat_demo: bool) -> Result<Box<dyn S
 
 fn annotate(arguments: &Annotate, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
-    let mut classifier = classifier(common)?;
+    let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
     let jobs = jobs(&arguments.inputs, &common.outputs)?;
     for (input, outputs) in &jobs {
         check_outputs(outputs, common, Some(input))?;
@@ -146,14 +150,14 @@ fn annotate_one(
 ) -> Result<()> {
     let mut source = input.open()?;
     let mut viewer = Viewer::progress(source.info());
-    let job = job(source.as_mut(), Delivery::Every, outputs, common, Some(input));
+    let job = job_of(source.as_mut(), Delivery::Every, outputs, common, Some(input));
     let outcome = job.run(classifier, &mut viewer, &stop.child(), stats);
     viewer.close();
     outcome
 }
 
 /// The job for a source that was opened as `spec` says.
-fn job<'a>(
+fn job_of<'a>(
     source: &'a mut dyn Source,
     delivery: Delivery,
     outputs: &'a [SinkSpec],
@@ -161,15 +165,39 @@ fn job<'a>(
     spec: Option<&SourceSpec>,
 ) -> Job<'a> {
     Job {
-        source,
-        delivery,
         outputs,
         force: common.force,
         frames: common.frames,
-        search: search(common, spec),
-        smoothing: Duration::from_millis(common.smoothing.into()),
         unsure_below: common.unsure,
+        ..job(source, delivery, &common.dials, spec)
     }
+}
+
+/// The same without outputs and without an end of its own.
+pub(crate) fn job<'a>(
+    source: &'a mut dyn Source,
+    delivery: Delivery,
+    dials: &Dials,
+    spec: Option<&SourceSpec>,
+) -> Job<'a> {
+    Job {
+        source,
+        delivery,
+        outputs: &[],
+        force: false,
+        frames: None,
+        search: search(dials, spec),
+        smoothing: Duration::from_millis(dials.smoothing.into()),
+        unsure_below: None,
+    }
+}
+
+fn bench(arguments: &cli::Bench, started: Instant) -> Result<()> {
+    let device = arguments.dials.device.open()?;
+    let name = DeviceSpec::of(&device).to_string();
+    let mut classifier = classifier(&arguments.dials, device)?;
+    let subject = bench::Subject { arguments, classifier: &mut classifier, device: name, started };
+    bench::command(subject, &mut io::stdout().lock())
 }
 
 /// Inputs with their outputs. Several inputs share folders: there each gets files that bear its name.
@@ -209,25 +237,25 @@ fn jobs(inputs: &[SourceSpec], outputs: &[SinkSpec]) -> Result<Vec<(SourceSpec, 
 }
 
 /// How faces are looked for in a source.
-fn search(common: &Common, source: Option<&SourceSpec>) -> Search {
+fn search(dials: &Dials, source: Option<&SourceSpec>) -> Search {
     let pictures = source.is_some_and(SourceSpec::is_pictures);
     Search {
-        smallest_face: match common.min_face {
+        smallest_face: match dials.min_face {
             Some(pixels) => SmallestFace::Pixels(pixels),
             None if pictures => SmallestFace::IN_PICTURES,
             None => SmallestFace::IN_MOTION,
         },
-        sequence: if pictures { Sequence::Pictures } else { Sequence::Motion(common.detect_every) },
+        sequence: if pictures { Sequence::Pictures } else { Sequence::Motion(dials.detect_every) },
     }
 }
 
 /// The classifier that was asked for. A prior that is not the natural one is never used silently.
-fn classifier(common: &Common) -> Result<Classifier> {
-    let weights = common.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
-    let classifier = Classifier::new(&weights, common.prior, common.device.open()?)?;
+fn classifier(dials: &Dials, device: Device) -> Result<Classifier> {
+    let weights = dials.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
+    let classifier = Classifier::new(&weights, dials.prior, device)?;
     if classifier.prior() != Prior::Natural {
         let whose =
-            if common.prior.is_some() { "as asked for" } else { "as the weights say; --prior natural undoes it" };
+            if dials.prior.is_some() { "as asked for" } else { "as the weights say; --prior natural undoes it" };
         notice(&format!(
             "the prior is {}: all emotions are taken to occur equally often ({whose})",
             classifier.prior()

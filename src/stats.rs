@@ -1,7 +1,8 @@
-//! How a run went: frames, time per stage, latency, what was dropped, what was seen.
+//! How a run went: frames, time per stage, latency, what was dropped, what was seen, what it took of the machine.
 //!
 //! Durations go into histograms of a fixed size, so a run of a week takes no more memory than one of a minute. Values are
-//! kept to within 1%.
+//! kept to within 1%. A stage's processor time is that of its own thread; what it hands to the pool of threads that compute
+//! counts for the process alone.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -9,54 +10,113 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
+use crate::clock::{Spent, cpu_of_this_process};
 use crate::emotion::{Emotion, Label};
+use crate::machine;
 use crate::pipeline::Annotated;
 
 /// The longest duration that is told apart, in microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;
 
 /// Names of what is timed, in the order in which it happens. Latency runs from a frame's capture until it was shown.
-const STAGES: [&str; 5] = ["capture", "detect", "classify", "render", "latency"];
+const STAGES: [&str; 5] = ["capture", "detect", "classify", "render", LATENCY];
+
+const LATENCY: &str = "latency";
 
 /// What a run has done so far.
 pub struct Stats {
     started: Instant,
     finished: Option<Instant>,
+    /// The processor's time of the whole process, at the start and at the end.
+    cpu_at_start: Option<Duration>,
+    cpu_at_end: Option<Duration>,
     frames: u64,
     dropped: u64,
     lost: u64,
-    stages: [Histogram<u64>; STAGES.len()],
+    stages: [Stage; STAGES.len()],
     emotions: [u64; Emotion::COUNT],
     /// Faces without an emotion; `None` where every face gets one.
     unsure: Option<u64>,
+    first_face: Option<Instant>,
+}
+
+/// What one stage took, frame by frame.
+struct Stage {
+    durations: Histogram<u64>,
+    /// Over all frames; `None` where nobody measured it.
+    cpu: Option<Duration>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let durations = Histogram::new_with_bounds(1, LONGEST, 2);
+        Self { durations: durations.unwrap_or_else(|_| unreachable!("constant bounds in range")), cpu: None }
+    }
+
+    fn add(&mut self, spent: Spent) {
+        self.durations.saturating_record((spent.wall.as_micros() as u64).min(LONGEST));
+        if let Some(cpu) = spent.cpu {
+            *self.cpu.get_or_insert_default() += cpu;
+        }
+    }
+}
+
+/// How long a stage takes for a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StageTimes {
+    /// capture, detect, classify, render or latency.
+    pub name: &'static str,
+    /// Half of the frames took no longer.
+    pub p50: Duration,
+    /// 95% of the frames took no longer.
+    pub p95: Duration,
+    /// 99% of the frames took no longer.
+    pub p99: Duration,
+    /// How long a processor worked on the stage's thread, as a mean. Latency has none, nor has a system without that clock.
+    pub cpu: Option<Duration>,
+}
+
+impl StageTimes {
+    /// In milliseconds, under the names `p50`, `p95`, `p99` and, but for latency, `cpu_ms`.
+    pub fn to_json(&self) -> Value {
+        let mut times = json!({"p50": ms(self.p50), "p95": ms(self.p95), "p99": ms(self.p99)});
+        if self.name != LATENCY {
+            times["cpu_ms"] = self.cpu.map(ms).into();
+        }
+        times
+    }
 }
 
 impl Stats {
     /// An empty account that starts now, with a place for unsure faces where there may be some.
     pub fn new(with_unsure: bool) -> Self {
-        let histogram =
-            || Histogram::new_with_bounds(1, LONGEST, 2).unwrap_or_else(|_| unreachable!("constant bounds in range"));
         Self {
             started: Instant::now(),
             finished: None,
+            cpu_at_start: cpu_of_this_process(),
+            cpu_at_end: None,
             frames: 0,
             dropped: 0,
             lost: 0,
-            stages: STAGES.map(|_| histogram()),
+            stages: STAGES.map(|_| Stage::new()),
             emotions: [0; Emotion::COUNT],
             unsure: with_unsure.then_some(0),
+            first_face: None,
         }
     }
 
     /// Counts a frame that was just shown or written.
     pub fn add(&mut self, annotated: &Annotated) {
         let timing = annotated.timing;
-        let latency = annotated.frame.captured_at.elapsed();
-        let durations = [timing.capture, timing.detect, timing.classify, timing.render, latency];
-        for (histogram, duration) in self.stages.iter_mut().zip(durations) {
-            histogram.saturating_record((duration.as_micros() as u64).min(LONGEST));
+        let latency = Spent { wall: annotated.frame.captured_at.elapsed(), cpu: None };
+        let spent = [timing.capture, timing.detect, timing.classify, timing.render, latency];
+        for (stage, spent) in self.stages.iter_mut().zip(spent) {
+            stage.add(spent);
         }
         self.frames += 1;
+        if !annotated.predictions.is_empty() {
+            self.first_face.get_or_insert_with(Instant::now);
+        }
         for prediction in &annotated.predictions {
             match prediction.label() {
                 Label::Emotion(emotion) => self.emotions[emotion.index()] += 1,
@@ -68,6 +128,7 @@ impl Stats {
     /// Ends the account, for now: how many more frames nobody took in time, and how many could not be recorded.
     pub fn finish(&mut self, dropped: u64, lost: u64) {
         self.finished = Some(Instant::now());
+        self.cpu_at_end = cpu_of_this_process();
         self.dropped += dropped;
         self.lost += lost;
     }
@@ -77,20 +138,45 @@ impl Stats {
         self.frames
     }
 
-    /// Frames a second over the whole run.
-    pub fn fps(&self) -> f64 {
-        let time = self.finished.unwrap_or_else(Instant::now).duration_since(self.started);
-        self.frames as f64 / time.as_secs_f64().max(1e-9)
+    /// Frames that nobody took in time.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
-    /// The time that half of the frames and 95% of them stayed below.
-    fn quantiles(&self, stage: usize) -> (Duration, Duration) {
-        let at = |share| Duration::from_micros(self.stages[stage].value_at_quantile(share));
-        (at(0.5), at(0.95))
+    /// How long the run took.
+    pub fn elapsed(&self) -> Duration {
+        self.finished.unwrap_or_else(Instant::now).duration_since(self.started)
+    }
+
+    /// Frames a second over the whole run.
+    pub fn fps(&self) -> f64 {
+        self.frames as f64 / self.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    /// When the first labelled face was shown.
+    pub fn first_face(&self) -> Option<Instant> {
+        self.first_face
+    }
+
+    /// How much of one processor the whole process took, in percent, which may be more than 100; `None` where the system
+    /// doesn't tell, and before the end.
+    pub fn cpu_percent_of_one_core(&self) -> Option<f64> {
+        let used = self.cpu_at_end?.saturating_sub(self.cpu_at_start?);
+        Some(100.0 * used.as_secs_f64() / self.elapsed().as_secs_f64().max(1e-9))
+    }
+
+    /// How long each stage took, and the latency last.
+    pub fn stages(&self) -> Vec<StageTimes> {
+        let times = |(stage, name): (&Stage, &'static str)| {
+            let at = |share| Duration::from_micros(stage.durations.value_at_quantile(share));
+            let mean = |cpu: Duration| cpu.div_f64(self.frames.max(1) as f64);
+            StageTimes { name, p50: at(0.5), p95: at(0.95), p99: at(0.99), cpu: stage.cpu.map(mean) }
+        };
+        self.stages.iter().zip(STAGES).map(times).collect()
     }
 
     /// Faces that were seen, unsure ones too.
-    fn faces(&self) -> u64 {
+    pub fn faces(&self) -> u64 {
         self.emotions.iter().sum::<u64>() + self.unsure.unwrap_or(0)
     }
 
@@ -103,13 +189,7 @@ impl Stats {
 
     /// The account as `--stats` writes it; documented in the README.
     pub fn to_json(&self) -> Value {
-        let rounded = |value: f64, digits: i32| (value * 10f64.powi(digits)).round() / 10f64.powi(digits);
-        let mut stages = Map::new();
-        for (stage, name) in STAGES.into_iter().enumerate() {
-            let (p50, p95) = self.quantiles(stage);
-            let ms = |duration: Duration| rounded(duration.as_secs_f64() * 1e3, 3);
-            stages.insert(name.into(), json!({"p50": ms(p50), "p95": ms(p95)}));
-        }
+        let stages: Map<_, _> = self.stages().iter().map(|stage| (stage.name.into(), stage.to_json())).collect();
         let shares = self.shares().into_iter();
         let shares: Map<_, _> = shares.map(|(label, share)| (label.to_string(), json!(rounded(share, 4)))).collect();
         json!({
@@ -118,10 +198,27 @@ impl Stats {
             "dropped": self.dropped,
             "lost": self.lost,
             "faces": self.faces(),
+            "cpu_percent_of_one_core": self.cpu_percent_of_one_core().map(|share| rounded(share, 1)),
+            "memory_peak_mb": machine::memory_peak().map(megabytes),
             "stages_ms": stages,
             "emotions": shares,
         })
     }
+}
+
+/// A number with no more digits than a reader can use.
+pub(crate) fn rounded(value: f64, digits: i32) -> f64 {
+    (value * 10f64.powi(digits)).round() / 10f64.powi(digits)
+}
+
+/// Milliseconds, down to the microsecond.
+pub(crate) fn ms(duration: Duration) -> f64 {
+    rounded(duration.as_secs_f64() * 1e3, 3)
+}
+
+/// Megabytes, of a million bytes.
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    rounded(bytes as f64 / 1e6, 1)
 }
 
 /// The summary that a run ends with.
@@ -134,10 +231,14 @@ impl fmt::Display for Stats {
         if self.frames == 0 {
             return Ok(());
         }
-        write!(f, "\n{:<10}{:>10}{:>10}", "", "p50 ms", "p95 ms")?;
-        for (stage, name) in STAGES.into_iter().enumerate() {
-            let (p50, p95) = self.quantiles(stage);
-            write!(f, "\n{name:<10}{:>10.1}{:>10.1}", p50.as_secs_f64() * 1e3, p95.as_secs_f64() * 1e3)?;
+        if let Some(share) = self.cpu_percent_of_one_core() {
+            write!(f, ", {share:.0}% of one core")?;
+        }
+        write!(f, "\n{:<10}{:>10}{:>10}{:>10}{:>10}", "", "p50 ms", "p95 ms", "p99 ms", "CPU ms")?;
+        for StageTimes { name, p50, p95, p99, cpu } in self.stages() {
+            let [p50, p95, p99] = [p50, p95, p99].map(ms);
+            let cpu = cpu.map_or_else(|| "-".to_owned(), |cpu| format!("{:.1}", ms(cpu)));
+            write!(f, "\n{name:<10}{p50:>10.1}{p95:>10.1}{p99:>10.1}{cpu:>10}")?;
         }
         let mut shares: Vec<_> = self.shares().into_iter().filter(|(_, share)| *share > 0.0).collect();
         shares.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -157,6 +258,12 @@ mod tests {
     use crate::frame::{FaceBox, Frame};
     use crate::pipeline::Timing;
 
+    /// Half of the time the processor worked.
+    fn spent(ms: u64) -> Spent {
+        let wall = Duration::from_millis(ms);
+        Spent { wall, cpu: Some(wall / 2) }
+    }
+
     fn annotated(detect_ms: u64, faces: usize) -> Annotated {
         let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
         let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0]);
@@ -171,7 +278,7 @@ mod tests {
             },
             predictions: vec![Prediction { id: 0, face, probabilities, unsure: false }; faces],
             ignored: 0,
-            timing: Timing { detect: Duration::from_millis(detect_ms), ..Default::default() },
+            timing: Timing { detect: spent(detect_ms), ..Default::default() },
             picture: None,
         }
     }
@@ -189,11 +296,37 @@ mod tests {
         assert_eq!(json["faces"], 50);
         assert_eq!(json["emotions"]["Happy"], 1.0);
         assert!(json["emotions"].get("Unsure").is_none(), "{json}");
-        for (quantile, expected) in [("p50", 50.0), ("p95", 95.0)] {
+        for (quantile, expected) in [("p50", 50.0), ("p95", 95.0), ("p99", 99.0), ("cpu_ms", 25.25)] {
             let found = json["stages_ms"]["detect"][quantile].as_f64().expect("a number");
             assert!((found / expected - 1.0).abs() < 0.02, "{quantile} {found}");
         }
+        assert!(json["stages_ms"]["capture"]["cpu_ms"].is_null(), "nobody measured it: {json}");
+        assert!(json["stages_ms"]["latency"].get("cpu_ms").is_none(), "{json}");
         assert!(stats.to_string().contains("Happy 100.0%"), "{stats}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_processor_time_is_that_of_the_run() {
+        let mut stats = Stats::new(false);
+        assert_eq!(stats.cpu_percent_of_one_core(), None);
+        let watch = crate::clock::Stopwatch::start();
+        while watch.spent().cpu.expect("a clock") < Duration::from_millis(20) {}
+        stats.finish(0, 0);
+        let used = stats.elapsed().mul_f64(stats.cpu_percent_of_one_core().expect("a clock") / 100.0);
+        // Clocks of threads and of processes need not tick together.
+        assert!(used >= Duration::from_millis(15), "{used:?}");
+    }
+
+    #[test]
+    fn the_first_face_is_noted_once() {
+        let mut stats = Stats::new(false);
+        stats.add(&annotated(1, 0));
+        assert_eq!(stats.first_face(), None);
+        stats.add(&annotated(1, 1));
+        let first = stats.first_face().expect("a face");
+        stats.add(&annotated(1, 1));
+        assert_eq!(stats.first_face(), Some(first));
     }
 
     #[test]

@@ -41,6 +41,13 @@ pub enum Viewer {
         /// The annotated picture with the corner's text.
         canvas: RgbImage,
     },
+    /// No window, and all that is drawn for one.
+    Unseen {
+        /// What stands in the picture's corner.
+        meter: Meter,
+        /// The annotated picture with the corner's text.
+        canvas: RgbImage,
+    },
     /// A line in the terminal, where there is one.
     Status {
         /// Where it is written.
@@ -58,6 +65,11 @@ impl Viewer {
         Self::Window { window: None, meter: Meter::default(), canvas: RgbImage::default() }
     }
 
+    /// Nothing to see: pictures are drawn as for a window, and dropped. Measurements need no display then.
+    pub fn unseen() -> Self {
+        Self::Unseen { meter: Meter::default(), canvas: RgbImage::default() }
+    }
+
     /// A line of status.
     pub fn status() -> Self {
         Self::Status { line: StatusLine::default(), meter: Meter::default() }
@@ -66,7 +78,7 @@ impl Viewer {
     /// A progress bar for a source, whose length may be unknown.
     pub fn progress(info: &SourceInfo) -> Self {
         if !std::io::stderr().is_terminal() {
-            return Self::Progress(ProgressBar::hidden());
+            return Self::hidden();
         }
         let template = match info.frames {
             Some(_) => "{prefix} {wide_bar} {pos}/{len} frames  {fps} fps  {eta} left",
@@ -78,9 +90,14 @@ impl Viewer {
         Self::Progress(bar.with_style(style.with_key("fps", fps)).with_prefix(short_name(&info.name)))
     }
 
-    /// Whether pictures are shown.
+    /// Nothing at all.
+    pub fn hidden() -> Self {
+        Self::Progress(ProgressBar::hidden())
+    }
+
+    /// Whether pictures are drawn, for a window or as if for one.
     pub fn is_window(&self) -> bool {
-        matches!(self, Self::Window { .. })
+        matches!(self, Self::Window { .. } | Self::Unseen { .. })
     }
 
     /// Shows a frame. `Break` when the user wants no more.
@@ -105,6 +122,12 @@ impl Viewer {
                 canvas.clone_from(picture);
                 draw::hud(canvas, meter.tick(annotated));
                 window.show(canvas)
+            }
+            Self::Unseen { meter, canvas } => {
+                let Some(picture) = &annotated.picture else { return Ok(ControlFlow::Continue(())) };
+                canvas.clone_from(picture);
+                draw::hud(canvas, meter.tick(annotated));
+                Ok(ControlFlow::Continue(()))
             }
             Self::Status { line, meter } => {
                 let text = meter.tick(annotated);
@@ -146,6 +169,7 @@ impl Viewer {
     pub fn close(&mut self) {
         match self {
             Self::Window { window, .. } => *window = None,
+            Self::Unseen { .. } => {}
             Self::Status { line, .. } => line.clear(),
             Self::Progress(bar) => bar.finish_and_clear(),
         }

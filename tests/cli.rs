@@ -187,15 +187,19 @@ fn statistics_are_written_in_the_documented_form() {
         }
         succeed(&mut command);
         let stats: Value = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
-        assert_eq!(keys(&stats), ["frames", "fps", "dropped", "lost", "faces", "stages_ms", "emotions"]);
+        let counts = ["frames", "fps", "dropped", "lost", "faces"];
+        let machine = ["cpu_percent_of_one_core", "memory_peak_mb"];
+        assert_eq!(keys(&stats), [&counts[..], &machine, &["stages_ms", "emotions"]].concat());
         assert_eq!((&stats["frames"], &stats["dropped"], &stats["lost"]), (&12.into(), &0.into(), &0.into()));
         assert_eq!(stats["faces"], 12);
         assert!(number(&stats["fps"]) > 0.0);
         let stages = &stats["stages_ms"];
         assert_eq!(keys(stages), ["capture", "detect", "classify", "render", "latency"]);
         for (stage, times) in stages.as_object().expect("an object") {
-            assert_eq!(keys(times), ["p50", "p95"], "{stage}");
-            assert!(0.0 <= number(&times["p50"]) && number(&times["p50"]) <= number(&times["p95"]), "{stage}: {times}");
+            let processor = (stage != "latency").then_some("cpu_ms");
+            assert_eq!(keys(times), ["p50", "p95", "p99"].into_iter().chain(processor).collect::<Vec<_>>(), "{stage}");
+            let [p50, p95, p99] = ["p50", "p95", "p99"].map(|quantile| number(&times[quantile]));
+            assert!(0.0 <= p50 && p50 <= p95 && p95 <= p99, "{stage}: {times}");
         }
         // A frame is not shown before it was searched and labelled.
         assert!(number(&stages["latency"]["p95"]) >= number(&stages["detect"]["p50"]));

@@ -1,4 +1,4 @@
-//! A source that begins again when it ends: for the demo in a window.
+//! A source that begins again when it ends: for the demo in a window, and for measurements that outlast a file.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub struct LoopingSource {
     inner: Box<dyn Source>,
     info: SourceInfo,
     next_id: u64,
+    passes: u64,
     /// Time of the current pass's start, and of the end of the frame shown last.
     offset: Duration,
     end: Duration,
@@ -29,7 +30,12 @@ impl LoopingSource {
     pub fn open(spec: SourceSpec) -> Result<Self> {
         let inner = spec.open()?;
         let info = SourceInfo { frames: None, ..inner.info().clone() };
-        Ok(Self { spec, inner, info, next_id: 0, offset: Duration::ZERO, end: Duration::ZERO })
+        Ok(Self { spec, inner, info, next_id: 0, passes: 1, offset: Duration::ZERO, end: Duration::ZERO })
+    }
+
+    /// How many times the source was opened.
+    pub fn passes(&self) -> u64 {
+        self.passes
     }
 }
 
@@ -42,6 +48,7 @@ impl Source for LoopingSource {
         let mut frame = self.inner.next_frame()?;
         if frame.is_none() {
             self.inner = self.spec.open()?;
+            self.passes += 1;
             self.offset = self.end;
             // A source without a single frame ends here, instead of being opened for ever.
             frame = self.inner.next_frame()?;
@@ -75,5 +82,6 @@ mod tests {
             assert!(last.is_none_or(|last| frame.pts > last), "time goes on");
             last = Some(frame.pts);
         }
+        assert_eq!(source.passes(), 2);
     }
 }

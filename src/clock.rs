@@ -1,0 +1,86 @@
+//! How long work takes: by the clock on the wall, and by the one that runs only while a processor works for it.
+//!
+//! The second one is POSIX's (`clock_gettime`, IEEE Std 1003.1): one clock for each thread and one for the process. Where a
+//! system has no such clocks, nothing is made up: the answer is `None`. Work that a thread hands to others, as to a pool,
+//! counts for those, so the stages of a run need not add up to what the process used.
+
+use std::time::{Duration, Instant};
+
+/// What a piece of work took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// From its start to its end.
+    pub wall: Duration,
+    /// How long a processor worked for it, on its own thread.
+    pub cpu: Option<Duration>,
+}
+
+/// Measures a piece of work. It must be read on the thread that started it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch {
+    started: Instant,
+    cpu: Option<Duration>,
+}
+
+impl Stopwatch {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self { started: Instant::now(), cpu: cpu_of_this_thread() }
+    }
+
+    /// What was spent since the start.
+    pub fn spent(&self) -> Spent {
+        let cpu = self.cpu.zip(cpu_of_this_thread());
+        Spent { wall: self.started.elapsed(), cpu: cpu.map(|(before, now)| now.saturating_sub(before)) }
+    }
+}
+
+/// The processor's time that this process has used, all of its threads together. Programs that it started, such as ffmpeg,
+/// are not in it.
+pub fn cpu_of_this_process() -> Option<Duration> {
+    #[cfg(unix)]
+    let time = read(rustix::time::ClockId::ProcessCPUTime);
+    #[cfg(not(unix))]
+    let time = None;
+    time
+}
+
+fn cpu_of_this_thread() -> Option<Duration> {
+    #[cfg(unix)]
+    let time = read(rustix::time::ClockId::ThreadCPUTime);
+    #[cfg(not(unix))]
+    let time = None;
+    time
+}
+
+#[cfg(unix)]
+fn read(clock: rustix::time::ClockId) -> Option<Duration> {
+    rustix::time::clock_gettime(clock).try_into().ok()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sleep_takes_time_and_no_processor() {
+        let watch = Stopwatch::start();
+        std::thread::sleep(Duration::from_millis(40));
+        let Spent { wall, cpu } = watch.spent();
+        let cpu = cpu.expect("a clock");
+        assert!(wall >= Duration::from_millis(40), "{wall:?}");
+        assert!(cpu < Duration::from_millis(20), "{cpu:?}");
+    }
+
+    #[test]
+    fn work_counts_for_its_thread_and_for_the_process() {
+        let (before, watch) = (cpu_of_this_process().expect("a clock"), Stopwatch::start());
+        let other = std::thread::spawn(|| {
+            let watch = Stopwatch::start();
+            while watch.spent().cpu.expect("a clock") < Duration::from_millis(30) {}
+        });
+        other.join().expect("the thread ends");
+        assert!(watch.spent().cpu.expect("a clock") < Duration::from_millis(20), "another thread's work");
+        assert!(cpu_of_this_process().expect("a clock") - before >= Duration::from_millis(30));
+    }
+}
