@@ -13,6 +13,11 @@ use pulp::{Simd, WithSimd};
 /// Output channels that are packed together: the values of an AVX-512 register, two of AVX2, four of NEON.
 pub(super) const TILE: usize = 16;
 
+/// Values of one tile, on a cache line of their own: a vector that lies across two takes two loads.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+pub(super) struct Lanes(pub(super) [f32; TILE]);
+
 /// Rows of a block where there are registers enough; padded pictures have an even number of output rows.
 pub(super) const BLOCK_ROWS: usize = 2;
 
@@ -64,9 +69,9 @@ impl Plan {
 pub(super) struct Convolve<'a> {
     pub(super) plan: &'a Plan,
     /// `(out / TILE, k, k, in, TILE)`; channels that are missing in the last tile are 0.
-    pub(super) weights: &'a [[f32; TILE]],
+    pub(super) weights: &'a [Lanes],
     /// `(out / TILE, TILE)`.
-    pub(super) bias: &'a [[f32; TILE]],
+    pub(super) bias: &'a [Lanes],
     /// `(pictures, padded height, in, padded width)`.
     pub(super) input: &'a [f32],
     /// What is added, as `output`.
@@ -151,7 +156,7 @@ impl Convolve<'_> {
         let per_tile = TILE / S::F32_LANES;
         let mut sums = [[[simd.splat_f32s(0.0); Q]; R]; V];
         for (v, sums) in sums.iter_mut().enumerate() {
-            *sums = [[S::as_simd_f32s(&self.bias[first + v / per_tile]).0[v % per_tile]; Q]; R];
+            *sums = [[S::as_simd_f32s(&self.bias[first + v / per_tile].0).0[v % per_tile]; Q]; R];
         }
         let taps = plan.kernel * plan.kernel;
         for ky in 0..plan.kernel {
@@ -170,7 +175,7 @@ impl Convolve<'_> {
                 for c in 0..plan.in_channels {
                     let mut w = [simd.splat_f32s(0.0); V];
                     for (v, w) in w.iter_mut().enumerate() {
-                        *w = S::as_simd_f32s(&weights[v / per_tile][c]).0[v % per_tile];
+                        *w = S::as_simd_f32s(&weights[v / per_tile][c].0).0[v % per_tile];
                     }
                     for r in 0..R {
                         let x = &rows[r][c * plan.padded_width + column..][..(Q - 1) * STRIDE + 1];

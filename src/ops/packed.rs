@@ -8,7 +8,7 @@ use candle_core::{Result, Shape, Tensor, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::block::{BLOCK_COLUMNS, BLOCK_ROWS, Convolve, Plan, TILE};
+use super::block::{BLOCK_COLUMNS, BLOCK_ROWS, Convolve, Lanes, Plan, TILE};
 
 /// The most pictures that one thread takes at a time. While it works on them, a tile's weights stay in its cache; more
 /// pictures would drive them out again and take more memory.
@@ -18,9 +18,9 @@ const PICTURES: usize = 4;
 #[derive(Debug)]
 pub(super) struct PackedConv {
     /// `(out / TILE, k, k, in, TILE)`; channels that are missing in the last tile are 0.
-    weights: Vec<[f32; TILE]>,
+    weights: Vec<Lanes>,
     /// `(out / TILE, TILE)`.
-    bias: Vec<[f32; TILE]>,
+    bias: Vec<Lanes>,
     in_channels: usize,
     out_channels: usize,
     kernel: usize,
@@ -42,14 +42,16 @@ impl PackedConv {
         }
         let values: Vec<f32> = kernel.permute((2, 3, 1, 0))?.flatten_all()?.to_vec1()?;
         let (taps, tiles) = (side * side * in_channels, out_channels.div_ceil(TILE));
-        let mut weights = vec![[0.0; TILE]; tiles * taps];
+        let mut weights = vec![Lanes::default(); tiles * taps];
         for (tap, values) in values.chunks_exact(out_channels).enumerate() {
             for (tile, values) in values.chunks(TILE).enumerate() {
-                weights[tile * taps + tap][..values.len()].copy_from_slice(values);
+                weights[tile * taps + tap].0[..values.len()].copy_from_slice(values);
             }
         }
-        let mut biases = vec![[0.0; TILE]; tiles];
-        biases.as_flattened_mut()[..out_channels].copy_from_slice(&bias.to_vec1::<f32>()?);
+        let mut biases = vec![Lanes::default(); tiles];
+        for (lanes, values) in biases.iter_mut().zip(bias.to_vec1::<f32>()?.chunks(TILE)) {
+            lanes.0[..values.len()].copy_from_slice(values);
+        }
         Ok(Self { weights, bias: biases, in_channels, out_channels, kernel: side, stride })
     }
 
@@ -139,9 +141,9 @@ fn pad(plan: &Plan, input: &[f32], padded: &mut [f32]) {
     let padding = plan.kernel / 2;
     let rows = padded.chunks_exact_mut(plan.padded_row()).skip(padding);
     for (input, padded) in input.chunks_exact(plan.width * plan.in_channels).zip(rows) {
-        for (channel, padded) in padded.chunks_exact_mut(plan.padded_width).enumerate() {
-            let values = input[channel..].iter().step_by(plan.in_channels);
-            padded[padding..].iter_mut().zip(values).for_each(|(padded, value)| *padded = *value);
+        for (column, pixel) in input.chunks_exact(plan.in_channels).enumerate() {
+            let column = padded[padding + column..].iter_mut().step_by(plan.padded_width);
+            column.zip(pixel).for_each(|(padded, value)| *padded = *value);
         }
     }
 }

@@ -4,6 +4,7 @@ use rand_chacha::ChaCha8Rng;
 
 use pulp::Simd;
 
+use super::block::Convolve;
 use super::kernel::{Correlate, KernelGradient, Plan, TILE};
 use super::packed::{PackedConv, padded};
 use super::*;
@@ -283,9 +284,16 @@ fn inference_is_the_same_on_each_kind_of_processor() {
         let (shape, plan) = conv.plan(&(2, 7, width, 3).into()).expect("a plan");
         let (input, skip): (Vec<f32>, Vec<f32>) = (values(3, &[2, 7, width, 3]), values(4, shape.dims()));
         let fast = conv.forward(&plan, &input, Some(&skip), true);
-        let mut plain = vec![0.0; fast.len()];
         let padded = padded(&plan, &input);
-        pulp::Scalar::new().vectorize(conv.work(&plan, &padded, Some(&skip), true, &mut plain));
-        fast.iter().zip(&plain).for_each(|(a, b)| assert!((a - b).abs() < 1e-5, "{a} {b}"));
+        let check = |vectorize: &dyn Fn(Convolve<'_>)| {
+            let mut plain = vec![0.0; fast.len()];
+            vectorize(conv.work(&plan, &padded, Some(&skip), true, &mut plain));
+            fast.iter().zip(&plain).for_each(|(a, b)| assert!((a - b).abs() < 1e-5, "{a} {b}"));
+        };
+        check(&|work| Simd::vectorize(pulp::Scalar::new(), work));
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = pulp::x86::V3::try_new() {
+            check(&|work| Simd::vectorize(avx2, work));
+        }
     }
 }
