@@ -21,8 +21,11 @@ pub(super) struct Lanes(pub(super) [f32; TILE]);
 /// Rows of a block where there are registers enough; padded pictures have an even number of output rows.
 pub(super) const BLOCK_ROWS: usize = 2;
 
-/// Columns of a block, wide and narrow: the rows of today's network are multiples of the first.
-pub(super) const BLOCK_COLUMNS: [usize; 2] = [6, 4];
+/// Columns of a wide block: the rows of today's network, 48 to 6 pixels wide, are multiples of it.
+pub(super) const WIDE: usize = 6;
+
+/// Columns of a block for pictures that wide ones would reach too far beyond.
+pub(super) const NARROW: usize = 4;
 
 /// The sizes of one convolution, and those of its padded input.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +40,7 @@ pub(super) struct Plan {
     pub(super) kernel: usize,
     /// 1 or 2.
     pub(super) stride: usize,
-    /// One of [`BLOCK_COLUMNS`].
+    /// Columns of a block, [`WIDE`] or [`NARROW`].
     pub(super) columns: usize,
     pub(super) padded_height: usize,
     pub(super) padded_width: usize,
@@ -110,23 +113,23 @@ struct Corner {
     x: usize,
 }
 
+// In all of these a block is `T` tiles, or `V` vectors, of output channels by `R` rows and `Q` columns of output pixels.
 impl Convolve<'_> {
-    /// `T` tiles from `first` on of all pictures, so that their weights stay in the cache; `V` vectors of `R` rows at a time.
+    /// The tiles from `first` on of all pictures, so that their weights stay in the cache.
     #[inline(always)]
     fn tiles<S: Simd, const T: usize, const V: usize, const R: usize>(&mut self, simd: S, first: usize) {
-        let [wide, narrow] = BLOCK_COLUMNS;
+        debug_assert_eq!(V * S::F32_LANES, T * TILE);
         for picture in 0..self.output.len() / self.plan.out_len() {
-            match (self.plan.stride, self.plan.columns == wide) {
-                (1, true) => self.picture::<S, T, V, R, { BLOCK_COLUMNS[0] }, 1>(simd, first, picture),
-                (1, false) => self.picture::<S, T, V, R, { BLOCK_COLUMNS[1] }, 1>(simd, first, picture),
-                (_, true) => self.picture::<S, T, V, R, { BLOCK_COLUMNS[0] }, 2>(simd, first, picture),
-                (_, false) => self.picture::<S, T, V, R, { BLOCK_COLUMNS[1] }, 2>(simd, first, picture),
+            match (self.plan.stride, self.plan.columns) {
+                (1, WIDE) => self.picture::<S, T, V, R, WIDE, 1>(simd, first, picture),
+                (1, _) => self.picture::<S, T, V, R, NARROW, 1>(simd, first, picture),
+                (_, WIDE) => self.picture::<S, T, V, R, WIDE, 2>(simd, first, picture),
+                (_, _) => self.picture::<S, T, V, R, NARROW, 2>(simd, first, picture),
             }
         }
-        debug_assert!(narrow < wide && V * S::F32_LANES == T * TILE);
     }
 
-    /// These tiles of one picture, in blocks of `R` rows and `Q` columns.
+    /// These tiles of one picture, block by block.
     #[inline(always)]
     fn picture<S: Simd, const T: usize, const V: usize, const R: usize, const Q: usize, const STRIDE: usize>(
         &mut self,
@@ -134,31 +137,34 @@ impl Convolve<'_> {
         first: usize,
         picture: usize,
     ) {
+        let mut block = [[[simd.splat_f32s(0.0); V]; Q]; R];
         for y in (0..self.plan.out_height).step_by(R) {
             for x in (0..self.plan.out_width).step_by(Q) {
                 let corner = Corner { y, x };
-                let sums = self.sums::<S, T, V, R, Q, STRIDE>(simd, first, picture, corner);
-                self.finish(simd, first, picture, corner, &sums);
+                self.sum::<S, T, V, R, Q, STRIDE>(simd, first, picture, corner, &mut block);
+                self.finish(simd, first, picture, corner, &block);
             }
         }
     }
 
-    /// One block: bias and products.
+    /// One block: bias and products. The sums are not returned but copied, since what is later indexed at run time lies in
+    /// memory, and a compiler that makes the two one value keeps the sums there.
     #[inline(always)]
-    fn sums<S: Simd, const T: usize, const V: usize, const R: usize, const Q: usize, const STRIDE: usize>(
+    fn sum<S: Simd, const T: usize, const V: usize, const R: usize, const Q: usize, const STRIDE: usize>(
         &self,
         simd: S,
         first: usize,
         picture: usize,
         corner: Corner,
-    ) -> [[[S::f32s; Q]; R]; V] {
+        block: &mut [[[S::f32s; V]; Q]; R],
+    ) {
         let plan = self.plan;
         let per_tile = TILE / S::F32_LANES;
-        let mut sums = [[[simd.splat_f32s(0.0); Q]; R]; V];
-        for (v, sums) in sums.iter_mut().enumerate() {
-            *sums = [[S::as_simd_f32s(&self.bias[first + v / per_tile].0).0[v % per_tile]; Q]; R];
+        let mut bias = [simd.splat_f32s(0.0); V];
+        for (v, bias) in bias.iter_mut().enumerate() {
+            *bias = S::as_simd_f32s(&self.bias[first + v / per_tile].0).0[v % per_tile];
         }
-        let taps = plan.kernel * plan.kernel;
+        let mut sums = [[bias; Q]; R];
         for ky in 0..plan.kernel {
             let mut rows = [&[][..]; R];
             for (r, row) in rows.iter_mut().enumerate() {
@@ -168,7 +174,7 @@ impl Convolve<'_> {
             for kx in 0..plan.kernel {
                 let mut weights = [&[][..]; T];
                 for (t, weights) in weights.iter_mut().enumerate() {
-                    let tap = (first + t) * taps + ky * plan.kernel + kx;
+                    let tap = ((first + t) * plan.kernel + ky) * plan.kernel + kx;
                     *weights = &self.weights[tap * plan.in_channels..][..plan.in_channels];
                 }
                 let column = corner.x * STRIDE + kx;
@@ -182,17 +188,17 @@ impl Convolve<'_> {
                         for q in 0..Q {
                             let x = simd.splat_f32s(x[q * STRIDE]);
                             for v in 0..V {
-                                sums[v][r][q] = simd.mul_add_e_f32s(w[v], x, sums[v][r][q]);
+                                sums[r][q][v] = simd.mul_add_e_f32s(w[v], x, sums[r][q][v]);
                             }
                         }
                     }
                 }
             }
         }
-        sums
+        *block = sums;
     }
 
-    /// Adds what is to be added, rectifies, and leaves out what lies beyond the picture and its channels.
+    /// Adds what is to be added, rectifies and stores, leaving out what lies beyond the picture and its channels.
     #[inline(always)]
     fn finish<S: Simd, const V: usize, const R: usize, const Q: usize>(
         &mut self,
@@ -200,18 +206,18 @@ impl Convolve<'_> {
         first: usize,
         picture: usize,
         corner: Corner,
-        sums: &[[[S::f32s; Q]; R]; V],
+        block: &[[[S::f32s; V]; Q]; R],
     ) {
         let plan = self.plan;
         let zero = simd.splat_f32s(0.0);
-        for r in 0..R.min(plan.out_height - corner.y) {
-            for q in 0..Q.min(plan.out_width - corner.x) {
+        for (r, row) in block.iter().enumerate().take(plan.out_height - corner.y) {
+            for (q, sums) in row.iter().enumerate().take(plan.out_width - corner.x) {
                 let pixel = (picture * plan.out_height + corner.y + r) * plan.out_width + corner.x + q;
-                for v in 0..V {
-                    let channel = first * TILE + v * S::F32_LANES;
-                    let count = plan.out_channels.saturating_sub(channel).min(S::F32_LANES);
-                    let start = pixel * plan.out_channels + channel.min(plan.out_channels);
-                    let mut sum = sums[v][r][q];
+                for (v, &sum) in sums.iter().enumerate() {
+                    let channel = (first * TILE + v * S::F32_LANES).min(plan.out_channels);
+                    let count = (plan.out_channels - channel).min(S::F32_LANES);
+                    let start = pixel * plan.out_channels + channel;
+                    let mut sum = sum;
                     if let Some(skip) = self.skip {
                         sum = simd.add_f32s(sum, load(simd, &skip[start..start + count]));
                     }

@@ -8,7 +8,7 @@ use candle_core::{Result, Shape, Tensor, bail};
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::block::{BLOCK_COLUMNS, BLOCK_ROWS, Convolve, Lanes, Plan, TILE};
+use super::block::{BLOCK_ROWS, Convolve, Lanes, NARROW, Plan, TILE, WIDE};
 
 /// The most pictures that one thread takes at a time. While it works on them, a tile's weights stay in its cache; more
 /// pictures would drive them out again and take more memory.
@@ -68,8 +68,7 @@ impl PackedConv {
         let out = |size: usize| (size - 1) / stride + 1;
         let (out_height, out_width) = (out(height), out(width));
         let covered = |columns: usize| out_width.next_multiple_of(columns);
-        let [wide, narrow] = BLOCK_COLUMNS;
-        let columns = if covered(wide) <= covered(narrow) { wide } else { narrow };
+        let columns = if covered(WIDE) <= covered(NARROW) { WIDE } else { NARROW };
         let padded = |covered: usize, size: usize| ((covered - 1) * stride + kernel).max(size + kernel - 1);
         let plan = Plan {
             in_channels,

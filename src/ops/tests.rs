@@ -176,7 +176,6 @@ fn inference_equals_candles() {
         ([1, 2, 1, 1], 3, 3, 2),
         ([9, 2, 2, 33], 17, 7, 1),
     ] {
-        // Values under the kernel: their sum is as exact as their number lets it be.
         let (x, kernel) = (random(1, &x), random(2, &[outputs, x[1], kernel, kernel]));
         for (skip, relu) in [(false, false), (false, true), (true, false), (true, true)] {
             let (ours, candles) = inference_by_both(&x, &kernel, stride, skip, relu).expect("a convolution");
