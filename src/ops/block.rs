@@ -4,7 +4,7 @@
 //! from the first weight to the last. Each step loads a few vectors of weights and multiplies them by one input value per
 //! pixel, so that loads are rarer than multiplications. The input lies as `(rows, channels, columns)`: the values of
 //! neighbouring pixels are then neighbours too, at distances that the compiler knows. See Georganas et al. 2018,
-//! <https://arxiv.org/abs/1808.05567>, for the scheme; theirs keeps channels last.
+//! <https://arxiv.org/abs/1808.05567>, for the scheme, with another layout of the input.
 //!
 //! The order of summation depends on the processor's kind alone.
 
