@@ -36,11 +36,17 @@ pub trait Layer {
     /// When they don't fit into it.
     fn arrange(pictures: &Tensor) -> Result<Tensor>;
 
-    /// `(batch, in, h, w)` to `(batch, out, h / stride, w / stride)`, plus `skip`, rectified on demand.
+    /// `(batch, in, h, w)` to `(batch, out, h / stride, w / stride)`, each in that layout, plus `skip`, rectified on demand.
     ///
     /// # Errors
     /// When the shapes don't fit.
     fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor>;
+
+    /// The mean of each channel of each picture, `(batch, channels)`, from that layout.
+    ///
+    /// # Errors
+    /// When the tensor has another layout.
+    fn channel_means(x: &Tensor) -> Result<Tensor>;
 }
 
 /// Convolution and batch norm as they learn: normalised by the statistics of the batch at hand.
@@ -72,11 +78,11 @@ impl ConvNorm {
     }
 
     /// `w' = w gamma / sqrt(var + e)`, `b' = beta - mean gamma / sqrt(var + e)`: the same function without the norm.
-    fn fold(&self) -> Result<FoldedConv> {
+    fn fold(&self, device: &Device) -> Result<FoldedConv> {
         let scale = (&self.gamma / (&self.running_var + f64::from(BATCH_NORM_EPSILON))?.sqrt()?)?;
         let weight = self.weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?.detach();
         let bias = (&self.beta - (&self.running_mean * &scale)?)?.detach();
-        Ok(FoldedConv { weight, bias, stride: self.stride })
+        Ok(FoldedConv(ops::InferenceConv::new(&weight, &bias, self.stride, device)?))
     }
 
     /// The running statistics after the last forward pass, by tensor name.
@@ -115,28 +121,27 @@ impl Layer for ConvNorm {
         }
         Ok(x)
     }
+
+    fn channel_means(x: &Tensor) -> Result<Tensor> {
+        Ok(ops::lane_means(x)?)
+    }
 }
 
 /// A convolution with bias, which batch norm was folded into.
 #[derive(Debug)]
-pub struct FoldedConv {
-    weight: Tensor,
-    bias: Tensor,
-    stride: usize,
-}
+pub struct FoldedConv(ops::InferenceConv);
 
 impl Layer for FoldedConv {
     fn arrange(pictures: &Tensor) -> Result<Tensor> {
-        Ok(pictures.clone())
+        Ok(ops::inference_layout(pictures)?)
     }
 
     fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
-        let y = ops::conv2d_bias(x, &self.weight, &self.bias, self.stride, relu && skip.is_none())?;
-        match skip {
-            Some(skip) if relu => Ok(ops::add_relu(&y, skip)?),
-            Some(skip) => Ok((y + skip)?),
-            None => Ok(y),
-        }
+        Ok(self.0.forward(x, skip, relu)?)
+    }
+
+    fn channel_means(x: &Tensor) -> Result<Tensor> {
+        Ok(ops::inference_means(x)?)
     }
 }
 
@@ -179,7 +184,7 @@ impl<L: Layer> EmotionNet<L> {
         for block in &self.blocks {
             x = block.forward(&x)?; // (batch, 40, 24, 24), (80, 12, 12), (160, 6, 6)
         }
-        Ok(ops::channel_means(&x)?) // (batch, 160)
+        L::channel_means(&x) // (batch, 160)
     }
 
     /// Features to logits: `(batch, 160)` to `(batch, 7)`.
@@ -243,10 +248,7 @@ impl EmotionNet<ConvNorm> {
     /// # Errors
     /// When a tensor can't be made.
     pub fn fold(&self, device: &Device) -> Result<EmotionNet<FoldedConv>> {
-        let fold = |layer: &ConvNorm| -> Result<FoldedConv> {
-            let FoldedConv { weight, bias, stride } = layer.fold()?;
-            Ok(FoldedConv { weight: weight.to_device(device)?, bias: bias.to_device(device)?, stride })
-        };
+        let fold = |layer: &ConvNorm| layer.fold(device);
         let block = |block: &Block<ConvNorm>| -> Result<Block<FoldedConv>> {
             Ok(Block {
                 first: fold(&block.first)?,
@@ -316,7 +318,11 @@ mod tests {
             .and_then(|y| y.broadcast_mul(&channels("layer.norm.weight")))
             .and_then(|y| y.broadcast_add(&channels("layer.norm.bias")))
             .expect("batch norm");
-        let folded = layer.fold().and_then(|folded| folded.forward(&x, None, false)).expect("folded");
+        let folded = layer
+            .fold(&Device::Cpu)
+            .and_then(|folded| folded.forward(&FoldedConv::arrange(&x)?, None, false))
+            .and_then(|y| Ok(y.permute((0, 3, 1, 2))?))
+            .expect("folded");
         let difference = (folded - expected).and_then(|d| d.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>());
         assert!(difference.expect("difference") < 1e-4);
     }

@@ -1,105 +1,142 @@
-//! Convolution for inference, as one matrix product: the patches of a picture become the columns of a matrix (im2col,
-//! Chellapilla et al. 2006, <https://inria.hal.science/inria-00112631>). It takes any number of pictures and has no gradient.
+//! The layers of inference: convolution, bias, way around and rectification in one pass, and the mean of each channel.
+//!
+//! Owns the choice between this program's own loops on a CPU (`packed.rs`) and candle's operations on a GPU, and with it the
+//! layout of pictures: channels last, `(batch, height, width, channels)`, on a CPU; `(batch, channels, height, width)` on a
+//! GPU. Any number of pictures goes in, and nothing here has a gradient.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::geometry::Geometry;
-use super::matrix::{Matrix, matrix_product};
+use super::packed::PackedConv;
 use super::values_of;
 
-/// Convolution with bias and optional rectification in one pass, for inference: it has no gradient.
-///
-/// # Errors
-/// When the shapes don't fit each other.
-pub fn conv2d_bias(input: &Tensor, kernel: &Tensor, bias: &Tensor, stride: usize, relu: bool) -> Result<Tensor> {
-    if input.device().is_cpu() {
-        return input.contiguous()?.apply_op3_no_bwd(kernel, bias, &Conv2dBias { stride, relu });
-    }
-    let output = input.conv2d(kernel, kernel.dim(3)? / 2, stride, 1, 1)?.broadcast_add(&bias.reshape((
-        1,
-        bias.elem_count(),
-        1,
-        1,
-    ))?)?;
-    if relu { output.relu() } else { Ok(output) }
+/// A convolution with bias, for inference on one device.
+#[derive(Debug)]
+pub struct InferenceConv(Form);
+
+#[derive(Debug)]
+enum Form {
+    /// On a CPU.
+    Packed(PackedConv),
+    /// On a GPU.
+    Plain { kernel: Tensor, bias: Tensor, stride: usize },
 }
 
-struct Conv2dBias {
-    stride: usize,
+impl InferenceConv {
+    /// From a kernel `(out, in, k, k)` with odd k and a bias `(out,)`; the padding is `k / 2`, the stride 1 or 2.
+    ///
+    /// # Errors
+    /// When the shapes don't fit each other, or the device has no room.
+    pub fn new(kernel: &Tensor, bias: &Tensor, stride: usize, device: &Device) -> Result<Self> {
+        if device.is_cpu() {
+            return PackedConv::new(kernel, bias, stride).map(|packed| Self(Form::Packed(packed)));
+        }
+        let bias = bias.reshape((1, (), 1, 1))?.to_device(device)?;
+        Ok(Self(Form::Plain { kernel: kernel.to_device(device)?, bias, stride }))
+    }
+
+    /// Convolves, adds the bias and `skip`, and makes negative outputs 0 where `relu` is set.
+    ///
+    /// # Errors
+    /// When the shapes don't fit each other.
+    pub fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+        match &self.0 {
+            Form::Packed(conv) => {
+                let op = Forward { conv, relu };
+                match skip {
+                    Some(skip) => x.contiguous()?.apply_op2_no_bwd(&skip.contiguous()?, &op),
+                    None => x.contiguous()?.apply_op1_no_bwd(&op),
+                }
+            }
+            Form::Plain { kernel, bias, stride } => {
+                let mut y = x.conv2d(kernel, kernel.dim(3)? / 2, *stride, 1, 1)?.broadcast_add(bias)?;
+                if let Some(skip) = skip {
+                    y = (y + skip)?;
+                }
+                if relu { y.relu() } else { Ok(y) }
+            }
+        }
+    }
+}
+
+/// Pictures `(batch, channels, height, width)` in the layout of inference on their device.
+///
+/// # Errors
+/// When the tensor has other dimensions.
+pub fn inference_layout(pictures: &Tensor) -> Result<Tensor> {
+    if pictures.device().is_cpu() { pictures.permute((0, 2, 3, 1))?.contiguous() } else { Ok(pictures.clone()) }
+}
+
+/// The mean of each channel of each picture in the layout of inference, `(batch, channels)`.
+///
+/// # Errors
+/// When the tensor has other dimensions.
+pub fn inference_means(x: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() { x.contiguous()?.apply_op1_no_bwd(&PixelMeans) } else { x.mean((2, 3)) }
+}
+
+struct Forward<'a> {
+    conv: &'a PackedConv,
     relu: bool,
 }
 
-impl CustomOp3 for Conv2dBias {
-    fn name(&self) -> &'static str {
-        "conv2d-bias-im2col"
-    }
-
-    fn cpu_fwd(
+impl Forward<'_> {
+    fn run(
         &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
+        (input, layout): (&CpuStorage, &Layout),
+        skip: Option<(&CpuStorage, &Layout)>,
     ) -> Result<(CpuStorage, Shape)> {
-        let geometry = Geometry::new(l1.shape(), l2.shape(), self.stride)?;
-        let bias = values_of(s3, l3)?;
-        if bias.len() != geometry.out_channels {
-            bail!("{} biases for {} channels", bias.len(), geometry.out_channels);
+        let (shape, plan) = self.conv.plan(layout.shape())?;
+        if let Some((_, layout)) = skip
+            && layout.shape() != &shape
+        {
+            bail!("a way around of {:?} for a layer's output of {shape:?}", layout.shape());
         }
-        let output = convolve(&geometry, values_of(s1, l1)?, values_of(s2, l2)?, bias, self.relu);
-        let shape = (geometry.batch, geometry.out_channels, geometry.out_height, geometry.out_width);
-        Ok((CpuStorage::F32(output), shape.into()))
+        let skip = skip.map(|(skip, layout)| values_of(skip, layout)).transpose()?;
+        let output = self.conv.forward(&plan, values_of(input, layout)?, skip, self.relu);
+        Ok((CpuStorage::F32(output), shape))
     }
 }
 
-fn convolve(geometry: &Geometry, input: &[f32], kernel: &[f32], bias: &[f32], relu: bool) -> Vec<f32> {
-    let (group, pixels, out_size) = (geometry.group(), geometry.out_pixels(), geometry.out_size());
-    let kernel = Matrix::row_major(kernel, geometry.out_channels, geometry.patch());
-    let mut output = vec![0.0; geometry.batch * out_size];
-    let parts = output.par_chunks_mut(geometry.part() * out_size);
-    parts.zip(input.par_chunks(geometry.part() * geometry.in_size())).for_each(|(output, input)| {
-        let mut columns = vec![0.0; geometry.patch() * group * pixels];
-        let mut product = vec![0.0; if group > 1 { geometry.out_channels * group * pixels } else { 0 }];
-        for (output, input) in output.chunks_mut(group * out_size).zip(input.chunks(group * geometry.in_size())) {
-            let count = output.len() / out_size;
-            let row_length = count * pixels;
-            let columns = &mut columns[..geometry.patch() * row_length];
-            for (i, picture) in input.chunks(geometry.in_size()).enumerate() {
-                geometry.patches_from_picture(picture, columns, row_length, i * pixels);
-            }
-            let columns = Matrix::row_major(columns, geometry.patch(), row_length);
-            if count == 1 {
-                matrix_product(output, kernel, columns);
-            } else {
-                let product = &mut product[..geometry.out_channels * row_length];
-                matrix_product(product, kernel, columns);
-                scatter(product, output, geometry.out_channels, pixels);
-            }
-            add_bias(output, bias, pixels, relu);
-        }
-    });
-    output
-}
+impl CustomOp1 for Forward<'_> {
+    fn name(&self) -> &'static str {
+        "inference-conv"
+    }
 
-fn add_bias(output: &mut [f32], bias: &[f32], pixels: usize, relu: bool) {
-    for (plane, bias) in output.chunks_mut(pixels).zip(bias.iter().cycle()) {
-        for value in plane {
-            let sum = *value + bias;
-            *value = if relu { sum.max(0.0) } else { sum };
-        }
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.run((storage, layout), None)
     }
 }
 
-/// From `(channels, pictures, pixels)`, as matrix products give it, to `(pictures, channels, pixels)`.
-fn scatter(product: &[f32], pictures: &mut [f32], channels: usize, pixels: usize) {
-    let row_length = product.len() / channels;
-    for (i, picture) in pictures.chunks_mut(channels * pixels).enumerate() {
-        for (channel, plane) in picture.chunks_mut(pixels).enumerate() {
-            let start = channel * row_length + i * pixels;
-            plane.copy_from_slice(&product[start..start + pixels]);
+impl CustomOp2 for Forward<'_> {
+    fn name(&self) -> &'static str {
+        "inference-conv-skip"
+    }
+
+    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
+        self.run((s1, l1), Some((s2, l2)))
+    }
+}
+
+struct PixelMeans;
+
+impl CustomOp1 for PixelMeans {
+    fn name(&self) -> &'static str {
+        "pixel-means"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (batch, height, width, channels) = layout.shape().dims4()?;
+        if layout.shape().elem_count() == 0 {
+            bail!("the means of {:?}", layout.shape());
         }
+        let mut means = vec![0.0; batch * channels];
+        let pictures = values_of(storage, layout)?.chunks_exact(height * width * channels);
+        for (means, picture) in means.chunks_exact_mut(channels).zip(pictures) {
+            for pixel in picture.chunks_exact(channels) {
+                means.iter_mut().zip(pixel).for_each(|(mean, value)| *mean += value);
+            }
+            means.iter_mut().for_each(|mean| *mean /= (height * width) as f32);
+        }
+        Ok((CpuStorage::F32(means), (batch, channels).into()))
     }
 }

@@ -24,13 +24,13 @@ pub fn lanes_from_pictures(pictures: &Tensor) -> Result<Tensor> {
     pictures.reshape((batch / LANES, LANES, channels, height, width))?.permute((0, 2, 3, 4, 1))?.contiguous()
 }
 
-/// The mean of each channel of each picture, `(batch, channels)`, from either layout.
+/// The mean of each channel of each picture in the layout of training, `(batch, channels)`.
 ///
 /// # Errors
-/// When the tensor has neither.
-pub fn channel_means(x: &Tensor) -> Result<Tensor> {
+/// When the tensor has another layout.
+pub fn lane_means(x: &Tensor) -> Result<Tensor> {
     let means = x.mean((2, 3))?;
-    if x.rank() == 4 {
+    if !x.device().is_cpu() {
         return Ok(means);
     }
     let (groups, channels, lanes) = means.dims3()?;

@@ -10,26 +10,26 @@
 //! parts whose number does not depend on the machine, and partial sums are added in a fixed order: on the same kind of
 //! processor, the same numbers in give the same numbers out, bit for bit, whatever the number of threads.
 //!
-//! Shapes: `(batch / 16, channels, height, width, 16)` for training, `(batch, channels, height, width)` for inference and on
-//! a GPU; kernels are `(out, in, k, k)` with odd k, padding `k / 2`.
+//! Inference has other loops (`block`): few pictures, so output channels side by side, and weights packed once.
+//!
+//! Shapes: `(batch / 16, channels, height, width, 16)` for training, `(batch, height, width, channels)` for inference,
+//! `(batch, channels, height, width)` on a GPU; kernels are `(out, in, k, k)` with odd k, padding `k / 2`.
 
+mod block;
 mod conv;
 mod conv_norm;
-mod geometry;
 mod inference;
 mod kernel;
 mod lanes;
-mod matrix;
 mod norm;
-mod residual;
+mod packed;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 
 pub use conv_norm::{LayerForm, LayerWeights, conv_norm};
-pub use inference::conv2d_bias;
-pub use lanes::{LANES, channel_means, lanes_from_pictures};
+pub use inference::{InferenceConv, inference_layout, inference_means};
+pub use lanes::{LANES, lane_means, lanes_from_pictures};
 pub use norm::ChannelStatistics;
-pub use residual::add_relu;
 
 /// The values of a contiguous f32 tensor on the CPU.
 fn values_of<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {

@@ -4,7 +4,9 @@ use rand_chacha::ChaCha8Rng;
 
 use pulp::Simd;
 
+use super::block::Convolve;
 use super::kernel::{Correlate, KernelGradient, Plan, TILE};
+use super::packed::{PackedConv, padded};
 use super::*;
 
 fn random(seed: u64, shape: &[usize]) -> Var {
@@ -141,19 +143,91 @@ fn strided_layer_gradient_of_odd_sizes_equals_finite_differences() {
     }
 }
 
-#[test]
-fn convolution_with_bias_equals_candles() {
-    let (x, w, b) = (random(1, &[2, 3, 8, 8]), random(2, &[4, 3, 3, 3]), random(3, &[4]));
-    let plain = x.conv2d(&w, 1, 2, 1, 1).and_then(|y| y.broadcast_add(&b.reshape((1, 4, 1, 1))?)).expect("candle's");
-    for relu in [false, true] {
-        let ours = conv2d_bias(&x, &w, &b, 2, relu).expect("ours");
-        let candles = if relu { plain.relu().expect("relu") } else { plain.clone() };
-        assert!(largest_difference(&ours, &candles) < 1e-5);
+/// Convolution for inference by our operation and step by step by candle's, both in candle's layout.
+fn inference_by_both(x: &Var, kernel: &Var, stride: usize, skip: bool, relu: bool) -> Result<(Tensor, Tensor)> {
+    let bias = random(3, &[kernel.dim(0)?]);
+    let mut candles = x.conv2d(kernel, kernel.dim(3)? / 2, stride, 1, 1)?.broadcast_add(&bias.reshape((
+        1,
+        bias.elem_count(),
+        1,
+        1,
+    ))?)?;
+    let skip = skip.then(|| random(4, candles.dims()));
+    if let Some(skip) = &skip {
+        candles = (candles + skip.as_tensor())?;
     }
-    assert!(conv2d_bias(&x, &w, &random(3, &[5]), 2, false).is_err());
-    assert!(conv2d_bias(&x, &random(2, &[4, 2, 3, 3]), &b, 1, false).is_err());
-    let nothing = Tensor::zeros((0, 3, 8, 8), candle_core::DType::F32, &Device::Cpu).expect("empty");
-    assert!(conv2d_bias(&nothing, &w, &b, 1, false).is_err());
+    let skip = skip.map(|skip| inference_layout(&skip)).transpose()?;
+    let conv = InferenceConv::new(kernel, &bias, stride, &Device::Cpu)?;
+    let ours = conv.forward(&inference_layout(x)?, skip.as_ref(), relu)?.permute((0, 3, 1, 2))?;
+    Ok((ours, if relu { candles.relu()? } else { candles }))
+}
+
+#[test]
+fn inference_equals_candles() {
+    // Batch, input channels, height and width; output channels, kernel, stride.
+    for (x, outputs, kernel, stride) in [
+        ([1, 1, 16, 16], 16, 3, 1),
+        ([5, 3, 9, 7], 4, 3, 2),
+        ([1, 17, 6, 6], 40, 3, 1),
+        ([2, 5, 12, 10], 33, 5, 1),
+        ([3, 4, 7, 13], 20, 5, 2),
+        ([5, 20, 5, 6], 48, 1, 1),
+        ([1, 8, 11, 5], 50, 1, 2),
+        ([1, 2, 1, 1], 3, 3, 2),
+        ([9, 2, 2, 33], 17, 7, 1),
+    ] {
+        let (x, kernel) = (random(1, &x), random(2, &[outputs, x[1], kernel, kernel]));
+        for (skip, relu) in [(false, false), (false, true), (true, false), (true, true)] {
+            let (ours, candles) = inference_by_both(&x, &kernel, stride, skip, relu).expect("a convolution");
+            let difference = largest_difference(&ours, &candles);
+            assert!(difference < 1e-5, "{:?} {:?} {stride} {skip} {relu}: {difference}", x.dims(), kernel.dims());
+        }
+    }
+}
+
+#[test]
+fn inference_does_not_depend_on_the_batch_or_the_threads() {
+    let (x, kernel, bias) = (random(1, &[11, 3, 9, 8]), random(2, &[20, 3, 3, 3]), random(3, &[20]));
+    let conv = InferenceConv::new(&kernel, &bias, 1, &Device::Cpu).expect("a convolution");
+    let x = inference_layout(&x).expect("pictures");
+    let values = |x: &Tensor| {
+        let y = conv.forward(x, None, true).and_then(|y| y.flatten_all()?.to_vec1::<f32>()).expect("values");
+        y.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+    };
+    let by_threads = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(|| values(&x))
+    };
+    let together = by_threads(1);
+    assert_eq!(together, by_threads(3));
+    let alone: Vec<u32> = (0..11).flat_map(|i| values(&x.narrow(0, i, 1).expect("a picture"))).collect();
+    assert_eq!(together, alone);
+}
+
+#[test]
+fn convolutions_that_do_not_fit_are_refused() {
+    let (kernel, bias) = (random(2, &[4, 3, 3, 3]), random(3, &[4]));
+    let new = |kernel: &Var, bias: &Var, stride| InferenceConv::new(kernel, bias, stride, &Device::Cpu);
+    assert!(new(&kernel, &random(3, &[5]), 2).is_err());
+    assert!(new(&kernel, &bias, 0).is_err());
+    for kernel in [[4, 3, 2, 2], [4, 3, 3, 1]] {
+        assert!(new(&random(2, &kernel), &bias, 1).is_err(), "{kernel:?}");
+    }
+    let conv = new(&kernel, &bias, 2).expect("a convolution");
+    let forward = |x: &[usize], skip: &[usize]| conv.forward(&random(1, x), Some(&random(1, skip)), true);
+    assert!(forward(&[2, 8, 8, 3], &[2, 4, 4, 4]).is_ok());
+    assert!(forward(&[2, 8, 8, 4], &[2, 4, 4, 4]).is_err(), "other channels");
+    assert!(forward(&[2, 8, 8, 3], &[1, 4, 4, 4]).is_err(), "another way around");
+    let nothing = |shape: [usize; 4]| Tensor::zeros(&shape, candle_core::DType::F32, &Device::Cpu).expect("empty");
+    assert!(conv.forward(&nothing([0, 8, 8, 3]), None, false).is_err());
+    assert!(inference_means(&nothing([1, 0, 8, 3])).is_err());
+}
+
+#[test]
+fn means_of_channels_equal_candles() {
+    let x = random(1, &[3, 5, 4, 7]);
+    let ours = inference_layout(&x).and_then(|x| inference_means(&x)).expect("ours");
+    assert!(largest_difference(&ours, &x.mean((2, 3)).expect("candle's")) < 1e-6);
 }
 
 #[test]
@@ -200,8 +274,25 @@ fn each_kind_of_processor_computes_the_same() {
 }
 
 #[test]
-fn rectified_sum_equals_candles() {
-    let (a, b) = (random(1, &[2, 3, 4, 5]), random(2, &[2, 3, 4, 5]));
-    let candles = (a.as_tensor() + b.as_tensor()).and_then(|s| s.relu()).expect("candle's");
-    assert!(largest_difference(&add_relu(&a, &b).expect("ours"), &candles) < 1e-6);
+fn inference_is_the_same_on_each_kind_of_processor() {
+    for (outputs, width, stride) in [(20, 9, 1), (40, 12, 2), (16, 4, 1)] {
+        let values =
+            |seed, shape: &[usize]| random(seed, shape).flatten_all().and_then(|t| t.to_vec1()).expect("values");
+        let (kernel, bias) = (random(1, &[outputs, 3, 3, 3]), random(2, &[outputs]));
+        let conv = PackedConv::new(&kernel, &bias, stride).expect("a convolution");
+        let (shape, plan) = conv.plan(&(2, 7, width, 3).into()).expect("a plan");
+        let (input, skip): (Vec<f32>, Vec<f32>) = (values(3, &[2, 7, width, 3]), values(4, shape.dims()));
+        let fast = conv.forward(&plan, &input, Some(&skip), true);
+        let padded = padded(&plan, &input);
+        let check = |vectorize: &dyn Fn(Convolve<'_>)| {
+            let mut plain = vec![0.0; fast.len()];
+            vectorize(conv.work(&plan, &padded, Some(&skip), true, &mut plain));
+            fast.iter().zip(&plain).for_each(|(a, b)| assert!((a - b).abs() < 1e-5, "{a} {b}"));
+        };
+        check(&|work| Simd::vectorize(pulp::Scalar::new(), work));
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = pulp::x86::V3::try_new() {
+            check(&|work| Simd::vectorize(avx2, work));
+        }
+    }
 }
