@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -251,6 +252,8 @@ fn search(dials: &Dials, source: Option<&SourceSpec>) -> Search {
 
 /// The classifier that was asked for. A prior that is not the natural one is never used silently.
 fn classifier(dials: &Dials, device: Device) -> Result<Classifier> {
+    let half = || thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
+    set_threads(dials.threads.unwrap_or_else(half))?;
     let weights = dials.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
     let classifier = Classifier::new(&weights, dials.prior, device)?;
     if classifier.prior() != Prior::Natural {
@@ -317,11 +320,16 @@ fn cameras() -> Result<()> {
     Ok(())
 }
 
+/// How many threads compute what can be shared out. Only the first call of a process has an effect.
+fn set_threads(threads: usize) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build_global().with_context(|| format!("--threads {threads}"))
+}
+
 fn train(arguments: &Train, stop: &Stop) -> Result<()> {
     let Train { data, out, resume, init, device, threads, data_options, recipe } = arguments;
     if let Some(threads) = *threads {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-        pool.build_global().with_context(|| format!("--threads {threads}"))?;
+        set_threads(threads)?;
     }
     let (device, mut log) = (device.open()?, io::stdout());
     match (resume, data, out) {

@@ -37,6 +37,8 @@ pub struct Stats {
     emotions: [u64; Emotion::COUNT],
     /// Faces without an emotion; `None` where every face gets one.
     unsure: Option<u64>,
+    /// Faces that were not labelled, since there were more than fit into a frame's time.
+    ignored: u64,
     first_face: Option<Instant>,
 }
 
@@ -101,6 +103,7 @@ impl Stats {
             stages: STAGES.map(|_| Stage::new()),
             emotions: [0; Emotion::COUNT],
             unsure: with_unsure.then_some(0),
+            ignored: 0,
             first_face: None,
         }
     }
@@ -114,6 +117,7 @@ impl Stats {
             stage.add(spent);
         }
         self.frames += 1;
+        self.ignored += annotated.ignored as u64;
         if !annotated.predictions.is_empty() {
             self.first_face.get_or_insert_with(Instant::now);
         }
@@ -198,6 +202,7 @@ impl Stats {
             "dropped": self.dropped,
             "lost": self.lost,
             "faces": self.faces(),
+            "ignored_faces": self.ignored,
             "cpu_percent_of_one_core": self.cpu_percent_of_one_core().map(|share| rounded(share, 1)),
             "memory_peak_mb": machine::memory_peak().map(megabytes),
             "stages_ms": stages,
@@ -225,6 +230,9 @@ pub(crate) fn megabytes(bytes: u64) -> f64 {
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} frames, {:.1} frames a second, {} dropped", self.frames, self.fps(), self.dropped)?;
+        if self.ignored > 0 {
+            write!(f, ", {} faces too many to be labelled", self.ignored)?;
+        }
         if self.lost > 0 {
             write!(f, ", {} not recorded", self.lost)?;
         }

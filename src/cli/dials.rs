@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
+use super::train::positive;
 use crate::calibration::Prior;
 use crate::device::DeviceSpec;
 
@@ -24,6 +25,11 @@ pub struct Dials {
     /// pictures are never smoothed
     #[arg(long, value_name = "MS", default_value_t = 150, allow_negative_numbers = true, value_parser = value_parser!(u16).range(0..=10_000))]
     pub smoothing: u16,
+
+    /// Threads that the network computes on, where a frame has several faces [default: half of the processors: the other
+    /// stages need some, too]; the results do not depend on it
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
 
     /// Weights to use instead of the ones inside the program
     #[arg(long, value_name = "FILE")]

@@ -85,8 +85,7 @@ pub(crate) fn frames(count: u64) -> FakeSource<impl FnMut(u64) -> Result<Option<
 }
 
 /// One face, whose score is the number of the frame.
-pub(crate) fn detect(gray: &GrayImage, pts: Duration) -> Result<Faces> {
-    assert_eq!(pts.as_millis() as u64 / 10 % 256, number(gray), "the time belongs to the frame");
+pub(crate) fn detect(gray: &GrayImage, _: Duration) -> Result<Faces> {
     let face = FaceBox { x: 1.0, y: 1.0, width: 4.0, height: 4.0, score: number(gray) as f32 };
     Ok(Faces { tracked: vec![TrackedFace { id: 0, face }], ignored: 0 })
 }
