@@ -11,6 +11,7 @@ use crate::buffers::Buffers;
 use crate::classify::Classifier;
 use crate::clock::Stopwatch;
 use crate::draw;
+use crate::frame::Frame;
 use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
 use crate::sink::{Sink, SinkSpec};
 use crate::smooth::Smoother;
@@ -78,7 +79,7 @@ impl Job<'_> {
             },
             make_detect: || {
                 let mut tracker = FaceTracker::new(self.search)?;
-                Ok(move |frame: &_, pts| tracker.track(frame, pts))
+                Ok(move |frame: &Frame, gray: &_| tracker.track(gray, frame.id, frame.pts))
             },
             classify: |frame: &_, faces: &[_]| classifier.classify(frame, faces),
             recorders,

@@ -126,7 +126,7 @@ pub struct Losses {
 pub struct Stages<'a, MakeDetect, Classify> {
     /// Where frames come from.
     pub source: &'a mut dyn Source,
-    /// Makes the function that finds the faces of a frame and its time, in the thread that will use it.
+    /// Makes the function that finds the faces of a frame, given in color and in grey, in the thread that will use it.
     pub make_detect: MakeDetect,
     /// Labels the faces of a frame, one result per box.
     pub classify: Classify,
@@ -155,7 +155,7 @@ pub fn run<MakeDetect, Detect, Classify>(
 ) -> (Losses, Result<()>)
 where
     MakeDetect: FnOnce() -> Result<Detect> + Send,
-    Detect: FnMut(&GrayImage, Duration) -> Result<Faces>,
+    Detect: FnMut(&Frame, &GrayImage) -> Result<Faces>,
     Classify: FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>> + Send,
 {
     let Stages { source, make_detect, classify, recorders } = stages;
@@ -288,7 +288,7 @@ fn wait_until(time: Instant, stop: &Stop) {
 }
 
 fn detect(
-    detect: &mut impl FnMut(&GrayImage, Duration) -> Result<Faces>,
+    detect: &mut impl FnMut(&Frame, &GrayImage) -> Result<Faces>,
     frames: &Receiver<(Frame, Timing)>,
     sender: &Sender<Detected>,
 ) -> Result<()> {
@@ -298,7 +298,7 @@ fn detect(
         let mut gray = buffers.picture(frame.width, frame.height);
         write_gray(&frame.rgb, Arc::make_mut(&mut gray))?;
         buffers.keep(&gray);
-        let faces = detect(&gray, frame.pts).with_context(|| format!("finding faces in frame {}", frame.id))?;
+        let faces = detect(&frame, &gray).with_context(|| format!("finding faces in frame {}", frame.id))?;
         timing.detect = watch.spent();
         if sender.send(Detected { frame, gray, faces, timing }).is_err() {
             break;

@@ -6,6 +6,7 @@
 //! each average is a mix of them. Time is the frames' own, in short steps, so the result does not depend on the frame rate.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use crate::emotion::Probabilities;
@@ -19,6 +20,9 @@ const CALM: f32 = 2.0;
 /// A certain change from one label to another shows after this many shortest time constants: with a difference that falls
 /// from 1 to 1/2, the integral of `(1 + CALM (1 - d)) / d` over d, which is `(1 + CALM) ln 2 - CALM / 2`.
 const HALFWAY: f32 = (1.0 + CALM) * std::f32::consts::LN_2 - CALM / 2.0;
+
+/// What counts as the time between two frames of the same time: a camera's.
+const FRAME: Duration = Duration::from_millis(33);
 
 /// The longest step of the average, in seconds.
 const STEP: f32 = 0.005;
@@ -54,12 +58,18 @@ impl Smoother {
             return new;
         }
         let start = || Smoothed { since: pts, pts, probabilities: new };
-        let face = self.faces.entry(id).or_insert_with(start);
+        let face = match self.faces.entry(id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => return entry.insert(start()).probabilities,
+        };
         let passed = pts.saturating_sub(face.pts);
         // Times that go back are a source that starts again.
         if passed > FORGOTTEN || pts < face.pts {
             *face = start();
+            return new;
         }
+        // Times that stand still are a file that does not know better.
+        let passed = if passed.is_zero() { FRAME } else { passed };
         let age = pts.saturating_sub(face.since).as_secs_f32();
         let shortest = self.time_constant * ((age - SETTLING) / RISING).clamp(0.0, 1.0);
         face.pts = pts;
@@ -75,7 +85,7 @@ impl Smoother {
 
     /// Forgets faces that have not been seen for long.
     pub fn forget(&mut self, now: Duration) {
-        self.faces.retain(|_, face| now.saturating_sub(face.pts) <= FORGOTTEN);
+        self.faces.retain(|_, face| now.abs_diff(face.pts) <= FORGOTTEN);
     }
 }
 
@@ -97,7 +107,7 @@ mod tests {
     #[test]
     fn a_real_change_shows_after_the_delay_at_every_rate() {
         for rate in [15, 30, 60, 240] {
-            let mut smoother = Smoother::new(Duration::from_millis(150));
+            let mut smoother = Smoother::new(Duration::from_millis(120));
             let show = |frame| {
                 let now = if frame < 2 * rate { Emotion::Sad } else { Emotion::Happy };
                 smoother.smooth(7, certain(now), at(frame, rate)).top()
@@ -107,13 +117,37 @@ mod tests {
             let delay = at(changed, rate).saturating_sub(at(2 * rate, rate));
             let frame = at(1, rate).as_secs_f32();
             // The change came at some time within the frame before.
-            assert!((0.145 - frame..=0.155).contains(&delay.as_secs_f32()), "{rate} a second: {delay:?}");
+            assert!((0.115 - frame..=0.125).contains(&delay.as_secs_f32()), "{rate} a second: {delay:?}");
         }
     }
 
     #[test]
+    fn a_change_between_labels_that_are_not_certain_shows_within_a_fifth_of_a_second() {
+        let of = |happy: f32| Probabilities::from_logits(&[0.0, 0.0, 0.0, happy, 5.0, 0.0, 0.0]);
+        for logit in [0.5, 1.0, 2.0, 5.0] {
+            let mut smoother = Smoother::new(Duration::from_millis(120));
+            let show =
+                |frame| smoother.smooth(0, of(if frame < 60 { 5.0 - logit } else { 5.0 + logit }), at(frame, 30)).top();
+            let shown: Vec<Emotion> = (0..120).map(show).collect();
+            let changed = shown.iter().position(|&emotion| emotion == Emotion::Happy).expect("it shows");
+            assert!((60..=66).contains(&changed), "logits {logit} apart: after {} frames", changed - 60);
+        }
+    }
+
+    #[test]
+    fn times_that_stand_still_count_as_frames() {
+        let mut smoother = Smoother::new(Duration::from_millis(120));
+        smoother.smooth(0, certain(Emotion::Sad), Duration::ZERO);
+        let mut last = smoother.smooth(0, certain(Emotion::Sad), Duration::from_secs(2));
+        for _ in 0..10 {
+            last = smoother.smooth(0, certain(Emotion::Happy), Duration::from_secs(2));
+        }
+        assert_eq!(last.top(), Emotion::Happy);
+    }
+
+    #[test]
     fn a_flicker_does_not_show() {
-        let mut smoother = Smoother::new(Duration::from_millis(150));
+        let mut smoother = Smoother::new(Duration::from_millis(120));
         for frame in 0..300 {
             // Flicker from the first frame on shows until the smoothing is up.
             let now = if frame > 30 && frame % 4 == 3 { Emotion::Fear } else { Emotion::Happy };
@@ -125,7 +159,7 @@ mod tests {
 
     #[test]
     fn faces_do_not_mix_and_zero_changes_nothing() {
-        let mut smoother = Smoother::new(Duration::from_millis(150));
+        let mut smoother = Smoother::new(Duration::from_millis(120));
         for frame in 0..10 {
             assert_eq!(smoother.smooth(0, certain(Emotion::Sad), at(frame, 30)).top(), Emotion::Sad);
             assert_eq!(smoother.smooth(1, certain(Emotion::Happy), at(frame, 30)).top(), Emotion::Happy);
@@ -137,7 +171,7 @@ mod tests {
 
     #[test]
     fn times_that_stand_still_jump_or_go_back_are_borne() {
-        let mut smoother = Smoother::new(Duration::from_millis(150));
+        let mut smoother = Smoother::new(Duration::from_millis(120));
         for (seconds, emotion) in [(5, Emotion::Sad), (5, Emotion::Sad), (1000, Emotion::Happy), (0, Emotion::Fear)] {
             let smoothed = smoother.smooth(0, certain(emotion), Duration::from_secs(seconds));
             assert_eq!(smoothed.top(), emotion, "at {seconds} s");

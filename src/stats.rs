@@ -231,7 +231,7 @@ impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} frames, {:.1} frames a second, {} dropped", self.frames, self.fps(), self.dropped)?;
         if self.ignored > 0 {
-            write!(f, ", {} faces too many to be labelled", self.ignored)?;
+            write!(f, ", faces beyond the limit {} times", self.ignored)?;
         }
         if self.lost > 0 {
             write!(f, ", {} not recorded", self.lost)?;

@@ -39,8 +39,8 @@ fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
         let outcome = within_limit(move || {
             let make_detect = || {
                 Ok(
-                    |gray: &GrayImage, pts| {
-                        if number(gray) < 5 { detect(gray, pts) } else { bail!("the detector is broken") }
+                    |frame: &Frame, gray: &GrayImage| {
+                        if number(gray) < 5 { detect(frame, gray) } else { bail!("the detector is broken") }
                     },
                 )
             };
@@ -149,9 +149,9 @@ fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
                     Ok(Some(frame(id)))
                 });
                 let make_detect = || {
-                    Ok(|gray: &GrayImage, pts| {
+                    Ok(|frame: &Frame, gray: &GrayImage| {
                         boom(stage, "detect", number(gray));
-                        detect(gray, pts)
+                        detect(frame, gray)
                     })
                 };
                 let classify = |gray: &GrayImage, faces: &[FaceBox]| {

@@ -17,13 +17,13 @@ pub struct Dials {
     pub min_face: Option<u32>,
 
     /// Sweep the whole frame for new faces in this many frames; 1 scans every frame whole, which takes much longer
-    /// [default: as many as there are in a third of a second]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    /// [default: as many as there are in 0.3 s]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1000))]
     pub detect_every: Option<u32>,
 
-    /// How long a change of expression takes to show, in milliseconds: flicker that is shorter does not. 0 is off;
+    /// How long a clear change of expression takes to show, in milliseconds: flicker that is shorter does not. 0 is off;
     /// pictures are never smoothed
-    #[arg(long, value_name = "MS", default_value_t = 150, allow_negative_numbers = true, value_parser = value_parser!(u16).range(0..=10_000))]
+    #[arg(long, value_name = "MS", default_value_t = 120, allow_negative_numbers = true, value_parser = value_parser!(u16).range(0..=10_000))]
     pub smoothing: u16,
 
     /// Threads that the network computes on, where a frame has several faces [default: half of the processors: the other

@@ -102,6 +102,21 @@ impl SmallestFace {
     /// For pictures, where nothing is in a hurry and people stand in groups.
     pub const IN_PICTURES: Self = Self::Share(1.0 / 10.0);
 
+    /// Refuses a size that no face in such a frame can have.
+    ///
+    /// # Errors
+    /// When it is larger than the frame.
+    pub fn check(self, frame: &GrayImage) -> Result<()> {
+        let (width, height) = frame.dimensions();
+        if let Self::Pixels(pixels) = self {
+            ensure!(
+                pixels <= width.min(height),
+                "no face of {pixels} pixels and more fits into a frame of {width}x{height}: ask for smaller ones (--min-face)"
+            );
+        }
+        Ok(())
+    }
+
     fn pixels(self, frame: &GrayImage) -> f32 {
         match self {
             Self::Pixels(pixels) => pixels as f32,

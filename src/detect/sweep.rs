@@ -9,7 +9,7 @@ use super::WINDOW;
 /// is missed.
 const FACTOR: f32 = 0.7;
 
-/// The most pixels of a part, scaled: about 3 ms of search.
+/// How many pixels a part has at most, scaled, unless its rows are too wide for that: about 3 ms of search.
 const PIXELS: f32 = 48_000.0;
 
 /// Rows that neighbouring bands share, scaled: the largest face that one of them must hold.

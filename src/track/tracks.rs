@@ -28,8 +28,12 @@ const LEAST_EVIDENCE: f32 = 2.0;
 /// Boxes that overlap more are the same face (intersection over union).
 const SAME: f32 = 0.4;
 
-/// How much larger the area of a newcomer must be to take the place of the smallest face, where there are too many.
-const LARGER: f32 = 1.2;
+/// How much larger the area of a newcomer must be to take the place of the smallest face, where there are too many: more
+/// than what the detector is off by.
+const LARGER: f32 = 1.5;
+
+/// How much larger than the box of its face a head is.
+const HEAD: f32 = 1.5;
 
 /// A box in this frame.
 #[derive(Clone, Copy, Debug)]
@@ -48,11 +52,26 @@ struct Track {
     evidence: f32,
     /// Seconds since it was found.
     unseen: f32,
+    /// Whether it is to be seen, as of the last frame.
+    shown: bool,
+    /// Whether it was taken out of sight because what is there hardly looks like a face.
+    doubtful: bool,
 }
 
 impl Track {
-    fn is_shown(&self) -> bool {
-        self.unseen <= SHOWN_UNSEEN && self.evidence >= LEAST_EVIDENCE
+    /// Whether it is to be seen from now on.
+    fn decide(&mut self) {
+        let found = self.unseen == 0.0;
+        if self.evidence < LEAST_EVIDENCE {
+            if self.shown {
+                self.doubtful = found;
+            }
+            self.shown = false;
+        } else if found {
+            (self.shown, self.doubtful) = (true, false);
+        } else if self.unseen > SHOWN_UNSEEN {
+            self.shown = false;
+        }
     }
 
     fn face(&self) -> FaceBox {
@@ -60,9 +79,9 @@ impl Track {
     }
 
     /// How badly a box fits, or `None` where it can't be this face. The longer a face was not seen, the further it may be.
-    fn misfit(&self, found: &FaceBox) -> Option<f32> {
+    fn misfit(&self, Found { face: found, may_be_new }: &Found) -> Option<f32> {
         let expected = self.motion.expected();
-        if !self.is_shown() && found.score < RETURN_SCORE {
+        if !self.shown && !may_be_new && (self.doubtful || found.score < RETURN_SCORE) {
             return None;
         }
         let width = (expected.width + found.width) / 2.0;
@@ -112,7 +131,7 @@ impl Tracks {
 
     /// Where the faces out of sight should be now.
     pub(super) fn hidden_places(&self) -> Vec<FaceBox> {
-        self.all.iter().filter(|track| !track.is_shown()).map(|track| track.motion.expected()).collect()
+        self.all.iter().filter(|track| !track.shown).map(|track| track.motion.expected()).collect()
     }
 
     /// Whether a new face would be shown: there are not too many, or it is larger than the smallest of them.
@@ -122,12 +141,12 @@ impl Tracks {
     }
 
     fn shown(&self) -> impl Iterator<Item = &Track> {
-        self.all.iter().filter(|track| track.is_shown())
+        self.all.iter().filter(|track| track.shown)
     }
 
     /// The position of the smallest face that is shown.
     fn smallest(&self) -> Option<usize> {
-        let shown = self.all.iter().enumerate().filter(|(_, track)| track.is_shown());
+        let shown = self.all.iter().enumerate().filter(|(_, track)| track.shown);
         shown.min_by(|a, b| area(&a.1.face()).total_cmp(&area(&b.1.face()))).map(|(i, _)| i)
     }
 
@@ -145,6 +164,12 @@ impl Tracks {
         let blend = 1.0 - (-seconds / EVIDENCE_SECONDS).exp();
         for track in &mut self.all {
             track.evidence += blend * (track.score.min(MOST_EVIDENCE) - track.evidence);
+            track.decide();
+        }
+        while self.shown().count() > self.limit
+            && let Some(smallest) = self.smallest()
+        {
+            self.all[smallest].shown = false;
         }
         self.ignored = 0;
         let mut new: Vec<FaceBox> = rest.into_iter().filter(|found| found.may_be_new).map(|found| found.face).collect();
@@ -158,7 +183,7 @@ impl Tracks {
     fn assign(&mut self, found: Vec<Found>) -> Vec<Found> {
         let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
         for (t, track) in self.all.iter().enumerate() {
-            let fits = found.iter().enumerate().filter_map(|(f, found)| Some((track.misfit(&found.face)?, t, f)));
+            let fits = found.iter().enumerate().filter_map(|(f, found)| Some((track.misfit(found)?, t, f)));
             pairs.extend(fits);
         }
         pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -169,12 +194,13 @@ impl Tracks {
             }
             (track_taken[t], box_taken[f]) = (true, true);
             let (track, face) = (&mut self.all[t], &found[f].face);
-            if !track.is_shown() {
+            let clear = !found.iter().enumerate().any(|(other, found)| other != f && touch(&found.face, face));
+            if !track.shown {
                 // It was elsewhere in between: what is known of its motion has no meaning any more.
                 track.motion = Motion::new(face);
                 track.evidence = face.score.min(MOST_EVIDENCE);
             }
-            track.motion.measure(face);
+            track.motion.measure(face, clear);
             (track.score, track.unseen) = (face.score, 0.0);
         }
         found.into_iter().zip(box_taken).filter(|(_, taken)| !taken).map(|(found, _)| found).collect()
@@ -192,7 +218,15 @@ impl Tracks {
         if room {
             let (id, evidence) = (self.next_id, face.score.min(MOST_EVIDENCE));
             self.next_id += 1;
-            self.all.push(Track { id, motion: Motion::new(&face), score: face.score, evidence, unseen: 0.0 });
+            self.all.push(Track {
+                id,
+                motion: Motion::new(&face),
+                score: face.score,
+                evidence,
+                unseen: 0.0,
+                shown: true,
+                doubtful: false,
+            });
         }
     }
 
@@ -210,6 +244,12 @@ impl Tracks {
             ignored: self.ignored,
         }
     }
+}
+
+/// Whether one face may cover a part of the other: heads are wider than the boxes of faces.
+fn touch(a: &FaceBox, b: &FaceBox) -> bool {
+    let (x, y) = (a.x + a.width / 2.0 - b.x - b.width / 2.0, a.y + a.height / 2.0 - b.y - b.height / 2.0);
+    x.abs() < HEAD * (a.width + b.width) / 2.0 && y.abs() < HEAD * (a.height + b.height) / 2.0
 }
 
 fn area(face: &FaceBox) -> f32 {
@@ -281,6 +321,46 @@ mod tests {
         step(&mut tracks, vec![face(100.0, 3.1)]);
         let shown = (0..60).filter(|_| !step(&mut tracks, vec![face(100.0, 1.05)]).is_empty()).count();
         assert!((5..40).contains(&shown), "{shown}");
+    }
+
+    #[test]
+    fn what_was_hidden_as_doubtful_needs_certainty_to_come_back() {
+        let mut tracks = Tracks::new(16);
+        step(&mut tracks, vec![face(100.0, 5.0)]);
+        // A weak box while it is shown, and a better one from the closer look while it is not.
+        let mut shown = 0;
+        for _ in 0..120 {
+            let score = if tracks.shown_places().is_empty() { 2.9 } else { 1.1 };
+            shown += usize::from(!step(&mut tracks, vec![face(100.0, score)]).is_empty());
+        }
+        assert!(shown < 15, "{shown} frames");
+        for _ in 0..70 {
+            step(&mut tracks, vec![]);
+        }
+        assert_eq!(ids(&step(&mut tracks, vec![face(100.0, 5.0)])), [1]);
+    }
+
+    #[test]
+    fn faces_that_come_back_keep_to_the_limit() {
+        let mut tracks = Tracks::new(2);
+        step(&mut tracks, vec![face(0.0, 5.0), face(200.0, 5.0)]);
+        (0..10).for_each(|_| drop(step(&mut tracks, vec![])));
+        step(&mut tracks, vec![face(400.0, 5.0), face(600.0, 5.0)]);
+        for _ in 0..5 {
+            let faces = step(&mut tracks, [0.0, 200.0, 400.0, 600.0].map(|x| face(x, 5.0)).to_vec());
+            assert_eq!(faces.len(), 2, "{faces:?}");
+        }
+    }
+
+    #[test]
+    fn faces_are_followed_at_three_frames_a_second() {
+        let mut tracks = Tracks::new(16);
+        for i in 0..10 {
+            tracks.advance(0.33);
+            assert_eq!(tracks.shown_places().len(), if i == 0 { 0 } else { 2 }, "frame {i}");
+            tracks.update(vec![face(100.0 + i as f32, 5.0), face(300.0, 5.0)], 0.33);
+            assert_eq!(ids(&tracks.faces().tracked), [0, 1]);
+        }
     }
 
     #[test]

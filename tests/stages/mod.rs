@@ -85,7 +85,7 @@ pub(crate) fn frames(count: u64) -> FakeSource<impl FnMut(u64) -> Result<Option<
 }
 
 /// One face, whose score is the number of the frame.
-pub(crate) fn detect(gray: &GrayImage, _: Duration) -> Result<Faces> {
+pub(crate) fn detect(_: &Frame, gray: &GrayImage) -> Result<Faces> {
     let face = FaceBox { x: 1.0, y: 1.0, width: 4.0, height: 4.0, score: number(gray) as f32 };
     Ok(Faces { tracked: vec![TrackedFace { id: 0, face }], ignored: 0 })
 }
@@ -166,7 +166,7 @@ pub(crate) fn run_stages<MakeDetect, Detect, Classify>(
 ) -> Outcome
 where
     MakeDetect: FnOnce() -> Result<Detect> + Send,
-    Detect: FnMut(&GrayImage, Duration) -> Result<Faces>,
+    Detect: FnMut(&Frame, &GrayImage) -> Result<Faces>,
     Classify: FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>> + Send,
 {
     let mut ids = Vec::new();
