@@ -23,7 +23,7 @@ pub struct Dials {
 
     /// How long a clear change of expression takes to show, in milliseconds: flicker that is shorter does not. 0 is off;
     /// pictures are never smoothed
-    #[arg(long, value_name = "MS", default_value_t = 120, allow_negative_numbers = true, value_parser = value_parser!(u16).range(0..=10_000))]
+    #[arg(long, value_name = "MS", default_value_t = 110, allow_negative_numbers = true, value_parser = value_parser!(u16).range(0..=10_000))]
     pub smoothing: u16,
 
     /// Threads that the network computes on, where a frame has several faces [default: half of the processors: the other
