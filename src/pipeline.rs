@@ -11,10 +11,12 @@
 //! flag that only capture reads. So whatever was captured before an error still comes out at the end. Of several errors the
 //! first one is reported. Which stages do what is the caller's: they come in as functions.
 
+mod stop;
+
 use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +24,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
 use image::{GrayImage, RgbImage};
+
+pub use stop::Stop;
 
 use crate::buffers::Buffers;
 use crate::clock::{Spent, Stopwatch};
@@ -77,30 +81,6 @@ pub enum Delivery {
     Every,
     /// As [`Delivery::Every`], but no frame comes before its time.
     EveryInRealTime,
-}
-
-/// Ends a run; clones end the same one.
-#[derive(Clone, Debug, Default)]
-pub struct Stop {
-    requested: Arc<AtomicBool>,
-    parent: Option<Box<Stop>>,
-}
-
-impl Stop {
-    /// A flag for one run of several: it is also set when this one is, and not the other way round.
-    pub fn child(&self) -> Self {
-        Self { requested: Arc::default(), parent: Some(Box::new(self.clone())) }
-    }
-
-    /// Asks for the end: capture takes no more frames.
-    pub fn request(&self) {
-        self.requested.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the end was asked for.
-    pub fn is_requested(&self) -> bool {
-        self.requested.load(Ordering::Relaxed) || self.parent.as_ref().is_some_and(|parent| parent.is_requested())
-    }
 }
 
 /// What the caller's thread is given.

@@ -30,7 +30,7 @@ use yardstick::Yardstick;
 const FAST_SHARE: f64 = 0.5;
 const WARM_UP_SHARE: f64 = 0.1;
 
-/// After so many frames all memory is taken that will be.
+/// A run that warms up ends after so many frames, if not before: by then all memory is taken that will be.
 const WARM_UP_FRAMES: u64 = 1000;
 
 /// What is measured, and on what.

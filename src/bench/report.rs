@@ -147,13 +147,13 @@ impl fmt::Display for Report {
 
         match self.first_label {
             Some(time) => write!(f, "\nFrom start to first label: {:.0} ms, {:.1} scans", ms(time), self.scans(time))?,
-            None => write!(f, "\nFrom start to first label: no face was found")?,
+            None => write!(f, "\nFrom start to first label: no face was found in the first frames")?,
         }
         let Memory { after_warm_up, frames_of_warm_up, end, frames, peak } = &self.memory;
         if let (Some(warm), Some(end), Some(peak)) = (after_warm_up, end, peak) {
             let [warm, end, peak] = [*warm, *end, *peak].map(megabytes);
             write!(f, "\nMemory: {warm:.1} MB after {frames_of_warm_up} frames, {end:.1} MB after {frames}, ")?;
-            write!(f, "at most {peak:.1} MB")?;
+            write!(f, "at most {peak:.1} MB, scans included")?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Time per stage, one by one: `cargo bench --bench stages`. On the first frame of the clip inside the program, 640x480.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use emocam::detect::{FaceDetector, SmallestFace};
@@ -9,6 +10,7 @@ use emocam::emotion::{Prediction, Probabilities};
 use emocam::frame::Frame;
 use emocam::preprocess::gray_from_rgb;
 use emocam::source::SourceSpec;
+use emocam::track::{FaceTracker, Search, Sequence};
 
 fn first_frame() -> Frame {
     let mut demo = SourceSpec::Demo.open().expect("the demo opens");
@@ -47,6 +49,20 @@ fn scanning(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn following(criterion: &mut Criterion) {
+    let frame = first_frame();
+    let gray = gray_from_rgb(&frame.rgb, frame.width, frame.height).expect("a grey frame");
+    let search = Search { smallest_face: SmallestFace::IN_MOTION, sequence: Sequence::Motion(None) };
+    let mut tracker = FaceTracker::new(search).expect("the detector loads");
+    let mut number = 0;
+    criterion.bench_function("follow a face, with the sweep's share of a frame", |bencher| {
+        bencher.iter(|| {
+            number += 1;
+            tracker.track(black_box(&gray), number, Duration::from_millis(33) * number as u32)
+        });
+    });
+}
+
 fn drawing(criterion: &mut Criterion) {
     let frame = first_frame();
     let gray = gray_from_rgb(&frame.rgb, frame.width, frame.height).expect("a grey frame");
@@ -70,5 +86,5 @@ fn drawing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(stages, decoding, gray, scanning, drawing);
+criterion_group!(stages, decoding, gray, scanning, following, drawing);
 criterion_main!(stages);
