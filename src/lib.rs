@@ -30,7 +30,7 @@
 //! | [`pipeline`] | threads, channels, delivery policy, shutdown |
 //! | [`clock`] | time on the wall and on the processor |
 //! | [`machine`] | the machine that figures were measured on, and this process's memory |
-//! | [`bench`] | the figures of `emocam bench` |
+//! | [`bench`](mod@bench) | the figures of `emocam bench` |
 //! | [`stats`] | time per stage, latency, frames a second, drops; the summary |
 //! | [`draw`] | boxes, labels, bars: pure functions on pixels |
 //! | [`sink`] | where results go: window, video, tables, PNGs |
