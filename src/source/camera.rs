@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nokhwa::utils::{ApiBackend, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType};
 use nokhwa::{Camera, NokhwaError};
 
-use super::pixels::{Rgb, rgb_from_jpeg, rgb_from_nv12, rgb_from_yuyv, rgb_len};
+use super::pixels::{Encoding, Rgb, rgb_from_jpeg, rgb_from_nv12, rgb_from_yuyv, rgb_len};
 use super::{Source, SourceInfo};
 use crate::buffers::Buffers;
 use crate::frame::Frame;
@@ -259,10 +259,11 @@ fn best_format(formats: &[nokhwa::utils::CameraFormat]) -> Option<nokhwa::utils:
 
 fn decode(bytes: &[u8], format: nokhwa::utils::CameraFormat, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
     let (width, height) = (format.width(), format.height());
+    let (encoding, columns) = (Encoding::default(), (width as usize).next_multiple_of(2));
     let picture = match format.format() {
         FrameFormat::MJPEG => rgb_from_jpeg(bytes, buffers)?,
-        FrameFormat::YUYV => rgb_from_yuyv(bytes, width, height, buffers)?,
-        FrameFormat::NV12 => rgb_from_nv12(bytes, width, height, buffers)?,
+        FrameFormat::YUYV => rgb_from_yuyv(bytes, width, height, 2 * columns, encoding, buffers)?,
+        FrameFormat::NV12 => rgb_from_nv12(bytes, width, height, columns, encoding, buffers)?,
         other => bail!("frames in {other}, which was not asked for"),
     };
     ensure!(

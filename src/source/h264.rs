@@ -2,7 +2,7 @@
 //!
 //! Owns the way from samples to frames: the change of framing from MP4's to the decoder's, the pairing of pictures with
 //! times, and the turning of pictures that were filmed with the camera on its side. Reads from a file as well as from
-//! memory. Colours are taken as `pixels.rs` says, whatever matrix the stream may name.
+//! memory. Colors are taken as BT.601 in limited range, whatever matrix the stream may name.
 
 use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
