@@ -95,7 +95,7 @@ impl<R: Read + Seek + Send> H264Source<R> {
         let Rgb { width, height, pixels } = turned(picture, self.rotation)?;
         let id = self.next_id;
         self.next_id += 1;
-        Ok(Some(Frame { id, pts, captured_at: Instant::now(), width, height, rgb: pixels }))
+        Ok(Some(Frame { id, pts, captured_at: Instant::now(), scene: 0, width, height, rgb: pixels }))
     }
 
     fn decode_next_sample(&mut self) -> Result<()> {
