@@ -1,9 +1,9 @@
 //! JPEG, as files have it and as cameras send it frame by frame (motion JPEG).
 //!
 //! Owns what is done to the bytes before the decoder sees them; zune-jpeg decodes. It takes the end-of-image marker as leave
-//! to fill up what is missing with grey: 99 of 100 frames that had lost 512 bytes were accepted, and all that were cut off
-//! and then ended. So the picture's data go in without the marker, and have to suffice for every pixel. What no decoder can
-//! see is damage that leaves as many valid codes as there were: JPEG has no checksums.
+//! to fill up what is missing with grey: 98 of 100 frames that had lost 512 bytes were accepted, and all that were cut off
+//! and then ended. So the picture's data go in without the marker, and have to suffice for every pixel. Damage that leaves
+//! enough valid codes is not seen: JPEG has no checksums, and most single wrong bits are of that kind.
 
 use std::sync::Arc;
 
