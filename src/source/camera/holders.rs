@@ -1,8 +1,6 @@
 //! Which programs have a device file open, as far as this user may know.
 
 use std::fmt;
-use std::fs;
-use std::path::Path;
 
 /// A program that has a file open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +19,10 @@ impl fmt::Display for Holder {
 
 /// The other processes of this user (of all users, for root) that have a file open. Each open file is a link in
 /// `/proc/PID/fd` (proc(5)).
-pub(super) fn holders(file: &Path) -> Vec<Holder> {
+#[cfg(all(target_os = "linux", not(feature = "nokhwa")))]
+pub(super) fn holders(file: &std::path::Path) -> Vec<Holder> {
+    use std::fs;
+
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let mut holders: Vec<Holder> = pids
@@ -39,8 +40,9 @@ pub(super) fn holders(file: &Path) -> Vec<Holder> {
     holders
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux", not(feature = "nokhwa")))]
 mod tests {
+    use std::fs;
     use std::process::{Command, Stdio};
 
     use super::*;

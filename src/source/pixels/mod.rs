@@ -37,6 +37,7 @@ pub(super) struct Encoding {
 
 /// What luma and chroma are made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(any(not(target_os = "linux"), feature = "nokhwa"), allow(dead_code, reason = "only V4L2 tells"))]
 pub(super) enum Matrix {
     /// ITU-R BT.601: standard definition, and nearly all webcams.
     #[default]
@@ -49,6 +50,7 @@ pub(super) enum Matrix {
 
 /// Which values stand for black and white.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(any(not(target_os = "linux"), feature = "nokhwa"), allow(dead_code, reason = "only V4L2 tells"))]
 pub(super) enum Range {
     /// Black at 16, white at 235, chroma 16 to 240 around 128.
     #[default]
