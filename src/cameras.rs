@@ -9,8 +9,9 @@ use crate::cli::Cameras;
 use crate::source::{CameraFormat, CameraInfo, Holder, list_cameras};
 
 /// What to look for where there is no camera.
-const NONE: &str = "no camera was found. Is it plugged in, and is it on? On Linux, is there a file /dev/video0, and may \
-                    you read it (group `video`)? In a container or a virtual machine it has to be handed in";
+const NONE: &str = "no camera was found. Is it plugged in, and is it on? On Linux, is there a file /dev/video0, may you \
+                    read it (group `video`), and does another program have it (`fuser /dev/video*`)? In a container or a \
+                    virtual machine it has to be handed in";
 
 /// Lists the cameras.
 ///

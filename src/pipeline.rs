@@ -6,7 +6,7 @@
 //!    └─────────────── stop flag ◀── window closed · Ctrl-C · a stage failed
 //! ```
 //!
-//! Owns threads, channels, the policy of delivery, and shutdown; no other file starts a thread. Two rules end a run, and
+//! Owns threads, channels, the policy of delivery, and shutdown; no other file starts one that the run depends on. Two rules end a run, and
 //! nothing else does: the end of the stream flows down as each stage drops its sender, and a wish to stop flows up as one
 //! flag that only capture reads. So whatever was captured before an error still comes out at the end. Of several errors the
 //! first one is reported. Which stages do what is the caller's: they come in as functions.

@@ -54,6 +54,7 @@ fn notice(text: &str) {
 fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;
+    check_camera_options(arguments, spec.as_ref())?;
     let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
     check_outputs(&common.outputs, common, spec.as_ref())?;
     let mut viewer = if arguments.headless {
@@ -78,6 +79,15 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     }
     viewer.close();
     outcome.and(finish(&stats, common))
+}
+
+/// Refuses options that would do nothing.
+fn check_camera_options(arguments: &Live, spec: Option<&SourceSpec>) -> Result<()> {
+    if let Some(spec @ (SourceSpec::Path(_) | SourceSpec::Demo)) = spec {
+        ensure!(arguments.camera_format.is_none(), "--camera-format is for cameras, and {spec} is none");
+        ensure!(!arguments.no_reconnect, "--no-reconnect is for cameras, and {spec} is none");
+    }
+    Ok(())
 }
 
 /// The named source, or the first camera that opens, or the demo.

@@ -239,7 +239,8 @@ impl fmt::Display for Stats {
             write!(f, ", {} damaged", self.health.damaged)?;
         }
         if self.health.reconnects > 0 {
-            write!(f, ", camera back {} times", self.health.reconnects)?;
+            let times = if self.health.reconnects == 1 { "time" } else { "times" };
+            write!(f, ", camera back {} {times}", self.health.reconnects)?;
         }
         if self.ignored > 0 {
             write!(f, ", faces beyond the limit {} times", self.ignored)?;
@@ -314,7 +315,7 @@ mod tests {
         let json = stats.to_json();
         assert_eq!(json["frames"], 100);
         assert_eq!((&json["dropped"], &json["damaged"], &json["reconnects"]), (&7.into(), &2.into(), &1.into()));
-        assert!(stats.to_string().contains("7 dropped, 2 damaged, camera back 1 times"), "{stats}");
+        assert!(stats.to_string().contains("7 dropped, 2 damaged, camera back 1 time"), "{stats}");
         assert_eq!(json["faces"], 50);
         assert_eq!(json["emotions"]["Happy"], 1.0);
         assert!(json["emotions"].get("Unsure").is_none(), "{json}");

@@ -37,13 +37,13 @@ fn short_name(name: &str) -> String {
 pub struct Viewer {
     place: Place,
     meter: Meter,
-    /// What was said since the last frame, newest last.
+    /// What was said last, unless a later frame has come.
     notice: Option<Notice>,
 }
 
 /// Where it is shown.
 enum Place {
-    /// A window, which opens with the first picture, in its size.
+    /// A window, which opens with the first picture, in its size, or with a notice.
     Window(Screen),
     /// No window, and all that is drawn for one.
     Unseen(RgbImage),
@@ -82,24 +82,25 @@ impl Screen {
         window.show(&self.canvas).map(Some)
     }
 
-    /// Shows a notice over the last picture, or in an empty window, and for how long it has been true.
-    fn cover(&mut self, notice: &Notice) -> Result<ControlFlow<()>> {
+    /// Shows a notice over the last picture, or in an empty window, and for how long it has been true. `None` where no
+    /// window can be opened.
+    fn cover(&mut self, notice: &Notice) -> Result<Option<ControlFlow<()>>> {
         let seconds = notice.since.elapsed().as_secs();
         if self.canvas.is_empty() {
             self.canvas = RgbImage::new(EMPTY_SIZE.0, EMPTY_SIZE.1);
         }
-        if self.window.is_none() && self.show()?.is_none() {
-            return Ok(ControlFlow::Continue(()));
+        if self.window.is_none() {
+            return self.show();
         }
-        let Some(window) = &mut self.window else { return Ok(ControlFlow::Continue(())) };
+        let Some(window) = &mut self.window else { return Ok(None) };
         if self.said.replace(seconds) == Some(seconds) {
-            return window.poll();
+            return window.poll().map(Some);
         }
         let below =
             if self.has_picture { format!("last picture {seconds} s ago") } else { "no picture yet".to_owned() };
         self.covered.clone_from(&self.canvas);
         draw::notice(&mut self.covered, &notice.text, &below);
-        window.show(&self.covered)
+        window.show(&self.covered).map(Some)
     }
 }
 
@@ -192,6 +193,9 @@ impl Viewer {
     pub fn notify(&mut self, notice: Notice) {
         if self.notice.as_ref().is_none_or(|last| last.text != notice.text) {
             self.say(&notice.text);
+            if let Place::Window(screen) = &mut self.place {
+                screen.said = None;
+            }
         }
         self.notice = Some(notice);
     }
@@ -202,7 +206,13 @@ impl Viewer {
     /// When the window fails.
     pub fn idle(&mut self) -> Result<ControlFlow<()>> {
         match (&mut self.place, &self.notice) {
-            (Place::Window(screen), Some(notice)) => screen.cover(notice),
+            (Place::Window(screen), Some(notice)) => {
+                let flow = screen.cover(notice)?;
+                if flow.is_none() {
+                    self.place = Place::Status(StatusLine::default());
+                }
+                Ok(flow.unwrap_or(ControlFlow::Continue(())))
+            }
             (Place::Window(Screen { window: Some(window), .. }), None) => window.poll(),
             _ => Ok(ControlFlow::Continue(())),
         }

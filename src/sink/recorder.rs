@@ -233,10 +233,10 @@ impl Video {
         Ok(())
     }
 
-    /// Writes the last frame, which is shown as long as the one before it, and the index.
+    /// Writes the last frame, which is shown as long as the one before it unless that was a gap, and the index.
     fn end(mut self: Box<Self>) -> Result<NamedTempFile> {
         if let Some(last) = self.pending.take() {
-            self.write(last, self.last_duration)?;
+            self.write(last, self.last_duration.min(TIMESCALE))?;
         }
         self.muxer.write_end()?;
         Ok(self.muxer.into_writer().into_inner()?)

@@ -9,6 +9,12 @@ use anyhow::Error;
 use super::format::CameraFormat;
 use crate::source::pixels::Encoding;
 
+/// What is said of a camera that does not exist.
+pub(super) const NO_SUCH_DEVICE: &str = "there is no such device; `emocam cameras` lists those that there are";
+
+/// What is said where the thread of a camera panics: v4l does where a driver answers what it does not know.
+pub(super) const NOT_UNDERSTOOD: &str = "its driver is not understood; the line above says more";
+
 /// A camera that the system knows, opened or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -32,11 +38,19 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// Whether a camera that is there now is this one, which went away while others were `present`. Its index and its port
-    /// may have changed; but a twin that was there all the time is another camera.
-    pub(super) fn may_be(&self, now: &Self, present: &[Self]) -> bool {
-        let same_place = now.index == self.index && now.port == self.port;
-        now.name == self.name && now.node == self.node && (same_place || !present.contains(now))
+    /// Whether this is the same camera, as far as it was not moved.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        // An index may change with each plug; where there is no port there is nothing better.
+        let same_place = self.port == other.port && (!self.port.is_empty() || self.index == other.index);
+        same_place && self.name == other.name && self.node == other.node
+    }
+
+    /// Which of the `known` cameras is this one, which went away while others were `present`. It may have been plugged in
+    /// elsewhere; but a twin that was there all the time is another camera.
+    pub(super) fn found_in<'a>(&self, known: &'a [Self], present: &[Self]) -> Option<&'a Self> {
+        let is_twin = |camera: &Self| present.iter().any(|other| other.is_same(camera));
+        let moved = |camera: &&Self| camera.name == self.name && camera.node == self.node && !is_twin(camera);
+        known.iter().find(|camera| camera.is_same(self)).or_else(|| known.iter().find(moved))
     }
 }
 
@@ -79,6 +93,8 @@ impl Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
 
     #[test]
@@ -88,13 +104,20 @@ mod tests {
             Place { index, name, path, port: port.into(), node }
         };
         let (mine, twin) = (place(0, "usb1/1-1:1.0", 0), place(2, "usb1/1-2:1.0", 0));
-        let present = [twin.clone()];
-        assert!(mine.may_be(&mine, &present));
-        assert!(mine.may_be(&place(4, "usb1/1-1:1.0", 0), &present));
-        assert!(mine.may_be(&place(4, "usb1/1-3:1.0", 0), &present));
-        assert!(!mine.may_be(&twin, &present));
-        assert!(!mine.may_be(&place(1, "usb1/1-1:1.0", 1), &present), "its metadata");
-        assert!(!mine.may_be(&Place { name: "other".into(), ..mine.clone() }, &present));
+        let metadata = place(1, "usb1/1-1:1.0", 1);
+        let found = |known: &[Place]| mine.found_in(known, slice::from_ref(&twin)).map(|found| found.index);
+        assert_eq!(found(&[]), None);
+        assert_eq!(found(&[metadata, twin.clone(), mine.clone()]), Some(0));
+        assert_eq!(found(&[twin.clone(), place(4, "usb1/1-1:1.0", 0)]), Some(4), "another index");
+        assert_eq!(found(&[twin.clone(), place(4, "usb1/1-3:1.0", 0)]), Some(4), "another port");
+        assert_eq!(found(&[place(0, "usb1/1-3:1.0", 0), place(4, "usb1/1-1:1.0", 0)]), Some(4), "its own port first");
+        assert_eq!(found(slice::from_ref(&twin)), None);
+        assert_eq!(found(&[place(0, "usb1/1-2:1.0", 0)]), None, "the twin, on the index of this one");
+        assert_eq!(found(&[Place { name: "other".into(), ..mine.clone() }]), None);
+        // Where the system tells no ports, the index has to do.
+        let (mine, twin) = (place(0, "", 0), place(1, "", 0));
+        assert_eq!(mine.found_in(slice::from_ref(&twin), slice::from_ref(&twin)), None);
+        assert_eq!(mine.found_in(&[mine.clone(), twin.clone()], &[twin]), Some(&mine));
         assert_eq!(mine.to_string(), "camera 0 (/dev/video0)");
     }
 }

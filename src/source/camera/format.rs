@@ -8,6 +8,9 @@ use anyhow::{Context, Error, Result, ensure};
 /// The wanted size: enough for a face at the other end of a desk, and cheap to search.
 const SIZE: (u32, u32) = (640, 480);
 
+/// What is narrower shows faces only up close, in pixels.
+const SMALLEST_WIDTH: u32 = 320;
+
 /// The wanted frames per second, and the fewest that look like motion.
 const FPS: f64 = 30.0;
 const LOWEST_FPS: f64 = 25.0;
@@ -112,6 +115,19 @@ pub struct WantedFormat {
     pixel_format: Option<PixelFormat>,
 }
 
+#[cfg_attr(any(not(target_os = "linux"), feature = "nokhwa"), allow(dead_code, reason = "only V4L2 tells of steps"))]
+impl WantedFormat {
+    /// Width and height in pixels.
+    pub(super) fn size(&self) -> (u32, u32) {
+        self.size
+    }
+
+    /// The frame rate, if one is asked for, to a thousandth.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        self.fps.map(|fps| Rate { frames: (fps * 1000.0).round() as u32, seconds: 1000 })
+    }
+}
+
 impl WantedFormat {
     /// Whether a format is what was asked for.
     fn is_met_by(&self, format: &CameraFormat) -> bool {
@@ -153,7 +169,7 @@ impl fmt::Display for WantedFormat {
 }
 
 /// The format that is nearest to what is wanted. Where nothing was asked for, motion comes first, then the size, then how
-/// the pixels come. What was asked for comes before the frame rate: who asks for a size knows what it costs.
+/// the pixels come. A size that was asked for comes before the frame rate: who asks for it knows what it costs.
 pub(super) fn best_format(formats: &[CameraFormat], asked: Option<&WantedFormat>) -> Option<CameraFormat> {
     let size = asked.map_or(SIZE, |asked| asked.size);
     let fps = asked.and_then(|asked| asked.fps).unwrap_or(FPS);
@@ -163,11 +179,13 @@ pub(super) fn best_format(formats: &[CameraFormat], asked: Option<&WantedFormat>
             asked.and_then(|asked| asked.pixel_format).is_some_and(|pixels| pixels != format.pixel_format);
         let off = f64::from(format.width.abs_diff(size.0)) + f64::from(format.height.abs_diff(size.1));
         let missing = (LOWEST_FPS.min(fps) - rate).max(0.0);
+        let too_small = f64::from(u8::from(format.width < SMALLEST_WIDTH));
         let rate_off = (rate - fps).abs();
         let rank = f64::from(format.pixel_format as u8);
-        match asked {
-            Some(_) => [f64::from(u8::from(other_pixels)), off, rate_off, rank],
-            None => [missing, off, rank, rate_off],
+        match asked.map(|asked| asked.fps) {
+            None => [too_small, missing, off, rank, rate_off],
+            Some(None) => [f64::from(u8::from(other_pixels)), off, missing, rank, rate_off],
+            Some(Some(_)) => [f64::from(u8::from(other_pixels)), off, rate_off, rank, 0.0],
         }
     };
     let nearer = |a: &CameraFormat, b: &CameraFormat| {
@@ -204,6 +222,10 @@ mod tests {
         assert_eq!(best(&[format(Yuyv, 320, 240, 5), slow]), Some(slow));
         assert_eq!(best(&[format(Grey, 340, 340, 30)]), Some(format(Grey, 340, 340, 30)));
         assert_eq!(best(&[]), None);
+        assert_eq!(
+            best(&[format(Mjpeg, 160, 120, 20), format(Mjpeg, 640, 480, 15)]),
+            Some(format(Mjpeg, 640, 480, 15))
+        );
         let ntsc = CameraFormat { rate: Rate { frames: 30000, seconds: 1001 }, ..mjpeg };
         assert_eq!(best(&[format(Mjpeg, 640, 480, 15), ntsc]), Some(ntsc));
     }
@@ -223,6 +245,10 @@ mod tests {
         assert_eq!(best("1920x1080@30"), formats[2]);
         assert_eq!(best("640x480@60"), formats[3]);
         assert_eq!(best("640x480:grey"), formats[0]);
+        let formats = [format(Yuyv, 1280, 720, 10), format(Mjpeg, 1280, 720, 60)];
+        let best = |asked: &str| best_format(&formats, Some(&asked.parse().expect("well-formed"))).expect("one");
+        assert_eq!(best("1280x720"), formats[1]);
+        assert_eq!(best("1280x720@15"), formats[0]);
     }
 
     #[test]

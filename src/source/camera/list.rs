@@ -1,10 +1,18 @@
 //! Which cameras there are, for people who choose one.
 
-use anyhow::{Result, bail};
+use std::thread;
+use std::time::Duration;
 
+use anyhow::{Result, anyhow, bail};
+use crossbeam::channel::{RecvTimeoutError, bounded};
+
+use super::device::{Failure, NOT_UNDERSTOOD, Place};
 use super::format::CameraFormat;
 use super::holders::Holder;
 use super::system;
+
+/// How long a camera may take to say what it can do.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A camera, as `emocam cameras` shows it.
 #[derive(Clone, Debug)]
@@ -32,7 +40,7 @@ pub struct CameraInfo {
 pub fn list_cameras() -> Result<Vec<CameraInfo>> {
     let mut cameras = Vec::new();
     for place in system::list()? {
-        let (mut formats, problem) = match system::formats(&place) {
+        let (mut formats, problem) = match formats_of(&place) {
             Ok(formats) if formats.is_empty() => continue,
             Ok(formats) => (formats, None),
             // The second node of a camera is its metadata, as a rule.
@@ -59,16 +67,32 @@ pub fn list_cameras() -> Result<Vec<CameraInfo>> {
 /// # Errors
 /// When there are several.
 pub(crate) fn camera_named(part: &str) -> Result<Option<u32>> {
-    let cameras = list_cameras()?;
-    let wanted = part.to_lowercase();
-    let named: Vec<_> = cameras.iter().filter(|camera| camera.name.to_lowercase().contains(&wanted)).collect();
-    match named[..] {
+    let mut named = system::list()?;
+    let part_of = part.to_lowercase();
+    named.retain(|place| place.name.to_lowercase().contains(&part_of));
+    // Only these are opened. One that can't be may well be meant, unless it is a camera's second node.
+    named.retain(|place| formats_of(place).map_or(place.node == 0, |formats| !formats.is_empty()));
+    match &named[..] {
         [] => Ok(None),
         [camera] => Ok(Some(camera.index)),
         _ => {
-            let known: Vec<String> =
-                named.iter().map(|camera| format!("{} ({}, {})", camera.index, camera.path, camera.name)).collect();
-            bail!("{part:?} is part of the names of several cameras: say which by its number: {}", known.join(", "))
+            let known: Vec<String> = named.iter().map(|place| format!("{place}, {}", place.name)).collect();
+            bail!("{part:?} is part of the names of several cameras: say which by its number: {}", known.join("; "))
         }
     }
+}
+
+/// What a camera can deliver. A camera that hangs is left alone: its thread ends when the system lets go of it.
+fn formats_of(place: &Place) -> Result<Vec<CameraFormat>, Failure> {
+    let (sender, formats) = bounded(1);
+    let asked = place.clone();
+    let work = move || _ = sender.send(system::formats(&asked, None));
+    let started = thread::Builder::new().name("camera".into()).spawn(work);
+    started.map_err(|error| Failure::other(error.into()))?;
+    formats.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+        Err(Failure::other(match error {
+            RecvTimeoutError::Timeout => anyhow!("it does not answer; unplug it and plug it in again"),
+            RecvTimeoutError::Disconnected => anyhow!(NOT_UNDERSTOOD),
+        }))
+    })
 }

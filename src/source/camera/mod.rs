@@ -38,7 +38,7 @@ use super::pixels::{Rgb, rgb_from_grey, rgb_from_jpeg, rgb_from_nv12, rgb_from_y
 use super::{Health, Next, Notice, Source, SourceInfo};
 use crate::buffers::Buffers;
 use crate::frame::Frame;
-use device::{Failure, Opened, Place};
+use device::{Failure, NO_SUCH_DEVICE, Opened, Place};
 use watchdog::{Verdict, Watchdog};
 use worker::{Delivery, News, Worker};
 
@@ -56,6 +56,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Each failed try doubles the time to the next, so often at most: 2 s.
 const MOST_DOUBLINGS: u32 = 3;
+
+/// So many failed tries are nothing to tell.
+const SILENT_TRIES: u32 = 3;
+
+const UNPLUGGED: &str = "unplugged; waiting for it to come back";
 
 /// How long a hung thread is waited for before the camera is opened by another, and how many may hang at a time.
 const HUNG: Duration = Duration::from_secs(2);
@@ -114,6 +119,8 @@ struct Away {
     old: Option<Worker>,
     /// Other cameras that were there when this one went.
     present: Vec<Place>,
+    /// Whether it was said that it is gone.
+    is_gone: bool,
 }
 
 /// What goes on when a camera comes back.
@@ -130,17 +137,13 @@ impl CameraSource {
     /// Opens a camera by its index and starts it.
     pub(super) fn open_index(index: u32, options: &CameraOptions) -> Result<Self> {
         let known = system::list()?.into_iter().find(|place| place.index == index);
-        let place = known.with_context(|| {
-            format!("camera {index}: there is no such device; `emocam cameras` lists those that there are")
-        })?;
+        let place = known.with_context(|| format!("camera {index}: {NO_SUCH_DEVICE}"))?;
         Self::start(place, *options)
     }
 
     /// Opens a camera by its device file, or by a link to it as in `/dev/v4l/by-id`.
     pub(super) fn open_path(path: &Path, options: &CameraOptions) -> Result<Self> {
-        let device = path.canonicalize().with_context(|| {
-            format!("{}: there is no such device; `emocam cameras` lists those that there are", path.display())
-        })?;
+        let device = path.canonicalize().with_context(|| format!("{}: {NO_SUCH_DEVICE}", path.display()))?;
         let index = device.to_str().and_then(|device| device.strip_prefix("/dev/video")?.parse().ok());
         let index = index.with_context(|| format!("{} is not a camera (/dev/video0 and so on)", path.display()))?;
         Self::open_index(index, options)
@@ -170,8 +173,7 @@ impl CameraSource {
         match stream.worker.news(OPENING) {
             News::Opened(opened) => {
                 stream.open(opened);
-                source.info.name = source.description(&opened);
-                source.info.fps = Some(opened.format.rate.fps());
+                source.introduce(&opened);
             }
             News::Ended(failure) => return Err(failure.error.context(source.place.to_string())),
             // It takes its time: the run begins, and tells.
@@ -186,6 +188,13 @@ impl CameraSource {
         format!("{}: {}, {}{unmet}", self.place, self.place.name, opened.format)
     }
 
+    /// Now it is known what the camera delivers.
+    fn introduce(&mut self, opened: &Opened) -> Next {
+        self.info.name = self.description(opened);
+        self.info.fps = Some(opened.format.rate.fps());
+        Next::Waiting(Some(Notice { text: self.info.name.clone(), since: self.progress.last_at }))
+    }
+
     fn notice(&self, text: &str) -> Next {
         Next::Waiting(Some(Notice { text: format!("{}: {text}", self.place), since: self.progress.last_at }))
     }
@@ -194,7 +203,8 @@ impl CameraSource {
         let next = match stream.worker.news(MOMENT) {
             News::Opened(opened) => {
                 stream.open(opened);
-                None
+                // A camera that is back is announced with its first frame.
+                if stream.is_back { None } else { Some(self.introduce(&opened)) }
             }
             News::Frame(delivery) => self.take(&mut stream, &delivery),
             News::Nothing => None,
@@ -205,7 +215,7 @@ impl CameraSource {
             return Ok(next);
         }
         let what = match stream.opened {
-            None => "no answer",
+            None => "no answer (is it hung? unplug it and plug it in again)",
             Some(_) if stream.is_damaged => "only damaged frames",
             Some(_) => "no frame",
         };
@@ -257,8 +267,13 @@ impl CameraSource {
 
     /// What becomes of a camera that failed.
     fn lost(&mut self, stream: Stream, failure: Failure) -> Result<Next> {
-        let Failure { gone, error } = failure;
         stream.worker.quit();
+        // Where the system can't be asked, no other camera is known.
+        let known = system::list();
+        let gone = failure.gone || known.as_ref().is_ok_and(|known| !known.iter().any(|now| now.is_same(&self.place)));
+        let error = if gone && !failure.gone { failure.error.context("unplugged") } else { failure.error };
+        let mut present = known.unwrap_or_default();
+        present.retain(|other| !other.is_same(&self.place));
         // What can't be opened at all is the user's to mend.
         let is_first_try = stream.opened.is_none() && !stream.is_back;
         if self.options.no_reconnect || is_first_try {
@@ -269,16 +284,15 @@ impl CameraSource {
         let wait = if gone { LOOK_AGAIN } else { Duration::ZERO };
         let delay = if self.tries == 0 { wait } else { LOOK_AGAIN * 2u32.pow(self.tries.min(MOST_DOUBLINGS)) };
         self.tries += 1;
-        // Where the system can't be asked, no other camera is known.
-        let mut present = system::list().unwrap_or_default();
-        present.retain(|other| *other != self.place);
-        self.state = State::Away(Away { since: now, next_try: now + delay, old: Some(stream.worker), present });
-        let text = match (gone, stream.opened) {
-            (true, _) => "unplugged; waiting for it to come back".to_owned(),
-            (false, Some(_)) => format!("{error:#}; opening it again"),
-            (false, None) => format!("{error:#}; trying again"),
-        };
-        Ok(self.notice(&text))
+        let old = Some(stream.worker);
+        self.state = State::Away(Away { since: now, next_try: now + delay, old, present, is_gone: gone });
+        Ok(match (gone, stream.opened) {
+            (true, _) => self.notice(UNPLUGGED),
+            (false, Some(_)) => self.notice(&format!("{error:#}; opening it again")),
+            // Just after it was plugged in, a camera is not yet anyone's to read.
+            (false, None) if self.tries <= SILENT_TRIES => Next::Waiting(None),
+            (false, None) => self.notice(&format!("{error:#}; trying again")),
+        })
     }
 
     fn wait_for_return(&mut self, mut away: Away) -> Next {
@@ -287,16 +301,16 @@ impl CameraSource {
         let is_closed = away.old.as_ref().is_none_or(Worker::has_ended);
         let may_open = is_closed || (now > away.since + HUNG && self.hung.len() < MOST_HUNG);
         if now < away.next_try || !may_open {
-            thread::sleep(MOMENT.min(LOOK_AGAIN));
+            thread::sleep(MOMENT);
             self.state = State::Away(away);
             return Next::Waiting(None);
         }
         let known = system::list().unwrap_or_default();
-        let same = known.iter().find(|now| **now == self.place);
-        let Some(place) = same.or_else(|| known.iter().find(|now| self.place.may_be(now, &away.present))) else {
+        let Some(place) = self.place.found_in(&known, &away.present) else {
             away.next_try = now + LOOK_AGAIN;
+            let is_news = !std::mem::replace(&mut away.is_gone, true);
             self.state = State::Away(away);
-            return Next::Waiting(None);
+            return if is_news { self.notice(UNPLUGGED) } else { Next::Waiting(None) };
         };
         self.hung.extend(away.old.filter(|old| !old.has_ended()));
         self.place = place.clone();

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
+use crossbeam::channel::bounded;
 use nokhwa::utils::{ApiBackend, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType, Resolution};
 use nokhwa::{Camera, NokhwaError};
 
@@ -23,11 +24,17 @@ const NO_FORMAT: &str = "Failed to Fufill";
 /// What the systems call a camera that is not there any more, as nokhwa hands it on: Linux's ENODEV.
 const NO_SUCH_DEVICE: &str = "(os error 19)";
 
+/// How long the user has to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The formats that can be read.
 const FRAME_FORMATS: [FrameFormat; 4] = [FrameFormat::MJPEG, FrameFormat::YUYV, FrameFormat::NV12, FrameFormat::GRAY];
 
 /// The cameras that nokhwa knows, by index.
 pub(super) fn list() -> Result<Vec<Place>> {
+    if cfg!(target_os = "macos") {
+        ask_for_permission()?;
+    }
     let known = nokhwa::query(ApiBackend::Auto).context("cannot ask the system for its cameras")?;
     let mut places = Vec::new();
     for camera in known {
@@ -39,8 +46,20 @@ pub(super) fn list() -> Result<Vec<Place>> {
     Ok(places)
 }
 
+/// Asks the user of a Mac, once for all time, whether this program may use cameras. nokhwa wants to be told to.
+fn ask_for_permission() -> Result<()> {
+    if nokhwa::nokhwa_check() {
+        return Ok(());
+    }
+    let (sender, answer) = bounded(1);
+    nokhwa::nokhwa_initialize(move |may| _ = sender.try_send(may));
+    let may = answer.recv_timeout(PATIENCE).unwrap_or(false);
+    ensure!(may, "this program may not use cameras: allow it in System Settings, Privacy & Security, Camera");
+    Ok(())
+}
+
 /// What a camera can deliver and emocam can read; nothing where a device is no camera.
-pub(super) fn formats(place: &Place) -> Result<Vec<CameraFormat>, Failure> {
+pub(super) fn formats(place: &Place, _asked: Option<&WantedFormat>) -> Result<Vec<CameraFormat>, Failure> {
     match camera(place) {
         Ok(mut camera) => known_formats(&mut camera),
         Err(error) if error.to_string().contains(NO_FORMAT) => Ok(Vec::new()),

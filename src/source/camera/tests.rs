@@ -31,8 +31,7 @@ fn delivery(count: u64, bytes: &[u8]) -> Delivery {
 /// A worker that opens its camera, delivers, and ends.
 fn script(deliveries: Vec<Delivery>, end: Failure) -> Worker {
     Worker::spawn(move |Lines { opened: sender, frames, .. }| {
-        sender.send(opened()).expect("someone waits");
-        drop(sender);
+        sender.expect("it is still to be said").send(opened()).expect("someone waits");
         for delivery in deliveries {
             frames.send(delivery).expect("someone takes frames");
         }
@@ -108,11 +107,16 @@ fn a_camera_that_comes_back_goes_on_in_a_new_scene() {
 }
 
 #[test]
-fn a_camera_that_fails_is_opened_again_unless_it_never_opened() {
+fn a_camera_that_fails_is_waited_for_unless_it_never_opened() {
     let broken = || Failure::other(anyhow!("reading fails"));
     let mut source = CameraSource::of(script(vec![], broken()), place(), CameraOptions::default()).expect("a camera");
     let Ok(Next::Waiting(Some(notice))) = next(&mut source) else { panic!("a failure is news") };
-    assert!(notice.text.ends_with("reading fails; opening it again"), "{}", notice.text);
+    // The system does not know it, so that is why.
+    assert!(notice.text.ends_with(UNPLUGGED), "{}", notice.text);
+    let options = CameraOptions { no_reconnect: true, ..Default::default() };
+    let mut source = CameraSource::of(script(vec![], broken()), place(), options).expect("a camera");
+    let error = source.next_frame().expect_err("it fails");
+    assert_eq!(format!("{error:#}"), "camera 98765 (/dev/video98765): unplugged: reading fails");
 
     let worker = Worker::spawn(move |_| Err(Failure::other(anyhow!("in use"))));
     let error = CameraSource::of(worker, place(), CameraOptions::default()).err().expect("it is in use");
@@ -125,11 +129,12 @@ fn a_camera_that_fails_is_opened_again_unless_it_never_opened() {
 
 #[test]
 fn a_camera_that_hangs_keeps_nobody_from_leaving() {
-    let (sender, hangs) = crossbeam::channel::bounded::<()>(0);
+    let (hold, hangs) = crossbeam::channel::bounded::<()>(0);
+    let (says, said) = crossbeam::channel::bounded(1);
     let worker = Worker::spawn(move |lines| {
         // Nobody ever sends: it ends when the test drops its end.
         let _ = hangs.recv();
-        assert!(lines.quit.load(Ordering::Relaxed), "it was asked to end");
+        says.send(lines.quit.load(Ordering::Relaxed)).expect("the test listens");
         Ok(())
     });
     let mut source = CameraSource::of(worker, place(), CameraOptions::default()).expect("a camera that takes its time");
@@ -137,7 +142,8 @@ fn a_camera_that_hangs_keeps_nobody_from_leaving() {
     let start = Instant::now();
     drop(source);
     assert!(start.elapsed() < Duration::from_secs(30));
-    drop(sender);
+    drop(hold);
+    assert!(said.recv().expect("the worker ends"), "it was not asked to end");
 }
 
 #[test]

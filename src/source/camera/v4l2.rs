@@ -22,10 +22,13 @@ use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 use v4l::{Format, FourCC};
 
-use super::device::{Failure, Opened, Place, RawFrame};
+use super::device::{Failure, NO_SUCH_DEVICE, Opened, Place, RawFrame};
 use super::format::{CameraFormat, PixelFormat, Rate, WantedFormat, best_format};
 use super::holders::{Holder, holders};
 use crate::source::pixels::{Encoding, Matrix, Range, rgb_len};
+
+/// What is said of a camera with other formats.
+const UNREADABLE: &str = "it has no format that emocam can read (MJPEG, YUYV, NV12, GREY)";
 
 /// Errors as Linux numbers them (`asm-generic/errno.h`).
 const EIO: i32 = 5;
@@ -90,24 +93,29 @@ fn tidy_name(name: &str) -> &str {
     }
 }
 
-/// What a camera can deliver and emocam can read; nothing where a node is no camera.
-pub(super) fn formats(place: &Place) -> Result<Vec<CameraFormat>, Failure> {
+/// What a camera can deliver and emocam can read, what was asked for among it; nothing where a node is no camera.
+pub(super) fn formats(place: &Place, asked: Option<&WantedFormat>) -> Result<Vec<CameraFormat>, Failure> {
     let device = v4l::Device::with_path(&place.path).map_err(|error| explained(error, place))?;
     let mut formats = Vec::new();
     // A node that can't capture has none.
-    for description in device.enum_formats().unwrap_or_default() {
+    let descriptions = device.enum_formats().unwrap_or_default();
+    for description in &descriptions {
         let Some(pixel_format) = pixel_format_from_fourcc(description.fourcc) else { continue };
         for size in device.enum_framesizes(description.fourcc).unwrap_or_default() {
-            for (width, height) in sizes(&size.size) {
+            for (width, height) in sizes(&size.size, asked) {
                 // Drivers need not know their rates.
                 let intervals = device.enum_frameintervals(description.fourcc, width, height).unwrap_or_default();
-                let rates: Vec<Rate> = intervals.iter().flat_map(|interval| rates(&interval.interval)).collect();
+                let rates: Vec<Rate> = intervals.iter().flat_map(|interval| rates(&interval.interval, asked)).collect();
                 let rates = if rates.is_empty() { vec![Rate { frames: 30, seconds: 1 }] } else { rates };
                 formats.extend(rates.into_iter().map(|rate| CameraFormat { pixel_format, width, height, rate }));
             }
         }
     }
     formats.retain(|format| rgb_len(format.width, format.height).is_ok());
+    if formats.is_empty() && !descriptions.is_empty() {
+        let names: Vec<String> = descriptions.iter().map(|description| description.fourcc.to_string()).collect();
+        return Err(Failure::other(anyhow!("{UNREADABLE}, but {}", names.join(", "))));
+    }
     Ok(formats)
 }
 
@@ -128,11 +136,9 @@ pub(super) struct Device {
 impl Device {
     /// Opens a camera in the format that comes nearest to what was asked for, and starts it.
     pub(super) fn open(place: &Place, asked: Option<&WantedFormat>) -> Result<Self, Failure> {
-        let formats = formats(place)?;
-        let wanted = best_format(&formats, asked).ok_or_else(|| {
-            let advice = "it is no camera, or has no format that emocam can read (MJPEG, YUYV, NV12, GREY); `emocam cameras` lists others";
-            Failure::other(anyhow!(advice))
-        })?;
+        let no_camera = "it is no camera (the second node of a webcam is its metadata); `emocam cameras` lists those that there are";
+        let formats = formats(place, asked)?;
+        let wanted = best_format(&formats, asked).ok_or_else(|| Failure::other(anyhow!(no_camera)))?;
         let explained = |error| explained(error, place);
         let device = v4l::Device::with_path(&place.path).map_err(explained)?;
         let asked = Format::new(wanted.width, wanted.height, fourcc_from_pixel_format(wanted.pixel_format));
@@ -216,9 +222,7 @@ fn lost(error: io::Error) -> Failure {
 /// Why a camera can't be opened, and what to try.
 fn explained(error: io::Error, place: &Place) -> Failure {
     match (error.kind(), error.raw_os_error()) {
-        (ErrorKind::NotFound, _) | (_, Some(ENODEV | ENXIO)) => {
-            Failure::gone(anyhow!("there is no such device; `emocam cameras` lists those that there are"))
-        }
+        (ErrorKind::NotFound, _) | (_, Some(ENODEV | ENXIO)) => Failure::gone(anyhow!(NO_SUCH_DEVICE)),
         (ErrorKind::PermissionDenied, _) => Failure::other(anyhow!(
             "you may not read it: that takes membership in the group `video` as a rule \
              (`sudo usermod -aG video $USER`, then log in again)"
@@ -260,8 +264,8 @@ fn pixel_format_from_fourcc(fourcc: FourCC) -> Option<PixelFormat> {
     known.or_else(|| (&fourcc.repr == b"JPEG").then_some(PixelFormat::Mjpeg))
 }
 
-/// How colours are coded where a driver leaves it open, as nearly all do: the rules of V4L2_MAP_YCBCR_ENC_DEFAULT and
-/// V4L2_MAP_QUANTIZATION_DEFAULT in `linux/videodev2.h`.
+/// How colors are coded: the rules of V4L2_MAP_YCBCR_ENC_DEFAULT and V4L2_MAP_QUANTIZATION_DEFAULT in `linux/videodev2.h`,
+/// for where a driver leaves it open. A driver can name a matrix against these rules; v4l does not hand that on.
 fn encoding(format: &Format) -> Encoding {
     let matrix = match format.colorspace {
         Colorspace::Rec709 | Colorspace::DCIP3 => Matrix::Bt709,
@@ -277,8 +281,8 @@ fn encoding(format: &Format) -> Encoding {
     Encoding { matrix, range }
 }
 
-/// The sizes of a format: where there are steps, the common ones that lie on them, and the ends.
-fn sizes(size: &FrameSizeEnum) -> Vec<(u32, u32)> {
+/// The sizes of a format: where there are steps, the common ones and the one asked for if they lie on them, and the ends.
+fn sizes(size: &FrameSizeEnum, asked: Option<&WantedFormat>) -> Vec<(u32, u32)> {
     match size {
         FrameSizeEnum::Discrete(size) => vec![(size.width, size.height)],
         FrameSizeEnum::Stepwise(steps) => {
@@ -288,6 +292,7 @@ fn sizes(size: &FrameSizeEnum) -> Vec<(u32, u32)> {
             let ends = [(steps.min_width, steps.min_height), (steps.max_width, steps.max_height)];
             let mut sizes: Vec<_> = COMMON_SIZES
                 .into_iter()
+                .chain(asked.map(WantedFormat::size))
                 .filter(|&(width, height)| {
                     on_step(width, steps.min_width, steps.max_width, steps.step_width)
                         && on_step(height, steps.min_height, steps.max_height, steps.step_height)
@@ -301,8 +306,8 @@ fn sizes(size: &FrameSizeEnum) -> Vec<(u32, u32)> {
     }
 }
 
-/// The rates of a size: where there are steps, the common ones between the ends.
-fn rates(interval: &FrameIntervalEnum) -> Vec<Rate> {
+/// The rates of a size: where there are steps, the common ones and the one asked for if they lie between the ends.
+fn rates(interval: &FrameIntervalEnum, asked: Option<&WantedFormat>) -> Vec<Rate> {
     let rate = |interval: Fraction| Rate { frames: interval.denominator, seconds: interval.numerator };
     match interval {
         FrameIntervalEnum::Discrete(interval) if interval.numerator > 0 => vec![rate(*interval)],
@@ -310,8 +315,9 @@ fn rates(interval: &FrameIntervalEnum) -> Vec<Rate> {
         FrameIntervalEnum::Stepwise(steps) => {
             // The longest interval is the lowest rate.
             let (lowest, highest) = (rate(steps.max).fps(), rate(steps.min).fps());
-            let within = |fps: &u32| (lowest..=highest).contains(&f64::from(*fps));
-            COMMON_RATES.into_iter().filter(within).map(|frames| Rate { frames, seconds: 1 }).collect()
+            let common = COMMON_RATES.map(|frames| Rate { frames, seconds: 1 }).into_iter();
+            let within = |rate: &Rate| (lowest..=highest).contains(&rate.fps());
+            common.chain(asked.and_then(WantedFormat::rate)).filter(within).collect()
         }
     }
 }
@@ -331,7 +337,8 @@ mod tests {
 
     #[test]
     fn cameras_with_steps_offer_common_sizes_and_rates() {
-        assert_eq!(sizes(&FrameSizeEnum::Discrete(Discrete { width: 5, height: 7 })), [(5, 7)]);
+        let asked = "1024x768@12.5".parse().ok();
+        assert_eq!(sizes(&FrameSizeEnum::Discrete(Discrete { width: 5, height: 7 }), asked.as_ref()), [(5, 7)]);
         let (min, max) = (64, 1920);
         let steps = Stepwise {
             min_width: min,
@@ -341,13 +348,17 @@ mod tests {
             max_height: 1080,
             step_height: 0,
         };
-        let sizes = sizes(&FrameSizeEnum::Stepwise(steps));
-        assert_eq!(sizes, [(64, 64), (320, 240), (640, 480), (800, 600), (1280, 720), (1920, 1080)]);
+        let sizes = sizes(&FrameSizeEnum::Stepwise(steps), asked.as_ref());
+        assert_eq!(sizes, [(64, 64), (320, 240), (640, 480), (800, 600), (1024, 768), (1280, 720), (1920, 1080)]);
         let second = |numerator, denominator| Fraction { numerator, denominator };
         let steps = v4l::frameinterval::Stepwise { min: second(1, 30), max: second(1, 12), step: second(1, 1) };
-        let found: Vec<u32> = rates(&FrameIntervalEnum::Stepwise(steps)).iter().map(|rate| rate.frames).collect();
-        assert_eq!(found, [15, 25, 30]);
-        assert!(rates(&FrameIntervalEnum::Discrete(second(0, 30))).is_empty());
+        let steps = FrameIntervalEnum::Stepwise(steps);
+        let found =
+            |asked: Option<&WantedFormat>| rates(&steps, asked).iter().map(|rate| rate.fps()).collect::<Vec<_>>();
+        assert_eq!(found(None), [15.0, 25.0, 30.0]);
+        assert_eq!(found(asked.as_ref()), [15.0, 25.0, 30.0, 12.5]);
+        assert_eq!(found("640x480@50".parse().ok().as_ref()), [15.0, 25.0, 30.0]);
+        assert!(rates(&FrameIntervalEnum::Discrete(second(0, 30)), None).is_empty());
     }
 
     #[test]

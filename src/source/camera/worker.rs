@@ -11,16 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
-use super::device::{Failure, Opened, Place, RawFrame};
+use super::device::{Failure, NOT_UNDERSTOOD, Opened, Place, RawFrame};
 use super::format::WantedFormat;
 use super::system::Device;
 use crate::buffers::Buffers;
 
 /// How long one look at the camera takes at most, so that the wish to end is heard.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// Frames that wait to be decoded.
-const QUEUE: usize = 2;
 
 /// A frame on its way from the camera.
 pub(super) struct Delivery {
@@ -62,29 +59,34 @@ pub(super) struct Worker {
 
 /// A worker's own ends of the lines.
 pub(super) struct Lines {
-    pub(super) opened: Sender<Opened>,
+    /// To be dropped once it is said.
+    pub(super) opened: Option<Sender<Opened>>,
     pub(super) frames: Sender<Delivery>,
+    /// The other end, to take back what nobody took.
+    pub(super) displaced: Receiver<Delivery>,
     pub(super) quit: Arc<AtomicBool>,
 }
 
 impl Worker {
     /// Begins to open a camera.
     pub(super) fn start(place: Place, asked: Option<WantedFormat>) -> Self {
-        Self::spawn(move |Lines { opened, frames, quit }| {
+        Self::spawn(move |mut lines| {
             let device = Device::open(&place, asked.as_ref())?;
-            // Nobody listens where the run is over already.
-            let _ = opened.send(device.opened());
-            drop(opened);
-            deliver(device, &frames, &quit)
+            if let Some(opened) = lines.opened.take() {
+                // Nobody listens where the run is over already.
+                let _ = opened.send(device.opened());
+            }
+            deliver(device, &lines)
         })
     }
 
     /// Begins to work. Frames are looked for once `opened` is dropped.
     pub(super) fn spawn(work: impl FnOnce(Lines) -> Result<(), Failure> + Send + 'static) -> Self {
         let (opened_sender, opened) = bounded(1);
-        let (frame_sender, frames) = bounded(QUEUE);
+        let (frame_sender, frames) = bounded(1);
         let quit = Arc::<AtomicBool>::default();
-        let lines = Lines { opened: opened_sender, frames: frame_sender, quit: Arc::clone(&quit) };
+        let (displaced, asked_to_quit) = (frames.clone(), Arc::clone(&quit));
+        let lines = Lines { opened: Some(opened_sender), frames: frame_sender, displaced, quit: asked_to_quit };
         let thread = thread::Builder::new().name("camera".into()).spawn(move || work(lines));
         // Without a thread the channels are closed, which the first look will find.
         Self { opened, frames, quit, thread: thread.ok() }
@@ -119,38 +121,66 @@ impl Worker {
         let stopped = || Failure::other(anyhow!("it was stopped"));
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(outcome)) => outcome.err().unwrap_or_else(stopped),
-            // v4l panics where a driver answers what it does not know.
-            Some(Err(_)) => Failure::other(anyhow!("its driver is not understood; the line above says more")),
+            Some(Err(_)) => Failure::other(anyhow!(NOT_UNDERSTOOD)),
             None => Failure::other(anyhow!("no thread can be started for it")),
         }
     }
 }
 
 /// Hands over frames until that is no longer wanted or no longer possible.
-fn deliver(mut device: Device, sender: &Sender<Delivery>, quit: &AtomicBool) -> Result<(), Failure> {
+fn deliver(mut device: Device, lines: &Lines) -> Result<(), Failure> {
+    let Lines { frames, displaced, quit, .. } = lines;
     let mut buffers = Buffers::<[u8]>::default();
     let mut capacity = 0;
-    let mut count = 0;
-    let mut first_sequence = None;
+    let mut counter = Counter::default();
     while !quit.load(Ordering::Relaxed) {
         let Some(RawFrame { bytes, damaged, sequence }) = device.read(LOOK)? else { continue };
         let at = Instant::now();
-        count += 1;
-        if let Some(sequence) = sequence {
-            let first = *first_sequence.get_or_insert(sequence);
-            // It may start anew at 0 while the camera is open.
-            count = count.max(u64::from(sequence.wrapping_sub(first)) + 1);
-        }
+        let count = counter.count(sequence);
         capacity = capacity.max(bytes.len());
         let mut copy = buffers.bytes(capacity);
         let used = bytes.len();
         Arc::get_mut(&mut copy).context("a buffer in use").map_err(Failure::other)?[..used].copy_from_slice(bytes);
         buffers.keep(&copy);
-        match sender.try_send(Delivery { bytes: copy, used, damaged, count, at }) {
-            // One that does not fit is missed by its number.
-            Ok(()) | Err(TrySendError::Full(_)) => {}
-            Err(TrySendError::Disconnected(_)) => break,
+        let mut delivery = Delivery { bytes: copy, used, damaged, count, at };
+        // The latest frame is the one that counts.
+        while let Err(TrySendError::Full(back)) = frames.try_send(delivery) {
+            delivery = back;
+            let _ = displaced.try_recv();
         }
     }
     Ok(())
+}
+
+/// Counts a camera's frames, with those that its driver had to drop.
+#[derive(Default)]
+struct Counter {
+    count: u64,
+    last: Option<u32>,
+}
+
+impl Counter {
+    /// More frames than this in one gap are none: the driver's number has started anew.
+    const LONGEST_GAP: u32 = 1000;
+
+    /// The count at a frame that the driver gives this number.
+    fn count(&mut self, sequence: Option<u32>) -> u64 {
+        let step = sequence.zip(self.last).map_or(1, |(now, last)| now.wrapping_sub(last));
+        self.last = sequence;
+        self.count += if (1..=Self::LONGEST_GAP).contains(&step) { u64::from(step) } else { 1 };
+        self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_that_the_driver_dropped_are_counted() {
+        let mut counter = Counter::default();
+        let counts = [5, 6, 9, 10, 0, 1, u32::MAX, 0, 2].map(|sequence| counter.count(Some(sequence)));
+        assert_eq!(counts, [1, 2, 5, 6, 7, 8, 9, 10, 12]);
+        assert_eq!([None, None].map(|none| counter.count(none)), [13, 14]);
+    }
 }
