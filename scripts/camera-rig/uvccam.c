@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 enum {
-    MAX_JPEGS = 256,
+    MAX_JPEGS = 1024,
     MAX_WAITING = 64,           // uvcvideo has 5 reads in flight
     MAX_TRANSFER = 1 << 20,
     PAYLOAD = 16384,            // uvcvideo reads 32 packets of 512 bytes at a time

@@ -1,0 +1,149 @@
+//! Cameras that go on, but not with good frames.
+
+use std::fs;
+use std::iter::repeat_n;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::cases::{Case, Outcome, done, recovered};
+use super::common::temporary_folder;
+use super::live::{Live, is_happy};
+use super::pictures::Pictures;
+use super::vivid::{self, Vivid};
+use super::webcam::Webcam;
+
+pub(crate) const CASES: &[Case] = &[
+    ("buffers flagged as wrong", flagged_buffers),
+    ("one EINVAL", one_einval),
+    ("EIO for ever", eio_for_ever),
+    ("half JPEGs among good ones", half_jpegs),
+    ("garbage among good JPEGs", garbage_among_good),
+    ("JPEGs with trailing bytes", trailing_bytes),
+    ("only garbage for 3 s", garbage_for_a_while),
+    ("only half JPEGs for 7 s", half_jpegs_for_long),
+];
+
+/// Runs until so many frames are there, and returns how many of those had the face labelled, and the statistics.
+fn see_frames(source: &str, frames: usize) -> (usize, Value) {
+    let folder = temporary_folder();
+    let stats = folder.path().join("stats.json");
+    let path = stats.to_str().expect("a path of plain text");
+    let ended = Live::start(source, &["--frames", &frames.to_string(), "--stats", path]).end();
+    ended.assert(0, &[]);
+    assert_eq!(ended.frames.len(), frames);
+    ended.assert_silent("damaged frames");
+    ended.assert_silent("opening it again");
+    let happy = ended.frames.iter().filter(|(_, frame)| is_happy(frame)).count();
+    (happy, serde_json::from_slice(&fs::read(stats).expect("the statistics")).expect("JSON"))
+}
+
+fn count(stats: &Value, key: &str) -> u64 {
+    stats[key].as_u64().unwrap_or_else(|| panic!("no {key:?} in {stats}"))
+}
+
+fn flagged_buffers() -> Outcome {
+    let vivid = Vivid::new();
+    let folder = temporary_folder();
+    let stats = folder.path().join("stats.json");
+    let mut live = Live::start(vivid::PATH, &["--stats", stats.to_str().expect("a path of plain text")]);
+    live.wait_for_more_frames();
+    let mut slowest = Duration::ZERO;
+    for _ in 0..5 {
+        vivid.press("inject_v4l2_buf_flag_error");
+        let pressed = Instant::now();
+        slowest = slowest.max(live.wait_for_frames(3, pressed) - pressed);
+    }
+    let ended = live.interrupt();
+    ended.assert_at_once();
+    ended.assert_silent("opening it again");
+    let stats = serde_json::from_slice(&fs::read(stats).expect("the statistics")).expect("JSON");
+    assert_eq!((count(&stats, "damaged"), count(&stats, "reconnects")), (5, 0));
+    recovered("5 of 5 skipped and counted", slowest)
+}
+
+fn one_einval() -> Outcome {
+    let vivid = Vivid::new();
+    let mut live = Live::start(vivid::PATH, &[]);
+    live.wait_for_more_frames();
+    vivid.press("inject_vidioc_qbuf_error");
+    let pressed = Instant::now();
+    let again = live.wait_for_frames(10, pressed);
+    let ended = live.interrupt();
+    ended.assert_at_once();
+    ended.assert_silent("opening it again");
+    recovered("frames go on", again - pressed)
+}
+
+fn eio_for_ever() -> Outcome {
+    let vivid = Vivid::new();
+    let mut live = Live::start(vivid::PATH, &[]);
+    live.wait_for_more_frames();
+    vivid.press("inject_fatal_streaming_error");
+    let pressed = Instant::now();
+    live.wait_for_line("reading fails");
+    assert!(live.has_said("opening it again"));
+    let again = live.wait_for_frames(1, pressed + Duration::from_millis(200));
+    live.wait_for_more_frames();
+    live.interrupt().assert_at_once();
+    recovered("reported, opened again", again - pressed)
+}
+
+fn half_jpegs() -> Outcome {
+    let webcam = Webcam::playing(|p| vec![p.jpeg(), p.half(), p.jpeg(), p.jpeg()]);
+    let (happy, stats) = see_frames(&webcam.path(), 60);
+    assert!(happy >= 55, "{happy} of 60 frames are good ones");
+    // One frame in four; some of either kind may have been dropped.
+    let damaged = count(&stats, "damaged");
+    assert!(damaged >= 10, "{stats}");
+    done(format!("{damaged} skipped and counted; face labelled in {happy} of 60 frames"))
+}
+
+fn garbage_among_good() -> Outcome {
+    let webcam = Webcam::playing(|p| vec![p.jpeg(), p.garbage()]);
+    let (happy, stats) = see_frames(&webcam.path(), 60);
+    assert!(happy >= 55, "{happy} of 60 frames are good ones");
+    let damaged = count(&stats, "damaged");
+    assert!(damaged >= 30, "{stats}");
+    done(format!("{damaged} skipped and counted; face labelled in {happy} of 60 frames"))
+}
+
+fn trailing_bytes() -> Outcome {
+    let webcam = Webcam::playing(|p| vec![p.trailing()]);
+    let (happy, stats) = see_frames(&webcam.path(), 60);
+    assert!(happy >= 55, "{happy} of 60 frames are good ones");
+    assert_eq!(count(&stats, "damaged"), 0);
+    done(format!("face labelled in {happy} of 60 frames"))
+}
+
+/// Good frames for two seconds, bad ones, and good ones for longer than anyone looks.
+fn good_bad_good(pictures: &Pictures, bad: std::path::PathBuf, seconds: usize) -> Vec<std::path::PathBuf> {
+    let good = |seconds: usize| repeat_n(pictures.jpeg(), 30 * seconds);
+    good(2).chain(repeat_n(bad, 30 * seconds)).chain(good(20)).collect()
+}
+
+fn garbage_for_a_while() -> Outcome {
+    let webcam = Webcam::playing(|p| good_bad_good(p, p.garbage(), 3));
+    let mut live = Live::start(&webcam.path(), &[]);
+    let reported = live.wait_for_line("only damaged frames for 2 s");
+    let again = live.wait_for_frames(1, reported);
+    live.wait_for_more_frames();
+    let ended = live.interrupt();
+    ended.assert_at_once();
+    ended.assert_silent("opening it again");
+    let last_before = ended.frames.iter().rfind(|(at, _)| *at < reported).expect("good frames at first").0;
+    let gap = (again - last_before).as_secs_f64();
+    done(format!("reported; frames again after {gap:.1} s, with the first good one"))
+}
+
+fn half_jpegs_for_long() -> Outcome {
+    let webcam = Webcam::playing(|p| good_bad_good(p, p.half(), 7));
+    let mut live = Live::start(&webcam.path(), &[]);
+    live.wait_for_line("only damaged frames for 2 s");
+    let reopened = live.wait_for_line("only damaged frames for 5 s; opening it again");
+    let again = live.wait_for_frames(1, reopened);
+    live.wait_for_more_frames();
+    live.interrupt().assert_at_once();
+    let after = (again - reopened).as_secs_f64();
+    done(format!("reported, opened again; frames {after:.1} s later, with the first good one"))
+}
