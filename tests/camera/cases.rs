@@ -75,7 +75,8 @@ fn print_table(rows: &[[String; 3]]) {
         rows.iter().chain([&head]).map(|row| row[column].chars().count()).max().expect("the head is a row")
     };
     let (first, second) = (width(0), width(1));
-    let print = |[fault, what, seconds]: &[String; 3]| say(&format!("| {fault:first$} | {what:second$} | {seconds:>18} |"));
+    let print =
+        |[fault, what, seconds]: &[String; 3]| say(&format!("| {fault:first$} | {what:second$} | {seconds:>18} |"));
     say("");
     print(&head);
     say(&format!("|{}|{}|{}|", "-".repeat(first + 2), "-".repeat(second + 2), "-".repeat(20)));

@@ -1,15 +1,13 @@
 //! Cameras that go on, but not with good frames.
 
-use std::fs;
 use std::iter::repeat_n;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use super::cases::{Case, Outcome, done, recovered};
-use super::common::temporary_folder;
 use super::live::{Live, is_happy};
 use super::pictures::Pictures;
+use super::recording::Recording;
 use super::vivid::{self, Vivid};
 use super::webcam::Webcam;
 
@@ -24,29 +22,22 @@ pub(crate) const CASES: &[Case] = &[
     ("only half JPEGs for 7 s", half_jpegs_for_long),
 ];
 
-/// Runs until so many frames are there, and returns how many of those had the face labelled, and the statistics.
-fn see_frames(source: &str, frames: usize) -> (usize, Value) {
-    let folder = temporary_folder();
-    let stats = folder.path().join("stats.json");
-    let path = stats.to_str().expect("a path of plain text");
-    let ended = Live::start(source, &["--frames", &frames.to_string(), "--stats", path]).end();
+/// Runs until so many frames are there. Returns how many of those had the face labelled, and how many were damaged.
+fn see_frames(source: &str, frames: usize) -> (usize, u64) {
+    let recording = Recording::new();
+    let number = frames.to_string();
+    let ended = Live::start(source, &recording.arguments(&["--frames", &number])).end();
     ended.assert(0, &[]);
     assert_eq!(ended.frames.len(), frames);
     ended.assert_silent("damaged frames");
     ended.assert_silent("opening it again");
-    let happy = ended.frames.iter().filter(|(_, frame)| is_happy(frame)).count();
-    (happy, serde_json::from_slice(&fs::read(stats).expect("the statistics")).expect("JSON"))
-}
-
-fn count(stats: &Value, key: &str) -> u64 {
-    stats[key].as_u64().unwrap_or_else(|| panic!("no {key:?} in {stats}"))
+    (ended.frames.iter().filter(|(_, frame)| is_happy(frame)).count(), recording.count("damaged"))
 }
 
 fn flagged_buffers() -> Outcome {
     let vivid = Vivid::new();
-    let folder = temporary_folder();
-    let stats = folder.path().join("stats.json");
-    let mut live = Live::start(vivid::PATH, &["--stats", stats.to_str().expect("a path of plain text")]);
+    let recording = Recording::new();
+    let mut live = Live::start(vivid::PATH, &recording.arguments(&[]));
     live.wait_for_more_frames();
     let mut slowest = Duration::ZERO;
     for _ in 0..5 {
@@ -57,8 +48,7 @@ fn flagged_buffers() -> Outcome {
     let ended = live.interrupt();
     ended.assert_at_once();
     ended.assert_silent("opening it again");
-    let stats = serde_json::from_slice(&fs::read(stats).expect("the statistics")).expect("JSON");
-    assert_eq!((count(&stats, "damaged"), count(&stats, "reconnects")), (5, 0));
+    assert_eq!((recording.count("damaged"), recording.count("reconnects")), (5, 0));
     recovered("5 of 5 skipped and counted", slowest)
 }
 
@@ -83,6 +73,7 @@ fn eio_for_ever() -> Outcome {
     let pressed = Instant::now();
     live.wait_for_line("reading fails");
     assert!(live.has_said("opening it again"));
+    // Frames of before may still be on their way.
     let again = live.wait_for_frames(1, pressed + Duration::from_millis(200));
     live.wait_for_more_frames();
     live.interrupt().assert_at_once();
@@ -91,33 +82,31 @@ fn eio_for_ever() -> Outcome {
 
 fn half_jpegs() -> Outcome {
     let webcam = Webcam::playing(|p| vec![p.jpeg(), p.half(), p.jpeg(), p.jpeg()]);
-    let (happy, stats) = see_frames(&webcam.path(), 60);
+    let (happy, damaged) = see_frames(&webcam.path(), 60);
     assert!(happy >= 55, "{happy} of 60 frames are good ones");
     // One frame in four; some of either kind may have been dropped.
-    let damaged = count(&stats, "damaged");
-    assert!(damaged >= 10, "{stats}");
+    assert!(damaged >= 10, "{damaged} damaged frames");
     done(format!("{damaged} skipped and counted; face labelled in {happy} of 60 frames"))
 }
 
 fn garbage_among_good() -> Outcome {
     let webcam = Webcam::playing(|p| vec![p.jpeg(), p.garbage()]);
-    let (happy, stats) = see_frames(&webcam.path(), 60);
+    let (happy, damaged) = see_frames(&webcam.path(), 60);
     assert!(happy >= 55, "{happy} of 60 frames are good ones");
-    let damaged = count(&stats, "damaged");
-    assert!(damaged >= 30, "{stats}");
+    assert!(damaged >= 30, "{damaged} damaged frames");
     done(format!("{damaged} skipped and counted; face labelled in {happy} of 60 frames"))
 }
 
 fn trailing_bytes() -> Outcome {
     let webcam = Webcam::playing(|p| vec![p.trailing()]);
-    let (happy, stats) = see_frames(&webcam.path(), 60);
+    let (happy, damaged) = see_frames(&webcam.path(), 60);
     assert!(happy >= 55, "{happy} of 60 frames are good ones");
-    assert_eq!(count(&stats, "damaged"), 0);
+    assert_eq!(damaged, 0);
     done(format!("face labelled in {happy} of 60 frames"))
 }
 
 /// Good frames for two seconds, bad ones, and good ones for longer than anyone looks.
-fn good_bad_good(pictures: &Pictures, bad: std::path::PathBuf, seconds: usize) -> Vec<std::path::PathBuf> {
+fn good_bad_good(pictures: &Pictures, bad: PathBuf, seconds: usize) -> Vec<PathBuf> {
     let good = |seconds: usize| repeat_n(pictures.jpeg(), 30 * seconds);
     good(2).chain(repeat_n(bad, 30 * seconds)).chain(good(20)).collect()
 }

@@ -76,7 +76,12 @@ impl Live {
     /// Waits for a line with these words, after the lines that were waited for before. Returns when it came.
     pub(crate) fn wait_for_line(&mut self, words: &str) -> Instant {
         let found = self.wait(&format!("a line with {words:?}"), |live| {
-            live.lines.iter().enumerate().skip(live.next_line).find(|(_, (_, line))| line.contains(words)).map(|(i, _)| i)
+            live.lines
+                .iter()
+                .enumerate()
+                .skip(live.next_line)
+                .find(|(_, (_, line))| line.contains(words))
+                .map(|(i, _)| i)
         });
         self.next_line = found + 1;
         self.lines[found].0
@@ -191,7 +196,7 @@ impl Ended {
     /// Checks how it ended, and that it said each of these.
     pub(crate) fn assert(&self, code: i32, words: &[&str]) {
         let lines: String = self.lines.iter().map(|(_, line)| format!("\n{line}")).collect();
-        assert_eq!(self.code, Some(code), "its stderr:{lines}");
+        assert!(self.code == Some(code), "exit code {:?} instead of {code}; its stderr:{lines}", self.code);
         for words in words {
             assert!(said(&self.lines, words), "{words:?} is not in:{lines}");
         }

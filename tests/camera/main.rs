@@ -14,6 +14,7 @@ mod listing;
 mod live;
 mod opening;
 mod pictures;
+mod recording;
 mod unplugging;
 mod vivid;
 mod webcam;

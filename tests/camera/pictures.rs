@@ -17,7 +17,8 @@ impl Pictures {
     /// Writes the files.
     pub(crate) fn new() -> Self {
         let pictures = Self(temporary_folder());
-        let face = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/demo.jpg")).expect("the test's face");
+        let face =
+            fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/demo.jpg")).expect("the test's face");
         let decoded = image::load_from_memory(&face).expect("a picture").into_rgb8();
         assert_eq!(decoded.dimensions(), (WIDTH, HEIGHT));
         fs::write(pictures.yuyv(), yuyv(&decoded)).expect("a file");

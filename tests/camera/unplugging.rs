@@ -1,12 +1,11 @@
 //! Cameras that go, and come back.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use super::cases::{Case, Outcome, done, recovered};
-use super::common::{emocam, json_lines, succeed, temporary_folder, text};
 use super::live::{Live, numbers};
+use super::recording::Recording;
 use super::webcam::{NAME, Webcam};
 
 pub(crate) const CASES: &[Case] = &[
@@ -26,9 +25,8 @@ const ROUNDS: usize = 50;
 
 fn back() -> Outcome {
     let mut webcam = Webcam::new();
-    let folder = temporary_folder();
-    let [stats, table] = ["stats.json", "table.jsonl"].map(|name| folder.path().join(name));
-    let mut live = Live::start(&webcam.path(), &["--stats", plain(&stats), "-o", plain(&table)]);
+    let recording = Recording::new();
+    let mut live = Live::start(&webcam.path(), &recording.arguments(&[]));
     live.wait_for_more_frames();
     let index = webcam.index();
     webcam.unplug();
@@ -53,9 +51,8 @@ fn back() -> Outcome {
     let highest = before.iter().flat_map(|(_, (_, _, ids))| ids).max().expect("a face");
     let lowest = after.iter().flat_map(|(_, (_, _, ids))| ids).min().expect("a face again");
     assert!(lowest > highest, "id {lowest} was used before");
-    assert_eq!(json_lines(&table).len(), all.len());
-    let stats: serde_json::Value = serde_json::from_slice(&fs::read(stats).expect("the statistics")).expect("JSON");
-    assert_eq!(stats["reconnects"], 1, "{stats}");
+    recording.assert_whole(all.len());
+    assert_eq!(recording.count("reconnects"), 1);
     recovered(format!("reported after {reported:.2} s, taken again"), again)
 }
 
@@ -96,31 +93,29 @@ fn another_of_its_name() -> Outcome {
 
 fn without_reconnecting() -> Outcome {
     let mut webcam = Webcam::new();
-    let folder = temporary_folder();
-    let [video, table] = ["unplugged.mp4", "unplugged.jsonl"].map(|name| folder.path().join(name));
-    let mut live = Live::start(&webcam.path(), &["--no-reconnect", "-o", plain(&video), "-o", plain(&table)]);
+    let recording = Recording::new();
+    let mut live = Live::start(&webcam.path(), &recording.arguments(&["--no-reconnect"]));
     live.wait_for_more_frames();
     let path = webcam.path();
     webcam.unplug();
     let ended = live.end();
     ended.assert(1, &[&path, "unplugged"]);
     ended.assert_silent("waiting for it");
-    assert_recorded(&video, &table, ended.frames.len());
+    recording.assert_whole(ended.frames.len());
     done(format!("exit code 1 after {:.2} s, files complete", ended.after.as_secs_f64()))
 }
 
 fn interrupted() -> Outcome {
     let mut webcam = Webcam::new();
-    let folder = temporary_folder();
-    let [video, table] = ["unplugged.mp4", "unplugged.jsonl"].map(|name| folder.path().join(name));
-    let mut live = Live::start(&webcam.path(), &["-o", plain(&video), "-o", plain(&table)]);
+    let recording = Recording::new();
+    let mut live = Live::start(&webcam.path(), &recording.arguments(&[]));
     live.wait_for_more_frames();
     webcam.unplug();
     live.wait_for_line(UNPLUGGED);
     live.listen_for(Duration::from_millis(500));
     let ended = live.interrupt();
     ended.assert_at_once();
-    assert_recorded(&video, &table, ended.frames.len());
+    recording.assert_whole(ended.frames.len());
     done(format!("ended in {:.2} s, files complete", ended.after.as_secs_f64()))
 }
 
@@ -139,9 +134,8 @@ fn frozen_and_unplugged() -> Outcome {
 
 fn fifty_times() -> Outcome {
     let mut webcam = Webcam::new();
-    let folder = temporary_folder();
-    let [video, table] = ["rounds.mp4", "rounds.jsonl"].map(|name| folder.path().join(name));
-    let mut live = Live::start(&webcam.path(), &["-o", plain(&video), "-o", plain(&table)]);
+    let recording = Recording::new();
+    let mut live = Live::start(&webcam.path(), &recording.arguments(&[]));
     live.wait_for_more_frames();
     let mut slowest = Duration::ZERO;
     let mut before = live.held();
@@ -162,7 +156,8 @@ fn fifty_times() -> Outcome {
     assert!(growth < 16.0, "memory has grown from {:.1} to {:.1} MiB", before.memory_mib, after.memory_mib);
     let reports = ended.lines.iter().filter(|(_, line)| line.contains(UNPLUGGED)).count();
     assert_eq!(reports, ROUNDS);
-    assert_recorded(&video, &table, ended.frames.len());
+    assert_eq!(recording.count("reconnects"), ROUNDS as u64);
+    recording.assert_whole(ended.frames.len());
     let what = format!(
         "taken again each time; {} descriptors, {} threads, {:.0} MiB and {growth:+.1}; the recording plays",
         after.descriptors, after.threads, before.memory_mib
@@ -177,24 +172,4 @@ fn plug(webcam: &mut Webcam, live: &mut Live) -> Duration {
     let again = live.wait_for_frames(1, plugged);
     live.wait_for_more_frames();
     again - plugged
-}
-
-/// Checks that a video and a table have each of so many frames, up to the same time.
-pub(crate) fn assert_recorded(video: &Path, table: &Path, frames: usize) {
-    let lines = json_lines(table);
-    assert_eq!(lines.len(), frames, "lines in the table");
-    // Played with a large smallest face, which is fast.
-    let mut annotate = emocam();
-    annotate.arg("annotate").arg(video).args(["--min-face", "400", "-o", "-"]);
-    let played = text(&succeed(&mut annotate).stdout);
-    let played = super::common::parsed_lines(&played);
-    assert_eq!(played.len(), frames, "frames in the video");
-    let [table_end, video_end] = [&lines, &played].map(|lines| numbers(lines.last().expect("frames")).1);
-    let [table_start, video_start] = [&lines, &played].map(|lines| numbers(&lines[0]).1);
-    let (table_length, video_length) = (table_end - table_start, video_end - video_start);
-    assert!((table_length - video_length).abs() < 0.2, "{table_length:.2} s of table, {video_length:.2} s of video");
-}
-
-fn plain(path: &PathBuf) -> &str {
-    path.to_str().expect("a path of plain text")
 }
