@@ -48,7 +48,7 @@ pub(crate) fn run(cases: &[Case]) {
         rows.push(outcome.map_or_else(
             |panic| {
                 failed.push(*fault);
-                [(*fault).into(), format!("FAILED: {}", first_line(&*panic)), String::new()]
+                [(*fault).into(), format!("FAILED: {}", beginning(&*panic)), String::new()]
             },
             |Outcome { what, recovery }| {
                 let seconds = recovery.map_or(String::new(), |time| format!("{:.2}", time.as_secs_f64()));
@@ -62,11 +62,12 @@ pub(crate) fn run(cases: &[Case]) {
     assert!(failed.is_empty(), "failed: {failed:#?}");
 }
 
-/// What a panic said, without what follows the first line.
-fn first_line(panic: &(dyn Any + Send)) -> String {
+/// The beginning of what a panic said, as one line.
+fn beginning(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
-    text.lines().next().unwrap_or_default().into()
+    let words: Vec<_> = text.split_whitespace().collect();
+    words.join(" ").chars().take(100).collect()
 }
 
 fn print_table(rows: &[[String; 3]]) {

@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = &[
     ("frozen, --no-reconnect", without_reconnecting),
     ("hung for 8 s: control requests unanswered, too", hung),
     ("hung, and Ctrl-C", hung_and_interrupted),
+    ("hung from the start", hung_at_the_start),
 ];
 
 const NO_FRAME: &str = "no frame for 2 s";
@@ -163,6 +164,15 @@ fn hung_and_interrupted() -> Outcome {
     assert!(done_after < AT_ONCE, "Ctrl-C took {:.1} s", done_after.as_secs_f64());
     let (done_after, after) = (done_after.as_secs_f64(), ended.after.as_secs_f64());
     done(format!("files complete in {done_after:.2} s; the kernel lets go of the process after {after:.1} s"))
+}
+
+fn hung_at_the_start() -> Outcome {
+    let webcam = Webcam::new();
+    webcam.hang();
+    let live = Live::start(&webcam.path(), &[]);
+    let ended = live.end();
+    ended.assert(1, &[&webcam.path(), "no answer for 5 s"]);
+    done(format!("exit code 1 after {:.1} s: no answer for 5 s", ended.after.as_secs_f64()))
 }
 
 /// Waits until the camera is reported, and returns after how many seconds that was.
