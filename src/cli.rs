@@ -15,7 +15,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
 use crate::sink::{self, SinkSpec};
-use crate::source::SourceSpec;
+use crate::source::{SourceSpec, WantedFormat};
 pub use bench::Bench;
 pub use data::DataArgs;
 pub use dials::Dials;
@@ -52,7 +52,7 @@ impl Cli {
             }
             Command::Bench(bench) => return bench.check(),
             Command::Train(train) => return train.check(),
-            Command::Cameras | Command::Eval(_) => return Ok(()),
+            Command::Cameras(_) | Command::Eval(_) => return Ok(()),
         };
         // The statistics are one more file that is written.
         let stats = common.stats.iter().cloned().map(SinkSpec::Jsonl);
@@ -70,7 +70,7 @@ pub enum Command {
     /// Measure how fast this machine labels faces
     Bench(Bench),
     /// List the cameras that can be opened
-    Cameras,
+    Cameras(Cameras),
     /// Train weights on labelled faces
     Train(Box<Train>),
     /// Measure weights on labelled faces
@@ -82,12 +82,13 @@ pub enum Command {
 #[command(after_help = "Examples:
   emocam live                            the first camera that opens, else the demo
   emocam live 1 -o today.mp4             camera 1, and a recording of what the window shows
+  emocam live C920                       the camera with this in its name
   emocam live demo                       a short clip inside the program
   emocam live --headless -o - | jq .     no window; JSON lines on standard output
 
 In the window, q or Esc ends the run; Ctrl-C in the terminal does too.")]
 pub struct Live {
-    /// Camera index, /dev/video path, video, picture, folder of pictures, or demo
+    /// Camera index, part of a camera's name, /dev/video path, video, picture, folder of pictures, or demo
     #[arg(value_name = "SOURCE", value_parser = source_parser())]
     pub source: Option<SourceSpec>,
 
@@ -95,9 +96,26 @@ pub struct Live {
     #[arg(long)]
     pub headless: bool,
 
+    /// Ask a camera for a size, a frame rate and a pixel format (mjpeg, yuyv, nv12 or grey), such as 1280x720,
+    /// 1280x720@30 or 1280x720@30:mjpeg [default: what is nearest to 640x480 at 25 fps or more]
+    #[arg(long, value_name = "FORMAT")]
+    pub camera_format: Option<WantedFormat>,
+
+    /// End with an error when the camera is unplugged or stops, instead of waiting for it
+    #[arg(long)]
+    pub no_reconnect: bool,
+
     /// Options that `annotate` has too
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `emocam cameras`
+#[derive(Debug, Args)]
+pub struct Cameras {
+    /// Print the list as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `emocam annotate`
@@ -188,6 +206,8 @@ mod tests {
     fn senseless_values_are_refused() {
         for arguments in [
             &["live", "--frames", "0"][..],
+            &["live", "--camera-format", "640"],
+            &["live", "--camera-format", "640x480@30:h264"],
             &["live", "-o", "out.xyz"],
             &["live", "--device", "tpu"],
             &["live", "--min-face", "0"],

@@ -6,6 +6,7 @@
 //! Where things go is for `layout`, how pixels are mixed for `paint`, letters for `text`.
 
 mod layout;
+mod notice;
 pub(crate) mod paint;
 pub(crate) mod text;
 
@@ -13,6 +14,7 @@ use image::RgbImage;
 
 use crate::emotion::{Emotion, Label, Prediction};
 use crate::frame::{FaceBox, Frame};
+pub use notice::notice;
 use paint::{Color, OPAQUE, Rect, fill, outline};
 
 /// The plate under light text, and how much it hides of what is below it: white text keeps a contrast of 7 to 1 (WCAG's

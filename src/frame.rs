@@ -19,6 +19,8 @@ pub struct Frame {
     pub pts: Duration,
     /// When the frame was handed to the program; latency is counted from here.
     pub captured_at: Instant,
+    /// Counts how often a camera was away before it. Faces of different scenes have nothing to do with each other.
+    pub scene: u32,
     /// Width in pixels, at least 1.
     pub width: u32,
     /// Height in pixels, at least 1.

@@ -79,17 +79,27 @@ impl Job<'_> {
             },
             make_detect: || {
                 let mut tracker = FaceTracker::new(self.search)?;
-                Ok(move |frame: &Frame, gray: &_| tracker.track(gray, frame.id, frame.pts))
+                let mut scene = 0;
+                Ok(move |frame: &Frame, gray: &_| {
+                    if std::mem::replace(&mut scene, frame.scene) != frame.scene {
+                        tracker.forget();
+                    }
+                    tracker.track(gray, frame.id, frame.pts)
+                })
             },
             classify: |frame: &_, faces: &[_]| classifier.classify(frame, faces),
             recorders,
         };
         let (losses, outcome) = pipeline::run(stages, self.delivery, stop, |event| match event {
             Event::Frame(annotated) => presenter.frame(annotated),
+            Event::Notice(notice) => {
+                presenter.viewer.notify(notice);
+                Ok(ControlFlow::Continue(()))
+            }
             Event::Idle => presenter.viewer.idle(),
         });
         let finished = presenter.tables.iter_mut().map(|table| table.finish()).fold(Ok(()), Result::and);
-        stats.finish(losses.dropped, losses.unrecorded);
+        stats.finish(losses, self.source.health());
         outcome.and(finished)?;
         ensure!(
             losses.unrecorded == 0,

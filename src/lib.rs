@@ -14,6 +14,7 @@
 //! | [`cli`] | arguments as typed, and what is wrong with them |
 //! | [`run`] | what each command does |
 //! | [`job`] | one run of the pipeline, from a source to outputs and a viewer |
+//! | [`cameras`] | the list of cameras that `emocam cameras` prints |
 //! | [`emotion`] | the seven emotions, their probabilities, one face's prediction |
 //! | [`frame`] | a picture on its way, and where a face is in it |
 //! | [`source`] | where frames come from: camera, video, pictures, demo |
@@ -44,6 +45,7 @@
 pub mod bench;
 mod buffers;
 pub mod calibration;
+pub mod cameras;
 pub mod classify;
 pub mod cli;
 pub mod clock;

@@ -22,7 +22,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
-use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded, unbounded};
 use image::{GrayImage, RgbImage};
 
 pub use stop::Stop;
@@ -33,7 +33,7 @@ use crate::emotion::{Prediction, Probabilities};
 use crate::frame::{FaceBox, Frame};
 use crate::preprocess::write_gray;
 use crate::sink::Sink;
-use crate::source::Source;
+use crate::source::{Next, Notice, Source};
 use crate::track::{Faces, TrackedFace};
 
 /// A frame with its faces found.
@@ -89,6 +89,8 @@ pub enum Event<'a> {
     /// The next frame, in order. Its picture, and which predictions are unsure, are up to the caller; recording sinks get
     /// it afterwards.
     Frame(&'a mut Annotated),
+    /// Something that whoever watches should know, until a later frame comes.
+    Notice(Notice),
     /// No frame for a moment: time to keep a window alive.
     Idle,
 }
@@ -142,6 +144,8 @@ where
     let (frame_sender, frames) = bounded(1);
     let (detected_sender, detected) = bounded(1);
     let (annotated_sender, annotated) = bounded(2);
+    // Past the stages: they wait for frames. There are few, and none may be lost.
+    let (notice_sender, notices) = unbounded();
     let (record_sender, records) = bounded(if delivery == Delivery::Latest { RECORDER_QUEUE } else { 2 });
     let guard = Guard { stop, first_error: Mutex::new(None) };
     let (dropped, mut unrecorded) = (AtomicU64::new(0), 0);
@@ -149,7 +153,9 @@ where
     thread::scope(|scope| {
         let (guard, dropped) = (&guard, &dropped);
         let frame_sender = FrameSender { sender: frame_sender, displaced, dropped };
-        spawn(scope, guard, "capture", frame_sender, move |sender| capture(source, sender, delivery, stop));
+        spawn(scope, guard, "capture", (frame_sender, notice_sender), move |(sender, notices)| {
+            capture(source, sender, notices, delivery, stop)
+        });
         spawn(scope, guard, "detect", (frames, detected_sender), move |(frames, sender)| {
             detect(&mut make_detect()?, frames, sender)
         });
@@ -159,7 +165,8 @@ where
         let recorder = (!recorders.is_empty()).then_some(record_sender);
         spawn(scope, guard, "record", records, move |records| record(recorders, records));
         guard.watch("present", || {
-            unrecorded = present_all(&annotated, recorder.as_ref(), delivery, stop, &mut present)?;
+            let labelled = Labelled { annotated: &annotated, notices: &notices };
+            unrecorded = present_all(&labelled, recorder.as_ref(), delivery, stop, &mut present)?;
             Ok(())
         });
         // Whatever is still on its way is not wanted any more.
@@ -238,11 +245,25 @@ impl FrameSender<'_> {
     }
 }
 
-fn capture(source: &mut dyn Source, sender: &FrameSender<'_>, delivery: Delivery, stop: &Stop) -> Result<()> {
+fn capture(
+    source: &mut dyn Source,
+    sender: &FrameSender<'_>,
+    notices: &Sender<Notice>,
+    delivery: Delivery,
+    stop: &Stop,
+) -> Result<()> {
     let mut origin = None;
+    let mut watch = Stopwatch::start();
     while !stop.is_requested() {
-        let watch = Stopwatch::start();
-        let Some(mut frame) = source.next_frame()? else { break };
+        let mut frame = match source.poll()? {
+            Next::Frame(frame) => frame,
+            Next::Waiting(notice) => {
+                // Nobody listens where the run is over already.
+                notice.map(|notice| notices.send(notice));
+                continue;
+            }
+            Next::End => break,
+        };
         let timing = Timing { capture: watch.spent(), ..Default::default() };
         if delivery == Delivery::EveryInRealTime {
             let origin = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
@@ -252,6 +273,7 @@ fn capture(source: &mut dyn Source, sender: &FrameSender<'_>, delivery: Delivery
         if sender.send((frame, timing)).is_break() {
             break;
         }
+        watch = Stopwatch::start();
     }
     Ok(())
 }
@@ -313,9 +335,15 @@ fn label(
     Ok(())
 }
 
+/// What comes to the caller's thread.
+struct Labelled<'a> {
+    annotated: &'a Receiver<Annotated>,
+    notices: &'a Receiver<Notice>,
+}
+
 /// Returns how many frames the recorder could not take in time.
 fn present_all(
-    annotated: &Receiver<Annotated>,
+    labelled: &Labelled<'_>,
     recorder: Option<&Sender<Arc<Annotated>>>,
     delivery: Delivery,
     stop: &Stop,
@@ -323,7 +351,13 @@ fn present_all(
 ) -> Result<u64> {
     let mut unrecorded = 0;
     loop {
-        match annotated.recv_timeout(MOMENT) {
+        let next = labelled.annotated.recv_timeout(MOMENT);
+        // A notice is older than a frame that was taken after it.
+        for notice in labelled.notices.try_iter() {
+            // A wish to stop is heard at the next frame or moment.
+            let _ = present(Event::Notice(notice))?;
+        }
+        match next {
             Ok(mut annotated) => {
                 let flow = present(Event::Frame(&mut annotated))?;
                 if let Some(recorder) = recorder {

@@ -14,6 +14,7 @@ use candle_core::Device;
 
 use crate::bench;
 use crate::calibration::Prior;
+use crate::cameras;
 use crate::classify::Classifier;
 use crate::cli::{self, Annotate, Command, Common, Dials, Live, Train};
 use crate::detect::SmallestFace;
@@ -23,7 +24,7 @@ use crate::job::Job;
 use crate::pipeline::{Delivery, Stop};
 use crate::preprocess::InputSpec;
 use crate::sink::{self, SinkSpec, check_display};
-use crate::source::{CameraFormat, LoopingSource, Source, SourceSpec, list_cameras};
+use crate::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 use crate::stats::Stats;
 use crate::track::{Search, Sequence};
 use crate::train::{self, DataPlace, Init, NewRun};
@@ -39,7 +40,7 @@ pub fn run(command: &Command, stop: &Stop, started: Instant) -> Result<()> {
         Command::Live(arguments) => live(arguments, stop),
         Command::Annotate(arguments) => annotate(arguments, stop),
         Command::Bench(arguments) => bench(arguments, started),
-        Command::Cameras => cameras(),
+        Command::Cameras(arguments) => cameras::command(arguments, &mut io::stdout().lock()),
         Command::Train(arguments) => train(arguments, stop),
         Command::Eval(arguments) => eval::command(arguments, &mut io::stdout().lock(), &mut io::stderr()),
     }
@@ -52,8 +53,9 @@ fn notice(text: &str) {
 
 fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
+    let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;
     let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
-    check_outputs(&common.outputs, common, arguments.source.as_ref())?;
+    check_outputs(&common.outputs, common, spec.as_ref())?;
     let mut viewer = if arguments.headless {
         Viewer::status()
     } else if let Err(reason) = check_display() {
@@ -63,12 +65,13 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
         Viewer::window()
     };
     // Without a window nobody could watch the demo a second time.
-    let mut source = live_source(arguments.source.as_ref(), viewer.is_window())?;
+    let camera = CameraOptions { format: arguments.camera_format, no_reconnect: arguments.no_reconnect };
+    let mut source = live_source(spec.as_ref(), &camera, viewer.is_window())?;
     notice(&source.info().name);
     let delivery = if source.info().live { Delivery::Latest } else { Delivery::EveryInRealTime };
     let mut stats = Stats::new(common.unsure.is_some());
     let stop = stop.child();
-    let job = job_of(source.as_mut(), delivery, &common.outputs, common, arguments.source.as_ref());
+    let job = job_of(source.as_mut(), delivery, &common.outputs, common, spec.as_ref());
     let outcome = job.run(&mut classifier, &mut viewer, &stop, &mut stats);
     if outcome.is_ok() {
         viewer.hold(&stop)?;
@@ -78,13 +81,13 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
 }
 
 /// The named source, or the first camera that opens, or the demo.
-fn live_source(spec: Option<&SourceSpec>, repeat_demo: bool) -> Result<Box<dyn Source>> {
+fn live_source(spec: Option<&SourceSpec>, camera: &CameraOptions, repeat_demo: bool) -> Result<Box<dyn Source>> {
     let demo = || -> Result<Box<dyn Source>> {
         if repeat_demo { Ok(Box::new(LoopingSource::open(SourceSpec::Demo)?)) } else { SourceSpec::Demo.open() }
     };
     match spec {
         Some(SourceSpec::Demo) => return demo(),
-        Some(spec) => return spec.open(),
+        Some(spec) => return spec.open_with(camera),
         None => {}
     }
     let cameras = match list_cameras() {
@@ -95,8 +98,8 @@ fn live_source(spec: Option<&SourceSpec>, repeat_demo: bool) -> Result<Box<dyn S
         }
     };
     let mut reason = "no camera was found";
-    for camera in cameras {
-        match SourceSpec::CameraIndex(camera.index).open() {
+    for found in cameras {
+        match SourceSpec::CameraIndex(found.index).open_with(camera) {
             Ok(source) => return Ok(source),
             Err(error) => notice(&format!("{error:#}")),
         }
@@ -296,28 +299,6 @@ fn finish(stats: &Stats, common: &Common) -> Result<()> {
     let Some(path) = &common.stats else { return Ok(()) };
     let text = format!("{:#}\n", stats.to_json());
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn cameras() -> Result<()> {
-    let cameras = list_cameras()?;
-    if cameras.is_empty() {
-        bail!(
-            "no camera was found. Is it plugged in, and may you read it (on Linux: the files /dev/video*, group `video`)?"
-        );
-    }
-    let mut stdout = io::stdout().lock();
-    for camera in &cameras {
-        writeln!(stdout, "{}  {}  {}", camera.index, camera.path, camera.name)?;
-        if let Some(problem) = &camera.problem {
-            writeln!(stdout, "    cannot be opened: {problem}")?;
-        }
-        for formats in camera.formats.chunk_by(|a, b| (a.pixel_format, a.size()) == (b.pixel_format, b.size())) {
-            let CameraFormat { pixel_format, width, height, .. } = formats[0];
-            let rates: Vec<String> = formats.iter().map(|format| format.fps.to_string()).collect();
-            writeln!(stdout, "    {pixel_format:<5}  {width}x{height} at {} fps", rates.join(", "))?;
-        }
-    }
-    Ok(())
 }
 
 /// How many threads compute what can be shared out. Only the first call of a process has an effect.

@@ -13,7 +13,8 @@ use serde_json::{Map, Value, json};
 use crate::clock::{Spent, cpu_of_this_process};
 use crate::emotion::{Emotion, Label};
 use crate::machine;
-use crate::pipeline::Annotated;
+use crate::pipeline::{Annotated, Losses};
+use crate::source::Health;
 
 /// The longest duration that is told apart, in microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;
@@ -31,8 +32,8 @@ pub struct Stats {
     cpu_at_start: Option<Duration>,
     cpu_at_end: Option<Duration>,
     frames: u64,
-    dropped: u64,
-    lost: u64,
+    losses: Losses,
+    health: Health,
     stages: [Stage; STAGES.len()],
     emotions: [u64; Emotion::COUNT],
     /// Faces without an emotion; `None` where every face gets one.
@@ -98,8 +99,8 @@ impl Stats {
             cpu_at_start: cpu_of_this_process(),
             cpu_at_end: None,
             frames: 0,
-            dropped: 0,
-            lost: 0,
+            losses: Losses::default(),
+            health: Health::default(),
             stages: STAGES.map(|_| Stage::new()),
             emotions: [0; Emotion::COUNT],
             unsure: with_unsure.then_some(0),
@@ -129,12 +130,14 @@ impl Stats {
         }
     }
 
-    /// Ends the account, for now: how many more frames nobody took in time, and how many could not be recorded.
-    pub fn finish(&mut self, dropped: u64, lost: u64) {
+    /// Ends the account, for now: what the run and its source lost.
+    pub fn finish(&mut self, losses: Losses, health: Health) {
         self.finished = Some(Instant::now());
         self.cpu_at_end = cpu_of_this_process();
-        self.dropped += dropped;
-        self.lost += lost;
+        self.losses.dropped += losses.dropped + health.missed;
+        self.losses.unrecorded += losses.unrecorded;
+        self.health.damaged += health.damaged;
+        self.health.reconnects += health.reconnects;
     }
 
     /// Frames that were labelled.
@@ -144,7 +147,7 @@ impl Stats {
 
     /// Frames that nobody took in time.
     pub fn dropped(&self) -> u64 {
-        self.dropped
+        self.losses.dropped
     }
 
     /// How long the run took.
@@ -199,8 +202,10 @@ impl Stats {
         json!({
             "frames": self.frames,
             "fps": rounded(self.fps(), 2),
-            "dropped": self.dropped,
-            "lost": self.lost,
+            "dropped": self.losses.dropped,
+            "damaged": self.health.damaged,
+            "reconnects": self.health.reconnects,
+            "lost": self.losses.unrecorded,
             "faces": self.faces(),
             "ignored_faces": self.ignored,
             "cpu_percent_of_one_core": self.cpu_percent_of_one_core().map(|share| rounded(share, 1)),
@@ -229,12 +234,18 @@ pub(crate) fn megabytes(bytes: u64) -> f64 {
 /// The summary that a run ends with.
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} frames, {:.1} frames a second, {} dropped", self.frames, self.fps(), self.dropped)?;
+        write!(f, "{} frames, {:.1} frames a second, {} dropped", self.frames, self.fps(), self.losses.dropped)?;
+        if self.health.damaged > 0 {
+            write!(f, ", {} damaged", self.health.damaged)?;
+        }
+        if self.health.reconnects > 0 {
+            write!(f, ", camera back {} times", self.health.reconnects)?;
+        }
         if self.ignored > 0 {
             write!(f, ", faces beyond the limit {} times", self.ignored)?;
         }
-        if self.lost > 0 {
-            write!(f, ", {} not recorded", self.lost)?;
+        if self.losses.unrecorded > 0 {
+            write!(f, ", {} not recorded", self.losses.unrecorded)?;
         }
         if self.frames == 0 {
             return Ok(());
@@ -280,6 +291,7 @@ mod tests {
                 id: 0,
                 pts: Duration::ZERO,
                 captured_at: Instant::now(),
+                scene: 0,
                 width: 1,
                 height: 1,
                 rgb: [0; 3].into(),
@@ -297,10 +309,12 @@ mod tests {
         for ms in 1..=100 {
             stats.add(&annotated(ms, usize::from(ms > 50)));
         }
-        stats.finish(7, 0);
+        let losses = Losses { dropped: 4, unrecorded: 0 };
+        stats.finish(losses, Health { missed: 3, damaged: 2, reconnects: 1 });
         let json = stats.to_json();
         assert_eq!(json["frames"], 100);
-        assert_eq!(json["dropped"], 7);
+        assert_eq!((&json["dropped"], &json["damaged"], &json["reconnects"]), (&7.into(), &2.into(), &1.into()));
+        assert!(stats.to_string().contains("7 dropped, 2 damaged, camera back 1 times"), "{stats}");
         assert_eq!(json["faces"], 50);
         assert_eq!(json["emotions"]["Happy"], 1.0);
         assert!(json["emotions"].get("Unsure").is_none(), "{json}");
@@ -320,7 +334,7 @@ mod tests {
         assert_eq!(stats.cpu_percent_of_one_core(), None);
         let watch = crate::clock::Stopwatch::start();
         while watch.spent().cpu.expect("a clock") < Duration::from_millis(20) {}
-        stats.finish(0, 0);
+        stats.finish(Losses::default(), Health::default());
         let used = stats.elapsed().mul_f64(stats.cpu_percent_of_one_core().expect("a clock") / 100.0);
         // Clocks of threads and of processes need not tick together.
         assert!(used >= Duration::from_millis(15), "{used:?}");
@@ -355,7 +369,7 @@ mod tests {
     #[test]
     fn a_run_without_frames_has_a_summary() {
         let mut stats = Stats::new(false);
-        stats.finish(0, 0);
+        stats.finish(Losses::default(), Health::default());
         assert!(stats.to_string().starts_with("0 frames"));
         assert_eq!(stats.to_json()["stages_ms"]["latency"]["p95"], 0.0);
     }

@@ -109,8 +109,15 @@ mod tests {
     fn annotated(faces: usize) -> Annotated {
         let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
         let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 50.0, 0.0, 0.0, 0.0]);
-        let frame =
-            Frame { id: 0, pts: Duration::ZERO, captured_at: Instant::now(), width: 1, height: 1, rgb: [0; 3].into() };
+        let frame = Frame {
+            id: 0,
+            pts: Duration::ZERO,
+            captured_at: Instant::now(),
+            scene: 0,
+            width: 1,
+            height: 1,
+            rgb: [0; 3].into(),
+        };
         let predictions = vec![Prediction { id: 0, face, probabilities, unsure: false }; faces];
         Annotated { frame, predictions, ignored: 0, timing: crate::pipeline::Timing::default(), picture: None }
     }

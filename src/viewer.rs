@@ -12,11 +12,14 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use crate::draw;
 use crate::pipeline::{Annotated, Stop};
 use crate::sink::Window;
-use crate::source::SourceInfo;
+use crate::source::{Notice, SourceInfo};
 use crate::status::{Meter, StatusLine};
 
 /// How often a window that holds its last picture looks for keys.
 const HOLD_POLL: Duration = Duration::from_millis(15);
+
+/// The size of a window that opens before there is a picture, in pixels.
+const EMPTY_SIZE: (u32, u32) = (640, 480);
 
 /// The most letters of a file's name beside a progress bar, which needs the rest of the line.
 const NAME_LENGTH: usize = 24;
@@ -31,48 +34,93 @@ fn short_name(name: &str) -> String {
 }
 
 /// Shows how a run goes.
-pub enum Viewer {
-    /// A window, which opens with the first frame, in its size.
-    Window {
-        /// The window, once it is open.
-        window: Option<Box<Window>>,
-        /// What stands in its corner.
-        meter: Meter,
-        /// The annotated picture with the corner's text.
-        canvas: RgbImage,
-    },
+pub struct Viewer {
+    place: Place,
+    meter: Meter,
+    /// What was said since the last frame, newest last.
+    notice: Option<Notice>,
+}
+
+/// Where it is shown.
+enum Place {
+    /// A window, which opens with the first picture, in its size.
+    Window(Screen),
     /// No window, and all that is drawn for one.
-    Unseen {
-        /// What stands in the picture's corner.
-        meter: Meter,
-        /// The annotated picture with the corner's text.
-        canvas: RgbImage,
-    },
+    Unseen(RgbImage),
     /// A line in the terminal, where there is one.
-    Status {
-        /// Where it is written.
-        line: StatusLine,
-        /// What stands at its end.
-        meter: Meter,
-    },
+    Status(StatusLine),
     /// A progress bar, where there is a terminal.
     Progress(ProgressBar),
 }
 
+/// A window and what is in it.
+#[derive(Default)]
+struct Screen {
+    window: Option<Box<Window>>,
+    /// The annotated picture with the corner's text.
+    canvas: RgbImage,
+    has_picture: bool,
+    /// The same below a notice, and the seconds that it said last.
+    covered: RgbImage,
+    said: Option<u64>,
+}
+
+impl Screen {
+    /// Shows the canvas. `None` where no window can be opened.
+    fn show(&mut self) -> Result<Option<ControlFlow<()>>> {
+        let window = match &mut self.window {
+            Some(window) => window,
+            None => match Window::open("emocam", self.canvas.width(), self.canvas.height()) {
+                Ok(opened) => self.window.insert(Box::new(opened)),
+                Err(error) => {
+                    eprintln!("emocam: {error:#}; running without a window");
+                    return Ok(None);
+                }
+            },
+        };
+        self.said = None;
+        window.show(&self.canvas).map(Some)
+    }
+
+    /// Shows a notice over the last picture, or in an empty window, and for how long it has been true.
+    fn cover(&mut self, notice: &Notice) -> Result<ControlFlow<()>> {
+        let seconds = notice.since.elapsed().as_secs();
+        if self.canvas.is_empty() {
+            self.canvas = RgbImage::new(EMPTY_SIZE.0, EMPTY_SIZE.1);
+        }
+        if self.window.is_none() && self.show()?.is_none() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let Some(window) = &mut self.window else { return Ok(ControlFlow::Continue(())) };
+        if self.said.replace(seconds) == Some(seconds) {
+            return window.poll();
+        }
+        let below =
+            if self.has_picture { format!("last picture {seconds} s ago") } else { "no picture yet".to_owned() };
+        self.covered.clone_from(&self.canvas);
+        draw::notice(&mut self.covered, &notice.text, &below);
+        window.show(&self.covered)
+    }
+}
+
 impl Viewer {
+    fn new(place: Place) -> Self {
+        Self { place, meter: Meter::default(), notice: None }
+    }
+
     /// A window.
     pub fn window() -> Self {
-        Self::Window { window: None, meter: Meter::default(), canvas: RgbImage::default() }
+        Self::new(Place::Window(Screen::default()))
     }
 
     /// Nothing to see: pictures are drawn as for a window, and dropped. Measurements need no display then.
     pub fn unseen() -> Self {
-        Self::Unseen { meter: Meter::default(), canvas: RgbImage::default() }
+        Self::new(Place::Unseen(RgbImage::default()))
     }
 
     /// A line of status.
     pub fn status() -> Self {
-        Self::Status { line: StatusLine::default(), meter: Meter::default() }
+        Self::new(Place::Status(StatusLine::default()))
     }
 
     /// A progress bar for a source, whose length may be unknown.
@@ -87,17 +135,17 @@ impl Viewer {
         let fps = |state: &ProgressState, out: &mut dyn std::fmt::Write| _ = write!(out, "{:.0}", state.per_sec());
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(info.frames, ProgressDrawTarget::stderr());
-        Self::Progress(bar.with_style(style.with_key("fps", fps)).with_prefix(short_name(&info.name)))
+        Self::new(Place::Progress(bar.with_style(style.with_key("fps", fps)).with_prefix(short_name(&info.name))))
     }
 
     /// Nothing at all.
     pub fn hidden() -> Self {
-        Self::Progress(ProgressBar::hidden())
+        Self::new(Place::Progress(ProgressBar::hidden()))
     }
 
     /// Whether pictures are drawn, for a window or as if for one.
     pub fn is_window(&self) -> bool {
-        matches!(self, Self::Window { .. } | Self::Unseen { .. })
+        matches!(self.place, Place::Window(_) | Place::Unseen(_))
     }
 
     /// Shows a frame. `Break` when the user wants no more.
@@ -105,40 +153,47 @@ impl Viewer {
     /// # Errors
     /// When an open window can't show it.
     pub fn show(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
-        match self {
-            Self::Window { window, meter, canvas } => {
+        if let Some(notice) = self.notice.take_if(|notice| annotated.frame.captured_at > notice.since) {
+            let away = annotated.frame.captured_at.saturating_duration_since(notice.since);
+            self.say(&format!("frames again after {:.1} s", away.as_secs_f64()));
+        }
+        let Self { place, meter, .. } = self;
+        match place {
+            Place::Window(screen) => {
                 let Some(picture) = &annotated.picture else { return Ok(ControlFlow::Continue(())) };
-                let window = match window {
-                    Some(window) => window,
-                    None => match Window::open("emocam", picture.width(), picture.height()) {
-                        Ok(opened) => window.insert(Box::new(opened)),
-                        Err(error) => {
-                            eprintln!("emocam: {error:#}; running without a window");
-                            *self = Self::status();
-                            return self.show(annotated);
-                        }
-                    },
-                };
-                canvas.clone_from(picture);
-                draw::hud(canvas, meter.tick(annotated));
-                window.show(canvas)
+                screen.canvas.clone_from(picture);
+                screen.has_picture = true;
+                draw::hud(&mut screen.canvas, meter.tick(annotated));
+                if let Some(flow) = screen.show()? {
+                    return Ok(flow);
+                }
+                self.place = Place::Status(StatusLine::default());
+                self.show(annotated)
             }
-            Self::Unseen { meter, canvas } => {
+            Place::Unseen(canvas) => {
                 let Some(picture) = &annotated.picture else { return Ok(ControlFlow::Continue(())) };
                 canvas.clone_from(picture);
                 draw::hud(canvas, meter.tick(annotated));
                 Ok(ControlFlow::Continue(()))
             }
-            Self::Status { line, meter } => {
+            Place::Status(line) => {
                 let text = meter.tick(annotated);
                 line.show(annotated, text);
                 Ok(ControlFlow::Continue(()))
             }
-            Self::Progress(bar) => {
+            Place::Progress(bar) => {
                 bar.inc(1);
                 Ok(ControlFlow::Continue(()))
             }
         }
+    }
+
+    /// Tells what keeps frames from coming: once in the terminal, and in the window until a later frame comes.
+    pub fn notify(&mut self, notice: Notice) {
+        if self.notice.as_ref().is_none_or(|last| last.text != notice.text) {
+            self.say(&notice.text);
+        }
+        self.notice = Some(notice);
     }
 
     /// Keeps a window alive while no frame comes. `Break` when the user wants no more.
@@ -146,8 +201,9 @@ impl Viewer {
     /// # Errors
     /// When the window fails.
     pub fn idle(&mut self) -> Result<ControlFlow<()>> {
-        match self {
-            Self::Window { window: Some(window), .. } => window.poll(),
+        match (&mut self.place, &self.notice) {
+            (Place::Window(screen), Some(notice)) => screen.cover(notice),
+            (Place::Window(Screen { window: Some(window), .. }), None) => window.poll(),
             _ => Ok(ControlFlow::Continue(())),
         }
     }
@@ -157,7 +213,7 @@ impl Viewer {
     /// # Errors
     /// When the window fails.
     pub fn hold(&mut self, stop: &Stop) -> Result<()> {
-        if let Self::Window { window: Some(window), .. } = self {
+        if let Place::Window(Screen { window: Some(window), .. }) = &mut self.place {
             while !stop.is_requested() && window.poll()?.is_continue() {
                 std::thread::sleep(HOLD_POLL);
             }
@@ -167,12 +223,20 @@ impl Viewer {
 
     /// Takes away what would stand in the way of the summary.
     pub fn close(&mut self) {
-        match self {
-            Self::Window { window, .. } => *window = None,
-            Self::Unseen { .. } => {}
-            Self::Status { line, .. } => line.clear(),
-            Self::Progress(bar) => bar.finish_and_clear(),
+        match &mut self.place {
+            Place::Window(screen) => screen.window = None,
+            Place::Unseen(_) => {}
+            Place::Status(line) => line.clear(),
+            Place::Progress(bar) => bar.finish_and_clear(),
         }
+    }
+
+    /// A line of its own in the terminal.
+    fn say(&mut self, text: &str) {
+        if let Place::Status(line) = &mut self.place {
+            line.clear();
+        }
+        eprintln!("emocam: {text}");
     }
 }
 

@@ -187,7 +187,7 @@ fn statistics_are_written_in_the_documented_form() {
         }
         succeed(&mut command);
         let stats: Value = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
-        let counts = ["frames", "fps", "dropped", "lost", "faces", "ignored_faces"];
+        let counts = ["frames", "fps", "dropped", "damaged", "reconnects", "lost", "faces", "ignored_faces"];
         let machine = ["cpu_percent_of_one_core", "memory_peak_mb"];
         assert_eq!(keys(&stats), [&counts[..], &machine, &["stages_ms", "emotions"]].concat());
         assert_eq!((&stats["frames"], &stats["dropped"], &stats["lost"]), (&12.into(), &0.into(), &0.into()));

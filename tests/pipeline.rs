@@ -8,10 +8,13 @@ mod stages;
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
+use emocam::frame::Frame;
 use emocam::pipeline::{Delivery, Event, Losses, Stages, Stop, run};
+use emocam::source::{Next, Notice, Source, SourceInfo};
 
 use stages::*;
 
@@ -166,7 +169,7 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
                         open.send(())?;
                     }
                 }
-                Event::Idle => {}
+                Event::Notice(_) | Event::Idle => {}
             }
             Ok(ControlFlow::Continue(()))
         });
@@ -177,4 +180,61 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
     let recorded = recorded.lock().unwrap();
     assert_frames(&recorded.ids, 0..COUNT);
     assert_eq!(recorded.finished, 1);
+}
+
+/// A camera that delivers one frame and then has news, and nothing else for ever.
+struct Quiet {
+    info: SourceInfo,
+    polls: u32,
+}
+
+impl Source for Quiet {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn next_frame(&mut self) -> Result<Option<Frame>> {
+        unreachable!("the pipeline does not wait for frames")
+    }
+
+    fn poll(&mut self) -> Result<Next> {
+        self.polls += 1;
+        Ok(match self.polls {
+            1 => Next::Frame(frame(0)),
+            2 | 3 => Next::Waiting(Some(Notice { text: format!("news {}", self.polls), since: Instant::now() })),
+            _ => {
+                thread::sleep(Duration::from_millis(1));
+                Next::Waiting(None)
+            }
+        })
+    }
+}
+
+#[test]
+fn news_of_a_quiet_camera_come_in_order_and_it_can_be_left() {
+    let heard = within_limit(|| {
+        let mut source = Quiet { info: SourceInfo { live: true, ..Default::default() }, polls: 0 };
+        let stages = Stages { source: &mut source, make_detect: || Ok(detect), classify, recorders: Vec::new() };
+        let stop = Stop::default();
+        let mut heard = Vec::new();
+        let (losses, result) = run(stages, Delivery::Latest, &stop, |event| {
+            match event {
+                Event::Frame(annotated) => heard.push(format!("frame {}", annotated.frame.id)),
+                Event::Notice(notice) => heard.push(notice.text),
+                Event::Idle => {}
+            }
+            // As Ctrl-C does, while no frame comes.
+            if heard.len() == 3 {
+                stop.request();
+            }
+            Ok(ControlFlow::Continue(()))
+        });
+        result.expect("no failure");
+        assert_eq!(losses, Losses::default());
+        heard
+    });
+    // The news pass the frame, which takes its way through the stages.
+    assert!(heard.contains(&"frame 0".into()), "{heard:?}");
+    let news: Vec<_> = heard.into_iter().filter(|heard| heard.starts_with("news")).collect();
+    assert_eq!(news, ["news 2", "news 3"]);
 }

@@ -212,7 +212,7 @@ fn a_window_is_kept_alive_and_can_be_closed_while_no_frame_comes() {
                 closed.send(())?;
                 Ok(ControlFlow::Break(()))
             }
-            Event::Idle => Ok(ControlFlow::Continue(())),
+            Event::Notice(_) | Event::Idle => Ok(ControlFlow::Continue(())),
         });
         (ids, result.err())
     });

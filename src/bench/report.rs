@@ -162,10 +162,12 @@ impl fmt::Display for Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::Losses;
+    use crate::source::Health;
 
     fn report(first_label: Option<Duration>) -> Report {
         let mut stats = [Stats::new(false), Stats::new(false)];
-        stats.iter_mut().for_each(|stats| stats.finish(0, 0));
+        stats.iter_mut().for_each(|stats| stats.finish(Losses::default(), Health::default()));
         let [fast, live] = stats;
         let machine = Machine { cpu: "CPU".into(), cores: 2, memory: None, system: "OS".into() };
         let (source, device) = ("clip.mp4".into(), "cpu".into());

@@ -6,7 +6,7 @@ use crate::emotion::Probabilities;
 
 fn frame(width: u32, height: u32, color: Color) -> Frame {
     let rgb: Arc<[u8]> = color.repeat((width * height) as usize).into();
-    Frame { id: 0, pts: Duration::ZERO, captured_at: Instant::now(), width, height, rgb }
+    Frame { id: 0, pts: Duration::ZERO, captured_at: Instant::now(), scene: 0, width, height, rgb }
 }
 
 /// A face whose likeliest emotion has a probability of about 0.9.

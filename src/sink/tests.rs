@@ -14,6 +14,7 @@ pub(super) fn annotated(id: u64, nanoseconds: u64, width: u32, height: u32, pred
         id,
         pts: Duration::from_nanos(nanoseconds),
         captured_at: Instant::now(),
+        scene: 0,
         width,
         height,
         rgb: picture.into_raw().into(),

@@ -114,7 +114,7 @@ impl FfmpegSource {
         let (id, pts) = (self.next_id, self.pts(shown.seconds));
         self.next_id += 1;
         self.last_pts = pts;
-        Ok(Some(Frame { id, pts, captured_at: Instant::now(), width, height, rgb }))
+        Ok(Some(Frame { id, pts, captured_at: Instant::now(), scene: 0, width, height, rgb }))
     }
 
     /// Waits for the first byte of a frame. `None` when ffmpeg has closed its end.

@@ -2,7 +2,7 @@
 //!
 //! Owns the way from samples to frames: the change of framing from MP4's to the decoder's, the pairing of pictures with
 //! times, and the turning of pictures that were filmed with the camera on its side. Reads from a file as well as from
-//! memory. Colours are taken as `pixels.rs` says, whatever matrix the stream may name.
+//! memory. Colors are taken as BT.601 in limited range, whatever matrix the stream may name.
 
 use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
@@ -95,7 +95,7 @@ impl<R: Read + Seek + Send> H264Source<R> {
         let Rgb { width, height, pixels } = turned(picture, self.rotation)?;
         let id = self.next_id;
         self.next_id += 1;
-        Ok(Some(Frame { id, pts, captured_at: Instant::now(), width, height, rgb: pixels }))
+        Ok(Some(Frame { id, pts, captured_at: Instant::now(), scene: 0, width, height, rgb: pixels }))
     }
 
     fn decode_next_sample(&mut self) -> Result<()> {

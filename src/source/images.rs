@@ -156,6 +156,7 @@ impl Source for ImageSource {
             id,
             pts: PICTURE_TIME * u32::try_from(id).unwrap_or(u32::MAX),
             captured_at: Instant::now(),
+            scene: 0,
             width: picture.width(),
             height: picture.height(),
             rgb: picture.into_raw().into(),

@@ -20,10 +20,11 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-pub use camera::{CameraFormat, CameraInfo, list_cameras};
+pub use camera::{CameraFormat, CameraInfo, CameraOptions, Holder, PixelFormat, Rate, WantedFormat, list_cameras};
 pub use limited::LimitedSource;
 pub use looping::LoopingSource;
 
@@ -40,6 +41,49 @@ pub trait Source: Send {
     /// When a frame can't be had: the camera is gone, the file is damaged. A decoding error is always an error and never an
     /// early end. After an error the source gives nothing more.
     fn next_frame(&mut self) -> Result<Option<Frame>>;
+
+    /// As [`Source::next_frame`], but returns soon also where no frame comes. Only a camera lets anyone wait.
+    ///
+    /// # Errors
+    /// As [`Source::next_frame`].
+    fn poll(&mut self) -> Result<Next> {
+        Ok(self.next_frame()?.map_or(Next::End, Next::Frame))
+    }
+
+    /// What went wrong so far and was got over.
+    fn health(&self) -> Health {
+        Health::default()
+    }
+}
+
+/// What a source has to give at a moment.
+pub enum Next {
+    /// The next frame.
+    Frame(Frame),
+    /// Nothing yet. There may be news about why.
+    Waiting(Option<Notice>),
+    /// The stream is over.
+    End,
+}
+
+/// Something that whoever watches should know, until the next frame comes.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// What, for people.
+    pub text: String,
+    /// When the last frame before it was taken.
+    pub since: Instant,
+}
+
+/// What a camera lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Frames that were damaged and left out.
+    pub damaged: u64,
+    /// Frames that the system dropped, or that were not fetched in time.
+    pub missed: u64,
+    /// How often it was opened anew and delivered again.
+    pub reconnects: u64,
 }
 
 /// What a source knows of itself before its first frame.
@@ -111,14 +155,38 @@ impl SourceSpec {
         self.is_one_picture() || matches!(self, Self::Path(path) if path.is_dir())
     }
 
+    /// A name that is no file's may be part of a camera's name: then it is that camera.
+    ///
+    /// # Errors
+    /// When it is neither, or the name of several cameras.
+    pub fn or_camera_name(self) -> Result<Self> {
+        let Self::Path(path) = &self else { return Ok(self) };
+        if path.exists() {
+            return Ok(self);
+        }
+        let name = path.to_string_lossy();
+        match camera::camera_named(&name)? {
+            Some(index) => Ok(Self::CameraIndex(index)),
+            None => bail!("{name}: no such file or folder, and no camera has this in its name (see `emocam cameras`)"),
+        }
+    }
+
     /// Opens the source.
     ///
     /// # Errors
     /// When it doesn't exist, can't be read, or is of a kind that emocam does not know.
     pub fn open(&self) -> Result<Box<dyn Source>> {
+        self.open_with(&CameraOptions::default())
+    }
+
+    /// Opens the source; the options count for cameras.
+    ///
+    /// # Errors
+    /// As [`SourceSpec::open`].
+    pub fn open_with(&self, options: &CameraOptions) -> Result<Box<dyn Source>> {
         Ok(match self {
-            Self::CameraIndex(index) => Box::new(camera::CameraSource::open_index(*index)?),
-            Self::CameraPath(path) => Box::new(camera::CameraSource::open_path(path)?),
+            Self::CameraIndex(index) => Box::new(camera::CameraSource::open_index(*index, options)?),
+            Self::CameraPath(path) => Box::new(camera::CameraSource::open_path(path, options)?),
             Self::Demo => Box::new(demo::DemoSource::open()?),
             Self::Path(path) => {
                 if !path.exists() {

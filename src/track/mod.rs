@@ -138,7 +138,7 @@ impl FaceTracker {
         }
         let now = Moment { number, pts, size: frame.dimensions() };
         let Some(last) = self.last.replace(now).filter(|last| last.size == now.size) else {
-            // The first frame, or another size: nothing known is of use.
+            // The first frame, another scene or another size: nothing known is of use.
             self.tracks.clear();
             return self.scan(frame, self.schedule.interval());
         };
@@ -154,6 +154,11 @@ impl FaceTracker {
         let mut faces = self.tracks.faces();
         faces.ignored = faces.ignored.max(self.last_crowd);
         Ok(faces)
+    }
+
+    /// Forgets all faces: what comes next is another scene.
+    pub fn forget(&mut self) {
+        self.last = None;
     }
 
     fn picture(&mut self, frame: &GrayImage) -> Result<Faces> {

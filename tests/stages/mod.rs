@@ -73,7 +73,7 @@ impl<F: FnMut(u64) -> Result<Option<Frame>> + Send> Source for FakeSource<F> {
 /// A grey frame whose level is its number.
 pub(crate) fn frame(id: u64) -> Frame {
     let pts = Duration::from_millis(10 * id);
-    Frame { id, pts, captured_at: Instant::now(), width: 8, height: 6, rgb: vec![id as u8; 8 * 6 * 3].into() }
+    Frame { id, pts, captured_at: Instant::now(), scene: 0, width: 8, height: 6, rgb: vec![id as u8; 8 * 6 * 3].into() }
 }
 
 pub(crate) fn endless() -> FakeSource<impl FnMut(u64) -> Result<Option<Frame>> + Send> {
@@ -179,7 +179,7 @@ where
             ids.push(id);
             present(id)
         }
-        Event::Idle => Ok(ControlFlow::Continue(())),
+        Event::Notice(_) | Event::Idle => Ok(ControlFlow::Continue(())),
     });
     Outcome { ids, losses, error: result.err().map(|error| format!("{error:#}")) }
 }

@@ -1,0 +1,148 @@
+//! Cameras by nokhwa: AVFoundation on macOS, Media Foundation on Windows.
+//!
+//! Waiting for a frame has no time limit here; whoever calls must be able to leave this thread alone. With the feature
+//! `nokhwa` this path is taken on Linux too, where it can be tried.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use nokhwa::utils::{ApiBackend, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType, Resolution};
+use nokhwa::{Camera, NokhwaError};
+
+use super::device::{Failure, Opened, Place, RawFrame};
+use super::format::{CameraFormat, PixelFormat, Rate, WantedFormat, best_format};
+use super::holders::Holder;
+use crate::source::pixels::{Encoding, rgb_len};
+
+/// So many failures one after the other are no accident.
+const MOST_ERRORS: u32 = 30;
+
+/// What nokhwa says of a device that has no format that we read, such as the metadata node of a webcam. Its spelling.
+const NO_FORMAT: &str = "Failed to Fufill";
+
+/// What the systems call a camera that is not there any more, as nokhwa hands it on: Linux's ENODEV.
+const NO_SUCH_DEVICE: &str = "(os error 19)";
+
+/// The formats that can be read.
+const FRAME_FORMATS: [FrameFormat; 4] = [FrameFormat::MJPEG, FrameFormat::YUYV, FrameFormat::NV12, FrameFormat::GRAY];
+
+/// The cameras that nokhwa knows, by index.
+pub(super) fn list() -> Result<Vec<Place>> {
+    let known = nokhwa::query(ApiBackend::Auto).context("cannot ask the system for its cameras")?;
+    let mut places = Vec::new();
+    for camera in known {
+        let index = camera.index().as_index().context("a camera without an index")?;
+        let (name, path) = (camera.human_name(), camera.description().to_owned());
+        places.push(Place { index, name, path, port: camera.misc(), node: 0 });
+    }
+    places.sort_by_key(|place| place.index);
+    Ok(places)
+}
+
+/// What a camera can deliver and emocam can read; nothing where a device is no camera.
+pub(super) fn formats(place: &Place) -> Result<Vec<CameraFormat>, Failure> {
+    match camera(place) {
+        Ok(mut camera) => known_formats(&mut camera),
+        Err(error) if error.to_string().contains(NO_FORMAT) => Ok(Vec::new()),
+        Err(error) => Err(explained(error)),
+    }
+}
+
+/// Nobody knows here which programs use a camera.
+pub(super) fn users(_place: &Place) -> Vec<Holder> {
+    Vec::new()
+}
+
+/// A camera that is on.
+pub(super) struct Device {
+    camera: Camera,
+    opened: Opened,
+    errors: u32,
+    frame: Vec<u8>,
+}
+
+impl Device {
+    /// Opens a camera in the format that comes nearest to what was asked for, and starts it.
+    pub(super) fn open(place: &Place, asked: Option<&WantedFormat>) -> Result<Self, Failure> {
+        let mut camera = camera(place).map_err(explained)?;
+        let wanted = best_format(&known_formats(&mut camera)?, asked).ok_or_else(|| {
+            Failure::other(anyhow!("it has no format that emocam can read (MJPEG, YUYV, NV12, GREY)"))
+        })?;
+        let exact = nokhwa::utils::CameraFormat::new(
+            Resolution::new(wanted.width, wanted.height),
+            frame_format_from_pixel_format(wanted.pixel_format),
+            wanted.rate.frames,
+        );
+        if camera.camera_format() != exact {
+            let request = RequestedFormat::with_formats(RequestedFormatType::Exact(exact), &FRAME_FORMATS);
+            camera.set_camera_requset(request).map_err(explained)?;
+        }
+        camera.open_stream().map_err(explained)?;
+        let format = known_format(&camera.camera_format())
+            .ok_or_else(|| Failure::other(anyhow!("asked for {wanted}, it insists on another format")))?;
+        let stride = match format.pixel_format {
+            PixelFormat::Yuyv => format.width.div_ceil(2) as usize * 4,
+            PixelFormat::Nv12 => format.width.next_multiple_of(2) as usize,
+            PixelFormat::Mjpeg | PixelFormat::Grey => format.width as usize,
+        };
+        let opened = Opened { format, stride, encoding: Encoding::default() };
+        Ok(Self { camera, opened, errors: 0, frame: Vec::new() })
+    }
+
+    /// What was agreed on.
+    pub(super) fn opened(&self) -> Opened {
+        self.opened
+    }
+
+    /// The next frame, however long that takes.
+    pub(super) fn read(&mut self, _patience: Duration) -> Result<Option<RawFrame<'_>>, Failure> {
+        match self.camera.frame_raw() {
+            Ok(bytes) => {
+                self.errors = 0;
+                self.frame.clear();
+                self.frame.extend_from_slice(&bytes);
+                Ok(Some(RawFrame { bytes: &self.frame, damaged: bytes.is_empty(), sequence: None }))
+            }
+            Err(error) if error.to_string().contains(NO_SUCH_DEVICE) => Err(Failure::gone(anyhow!("unplugged"))),
+            Err(error) => {
+                self.errors += 1;
+                if self.errors > MOST_ERRORS {
+                    return Err(Failure::other(anyhow!(error).context("reading fails")));
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn camera(place: &Place) -> Result<Camera, NokhwaError> {
+    let any = RequestedFormat::with_formats(RequestedFormatType::None, &FRAME_FORMATS);
+    Camera::new(CameraIndex::Index(place.index), any)
+}
+
+fn known_formats(camera: &mut Camera) -> Result<Vec<CameraFormat>, Failure> {
+    let formats = camera.compatible_camera_formats().map_err(explained)?;
+    let known = formats.iter().filter_map(known_format);
+    Ok(known.filter(|format| rgb_len(format.width, format.height).is_ok()).collect())
+}
+
+fn explained(error: NokhwaError) -> Failure {
+    let advice = "cannot be opened: is another program using it, and may this program use cameras?";
+    Failure::other(anyhow!(error).context(advice))
+}
+
+fn frame_format_from_pixel_format(format: PixelFormat) -> FrameFormat {
+    match format {
+        PixelFormat::Mjpeg => FrameFormat::MJPEG,
+        PixelFormat::Yuyv => FrameFormat::YUYV,
+        PixelFormat::Nv12 => FrameFormat::NV12,
+        PixelFormat::Grey => FrameFormat::GRAY,
+    }
+}
+
+fn known_format(format: &nokhwa::utils::CameraFormat) -> Option<CameraFormat> {
+    let pixel_format =
+        PixelFormat::ALL.into_iter().find(|known| frame_format_from_pixel_format(*known) == format.format())?;
+    let rate = Rate { frames: format.frame_rate(), seconds: 1 };
+    Some(CameraFormat { pixel_format, width: format.width(), height: format.height(), rate })
+}

@@ -1,0 +1,186 @@
+//! Pixel formats that cameras and the built-in video decoder deliver, turned into RGB8.
+//!
+//! Owns the layouts and the colors that they stand for; knows nothing of devices and files. The arithmetic is in
+//! `convert.rs`, JPEG in `jpeg.rs`. Everything goes in and comes out row-major with the top row first, and every length is
+//! checked against width, height and stride before it is relied on. A frame that is too short is an error; bytes after its
+//! end are ignored. Pictures come out in buffers that are used again.
+
+mod convert;
+mod jpeg;
+mod standard_tables;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+
+use self::convert::{Row, write_rgb};
+pub(super) use self::jpeg::rgb_from_jpeg;
+use crate::buffers::Buffers;
+use crate::frame::MAX_PIXELS;
+
+/// A decoded picture: width, height and RGB8 pixels.
+pub(super) struct Rgb {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) pixels: Arc<[u8]>,
+}
+
+/// How YCbCr values stand for colors. BT.601 in limited range is the default of V4L2 for YUYV and NV12, and of ffmpeg for
+/// files that do not say. (JPEG is BT.601 in full range, always: ITU-T T.871.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Encoding {
+    pub(super) matrix: Matrix,
+    pub(super) range: Range,
+}
+
+/// What luma and chroma are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Matrix {
+    /// ITU-R BT.601: standard definition, and nearly all webcams.
+    #[default]
+    Bt601,
+    /// ITU-R BT.709: high definition.
+    Bt709,
+    /// ITU-R BT.2020 with non-constant luminance.
+    Bt2020,
+}
+
+/// Which values stand for black and white.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Range {
+    /// Black at 16, white at 235, chroma 16 to 240 around 128.
+    #[default]
+    Limited,
+    /// Black at 0, white at 255, chroma 0 to 255 around 128.
+    Full,
+}
+
+/// One picture with its chroma at half resolution in both directions, as video decoders deliver it.
+pub(super) struct I420<'a> {
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// Each plane with its stride, the bytes from one row to the next: luma and the two chroma planes.
+    pub(super) planes: [(&'a [u8], usize); 3],
+}
+
+/// How many bytes an RGB8 picture takes, once its size is known to be one that emocam takes in.
+pub(super) fn rgb_len(width: u32, height: u32) -> Result<usize> {
+    let pixels = u64::from(width) * u64::from(height);
+    ensure!(pixels > 0, "a picture of {width}x{height} has no pixels");
+    ensure!(
+        pixels <= MAX_PIXELS,
+        "a picture of {width}x{height} is too large: emocam takes at most {} megapixels; make it smaller first",
+        MAX_PIXELS / (1024 * 1024)
+    );
+    usize::try_from(3 * pixels).context("a picture larger than this machine's memory")
+}
+
+/// YUYV (also called YUY2): two pixels in four bytes, `Y U Y V`. Drivers round an odd width up to whole pairs, and may pad
+/// each row to `stride` bytes.
+pub(super) fn rgb_from_yuyv(
+    bytes: &[u8],
+    width: u32,
+    height: u32,
+    stride: usize,
+    encoding: Encoding,
+    buffers: &mut Buffers<[u8]>,
+) -> Result<Rgb> {
+    let (columns, rows) = columns_and_rows(width, height)?;
+    let frame = Plane::new("a YUYV frame", bytes, stride, columns.div_ceil(2) * 4, rows)?;
+    rgb_from_rows(width, height, encoding, buffers, |y| Row::Yuyv(frame.row(y)))
+}
+
+/// NV12: a plane of luma, then one of alternating U and V at half the resolution. `stride` is that of both.
+pub(super) fn rgb_from_nv12(
+    bytes: &[u8],
+    width: u32,
+    height: u32,
+    stride: usize,
+    encoding: Encoding,
+    buffers: &mut Buffers<[u8]>,
+) -> Result<Rgb> {
+    let (columns, rows) = columns_and_rows(width, height)?;
+    let luma_len = stride.saturating_mul(rows).min(bytes.len());
+    let luma = Plane::new("the luma of an NV12 frame", &bytes[..luma_len], stride, columns, rows)?;
+    let (pairs_len, chroma_rows) = (columns.next_multiple_of(2), rows.div_ceil(2));
+    let chroma = Plane::new("the chroma of an NV12 frame", &bytes[luma_len..], stride, pairs_len, chroma_rows)?;
+    rgb_from_rows(width, height, encoding, buffers, |y| Row::Nv12 { luma: luma.row(y), chroma: chroma.row(y / 2) })
+}
+
+/// One byte of luma a pixel, as infrared cameras deliver it. V4L2's GREY is in full range.
+pub(super) fn rgb_from_grey(
+    bytes: &[u8],
+    width: u32,
+    height: u32,
+    stride: usize,
+    range: Range,
+    buffers: &mut Buffers<[u8]>,
+) -> Result<Rgb> {
+    let (columns, rows) = columns_and_rows(width, height)?;
+    let frame = Plane::new("a grey frame", bytes, stride, columns, rows)?;
+    // Without chroma the matrix does not matter.
+    let encoding = Encoding { matrix: Matrix::default(), range };
+    rgb_from_rows(width, height, encoding, buffers, |y| Row::Grey(frame.row(y)))
+}
+
+/// Planar 4:2:0, in the default encoding. Where the height is odd and the last row of chroma is missing, the one above it
+/// stands in.
+pub(super) fn rgb_from_i420(picture: &I420, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
+    let &I420 { width, height, planes: [luma, u, v] } = picture;
+    let (columns, rows) = columns_and_rows(width, height)?;
+    let chroma_rows = (rows / 2).max(1);
+    let luma = Plane::new("the luma of a video frame", luma.0, luma.1, columns, rows)?;
+    let chroma =
+        |(bytes, stride)| Plane::new("the chroma of a video frame", bytes, stride, columns.div_ceil(2), chroma_rows);
+    let (u, v) = (chroma(u)?, chroma(v)?);
+    rgb_from_rows(width, height, Encoding::default(), buffers, |y| {
+        let chroma_row = (y / 2).min(chroma_rows - 1);
+        Row::Planar { luma: luma.row(y), u: u.row(chroma_row), v: v.row(chroma_row) }
+    })
+}
+
+/// Neither is 0, and a picture of this size is one that emocam takes in.
+fn columns_and_rows(width: u32, height: u32) -> Result<(usize, usize)> {
+    rgb_len(width, height)?;
+    Ok((width as usize, height as usize))
+}
+
+fn rgb_from_rows<'a>(
+    width: u32,
+    height: u32,
+    encoding: Encoding,
+    buffers: &mut Buffers<[u8]>,
+    row_at: impl Fn(usize) -> Row<'a>,
+) -> Result<Rgb> {
+    let mut pixels = buffers.bytes(rgb_len(width, height)?);
+    write_rgb(Arc::make_mut(&mut pixels), width as usize, encoding, row_at);
+    buffers.keep(&pixels);
+    Ok(Rgb { width, height, pixels })
+}
+
+/// Rows of bytes at a distance of `stride`, all of them there.
+struct Plane<'a> {
+    bytes: &'a [u8],
+    stride: usize,
+    row_len: usize,
+}
+
+impl<'a> Plane<'a> {
+    /// The last row need not be padded.
+    fn new(name: &str, bytes: &'a [u8], stride: usize, row_len: usize, rows: usize) -> Result<Self> {
+        ensure!(stride >= row_len, "{name}: {stride} bytes from row to row, where a row has {row_len}");
+        let expected = stride.checked_mul(rows - 1).and_then(|before_last| before_last.checked_add(row_len));
+        ensure!(
+            expected.is_some_and(|expected| bytes.len() >= expected),
+            "{name}: {} bytes, where {rows} rows at a distance of {stride} bytes were expected",
+            bytes.len()
+        );
+        Ok(Self { bytes, stride, row_len })
+    }
+
+    fn row(&self, y: usize) -> &'a [u8] {
+        &self.bytes[y * self.stride..][..self.row_len]
+    }
+}
