@@ -89,8 +89,10 @@ impl Live {
 
     /// Waits for a number of frames that come after a moment. Returns when the last of them came.
     pub(crate) fn wait_for_frames(&mut self, number: usize, since: Instant) -> Instant {
-        let place = self.frames.partition_point(|(at, _)| *at <= since) + number - 1;
-        self.wait(&format!("{number} frames"), |live| live.frames.get(place).map(|(at, _)| *at))
+        self.wait(&format!("{number} frames"), |live| {
+            let mut later = live.frames.iter().map(|(at, _)| *at).filter(|at| *at > since);
+            later.nth(number - 1)
+        })
     }
 
     /// Waits for the next few frames.
