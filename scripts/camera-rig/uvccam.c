@@ -223,7 +223,7 @@ static int control(const uint8_t setup[8], uint32_t length) {
         case 0x86:                                                                  // GET_INFO: it can be read and set
             buffer[0] = 3;
             return 1;
-        default:                                                                    // GET_CUR, GET_MIN, GET_MAX, GET_DEF
+        default:                                                                    // GET_CUR, _MIN, _MAX, _DEF
             memcpy(buffer, probe, sizeof probe);
             return sizeof probe;
         }
