@@ -11,7 +11,7 @@ use super::webcam::wait_for_no_webcam;
 /// Only cases whose fault has these words are run, where it is set.
 const ONLY: &str = "EMOCAM_CAMERA_CASES";
 
-/// Something that a camera does, and a function that does it and checks what comes of it. It panics where that is wrong.
+/// Something that a camera does, and a function that does it and checks what comes of it, or panics.
 pub(crate) type Case = (&'static str, fn() -> Outcome);
 
 /// What emocam did, and how long it took from the end of the fault to the next frame, where frames came again.

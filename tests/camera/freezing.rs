@@ -132,7 +132,7 @@ fn without_reconnecting() -> Outcome {
     done(format!("exit code 1 after {:.1} s, files complete", ended.after.as_secs_f64()))
 }
 
-/// To open a camera again that answers nothing takes as long as the kernel waits for its answers, which is 5 s for each.
+/// To open a camera again that answers nothing takes as long as the kernel waits for its answers, 5 s for each.
 fn hung() -> Outcome {
     let webcam = Webcam::new();
     let mut live = Live::start(&webcam.path(), &[]);
@@ -147,8 +147,9 @@ fn hung() -> Outcome {
     recovered(format!("reported after {reported:.1} s, opened again after {reopened:.1} s"), again)
 }
 
-/// The kernel keeps the process, even one that is killed, until the camera has not answered the last request, the one to
-/// stop. That is its 5 s again, which no program can make shorter: all that the program does itself must be done at once.
+/// The kernel keeps the process, even one that is killed, until the camera has not answered the last request, the one
+/// to stop. That is its 5 s again, which no program can make shorter: all that the program does itself must be done at
+/// once.
 fn hung_and_interrupted() -> Outcome {
     let webcam = Webcam::new();
     let recording = Recording::new();
