@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use common::{
@@ -13,7 +13,11 @@ use common::{
     temporary_folder,
 };
 use emocam::emotion::Emotion;
+use emocam::frame::Frame;
+use emocam::pipeline::{self, Timing};
+use emocam::sink::SinkSpec;
 use emocam::source::SourceSpec;
+use image::RgbImage;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -223,6 +227,34 @@ fn without_ffmpeg_an_ordinary_video_is_refused_with_what_to_install() {
     assert!(!out.exists());
     succeed(command.env("PATH", std::env::var_os("PATH").unwrap_or_default()));
     assert_eq!(json_lines(&out).len(), 25);
+}
+
+#[test]
+fn frames_that_a_camera_took_close_to_each_other_are_all_read() {
+    const TEST: &str = "frames_that_a_camera_took_close_to_each_other_are_all_read";
+    if !ffmpeg() {
+        return skip(TEST, "ffmpeg is not installed, which reads the video");
+    }
+    let folder = temporary_folder();
+    let path = folder.path().join("uneven.mp4");
+    // As after a moment without processor; the mean rate of these is 10 frames a second.
+    let times = [0, 30, 31, 32, 60, 500, 501, 900].map(Duration::from_millis);
+    let mut demo = SourceSpec::Demo.open().expect("the demo");
+    let mut recorder = SinkSpec::Video(path.clone()).open(false).expect("a new file");
+    for pts in times {
+        let frame = Frame { pts, ..demo.next_frame().expect("the demo").expect("a frame") };
+        let picture = RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).map(Arc::new);
+        let timing = Timing::default();
+        let annotated = pipeline::Annotated { frame, predictions: Vec::new(), ignored: 0, timing, picture };
+        assert!(recorder.write(&annotated).expect("a frame is recorded").is_continue());
+    }
+    recorder.finish().expect("the recording is completed");
+    let mut video = SourceSpec::Path(path).open().expect("the recording");
+    for pts in times {
+        let read = video.next_frame().expect("a whole recording").expect("no fewer frames than were written").pts;
+        assert!(read.abs_diff(pts) < Duration::from_millis(1), "{read:?} instead of {pts:?}");
+    }
+    assert!(video.next_frame().expect("the end").is_none());
 }
 
 #[test]

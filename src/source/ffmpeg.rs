@@ -197,8 +197,8 @@ fn command(path: &Path, ffmpeg: &Path) -> Result<Command> {
         .args(["-protocol_whitelist", "file", "-i"])
         .arg(file_url(path))
         .args(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", options.show, options.every_frame, "passthrough"])
-        // A rate would round the times, and frames of a camera that are close to each other would fall together.
-        .args(["-enc_time_base", "-1", "-f", "rawvideo", "-pix_fmt", "rgb24", "-flush_packets", "1", "pipe:1"]);
+        // By its rate ffmpeg would round times, and frames of a camera that are close to each other would fall together.
+        .args(["-enc_time_base", "1:90000", "-f", "rawvideo", "-pix_fmt", "rgb24", "-flush_packets", "1", "pipe:1"]);
     // Ctrl-C in a terminal goes to a whole process group. This one decides for itself when its child ends.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);

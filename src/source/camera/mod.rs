@@ -214,14 +214,14 @@ impl CameraSource {
             self.state = State::On(stream);
             return Ok(next);
         }
-        let what = match stream.opened {
-            None => "no answer (is it hung? unplug it and plug it in again)",
-            Some(_) if stream.is_damaged => "only damaged frames",
-            Some(_) => "no frame",
+        let (what, advice) = match stream.opened {
+            None => ("no answer", "; unplug it and plug it in again"),
+            Some(_) if stream.is_damaged => ("only damaged frames", ""),
+            Some(_) => ("no frame", ""),
         };
         match stream.watchdog.look(Instant::now()) {
             Verdict::Dead(silence) => {
-                let failure = Failure::other(anyhow!("{what} for {} s", silence.as_secs()));
+                let failure = Failure::other(anyhow!("{what} for {} s{advice}", silence.as_secs()));
                 self.lost(stream, failure)
             }
             // Of a camera that was opened again in vain it is no news.
