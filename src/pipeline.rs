@@ -11,20 +11,22 @@
 //! flag that only capture reads. So whatever was captured before an error still comes out at the end. Of several errors the
 //! first one is reported. Which stages do what is the caller's: they come in as functions.
 
+mod capture;
 mod stop;
 
 use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded, unbounded};
 use image::{GrayImage, RgbImage};
 
+use capture::{FrameSender, capture};
 pub use stop::Stop;
 
 use crate::buffers::Buffers;
@@ -33,7 +35,7 @@ use crate::emotion::{Prediction, Probabilities};
 use crate::frame::{FaceBox, Frame};
 use crate::preprocess::write_gray;
 use crate::sink::Sink;
-use crate::source::{Next, Notice, Source};
+use crate::source::{Notice, Source};
 use crate::track::{Faces, TrackedFace};
 
 /// A frame with its faces found.
@@ -215,77 +217,6 @@ fn spawn<'scope, 'env, Ends: Send + 'scope>(
     let started = thread::Builder::new().name(name.into()).spawn_scoped(scope, stage);
     if let Err(error) = started {
         guard.watch(name, || Err(error).context(format!("the {name} thread can't be started")));
-    }
-}
-
-/// The front of the pipeline, where the policy of delivery is.
-struct FrameSender<'a> {
-    sender: Sender<(Frame, Timing)>,
-    /// The other end of the channel, to take back what nobody took: only where the latest frame replaces older ones.
-    displaced: Option<Receiver<(Frame, Timing)>>,
-    dropped: &'a AtomicU64,
-}
-
-impl FrameSender<'_> {
-    /// `Break` when nobody listens any more.
-    fn send(&self, mut item: (Frame, Timing)) -> ControlFlow<()> {
-        let Some(displaced) = &self.displaced else {
-            return if self.sender.send(item).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        };
-        loop {
-            match self.sender.try_send(item) {
-                Ok(()) => return ControlFlow::Continue(()),
-                Err(TrySendError::Disconnected(_)) => return ControlFlow::Break(()),
-                Err(TrySendError::Full(back)) => item = back,
-            }
-            if displaced.try_recv().is_ok() {
-                self.dropped.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-}
-
-fn capture(
-    source: &mut dyn Source,
-    sender: &FrameSender<'_>,
-    notices: &Sender<Notice>,
-    delivery: Delivery,
-    stop: &Stop,
-) -> Result<()> {
-    let mut origin = None;
-    let mut watch = Stopwatch::start();
-    while !stop.is_requested() {
-        let mut frame = match source.poll()? {
-            Next::Frame(frame) => frame,
-            Next::Waiting(notice) => {
-                // Nobody listens where the run is over already.
-                notice.map(|notice| notices.send(notice));
-                continue;
-            }
-            Next::End => break,
-        };
-        let timing = Timing { capture: watch.spent(), ..Default::default() };
-        if delivery == Delivery::EveryInRealTime {
-            let origin = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
-            wait_until(origin.0 + frame.pts.saturating_sub(origin.1), stop);
-            frame.captured_at = Instant::now();
-        }
-        if sender.send((frame, timing)).is_break() {
-            break;
-        }
-        watch = Stopwatch::start();
-    }
-    Ok(())
-}
-
-/// Sleeps in short pieces, so that a wish to stop is heard.
-fn wait_until(time: Instant, stop: &Stop) {
-    while !stop.is_requested() {
-        let left = time.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            break;
-        }
-        thread::sleep(left.min(MOMENT));
     }
 }
 

@@ -6,6 +6,7 @@
 //! thread. How a camera is reached is for [`v4l2`] on Linux and for [`native`] elsewhere. A camera delivers whether or not
 //! anyone asks: what is not taken in time is lost, and counted.
 
+mod decode;
 mod device;
 mod format;
 mod holders;
@@ -27,17 +28,18 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 
 pub use format::{CameraFormat, PixelFormat, Rate, WantedFormat};
 pub use holders::Holder;
 pub(crate) use list::camera_named;
 pub use list::{CameraInfo, list_cameras};
 
-use super::pixels::{Rgb, rgb_from_grey, rgb_from_jpeg, rgb_from_nv12, rgb_from_yuyv};
+use super::pixels::Rgb;
 use super::{Health, Next, Notice, Source, SourceInfo};
 use crate::buffers::Buffers;
 use crate::frame::Frame;
+use decode::decode;
 use device::{Failure, NO_SUCH_DEVICE, Opened, Place};
 use watchdog::{Verdict, Watchdog};
 use worker::{Delivery, News, Worker};
@@ -379,23 +381,6 @@ impl Stream {
         self.watchdog = Watchdog::new(Some(opened.format.rate.fps()), Instant::now());
         self.opened = Some(opened);
     }
-}
-
-fn decode(bytes: &[u8], opened: &Opened, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
-    let &Opened { format: CameraFormat { pixel_format, width, height, .. }, stride, encoding } = opened;
-    let picture = match pixel_format {
-        PixelFormat::Mjpeg => rgb_from_jpeg(bytes, buffers)?,
-        PixelFormat::Yuyv => rgb_from_yuyv(bytes, width, height, stride, encoding, buffers)?,
-        PixelFormat::Nv12 => rgb_from_nv12(bytes, width, height, stride, encoding, buffers)?,
-        PixelFormat::Grey => rgb_from_grey(bytes, width, height, stride, encoding.range, buffers)?,
-    };
-    ensure!(
-        (picture.width, picture.height) == (width, height),
-        "a frame of {}x{} where {width}x{height} was agreed on",
-        picture.width,
-        picture.height
-    );
-    Ok(picture)
 }
 
 #[cfg(test)]

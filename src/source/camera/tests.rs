@@ -147,22 +147,6 @@ fn a_camera_that_hangs_keeps_nobody_from_leaving() {
 }
 
 #[test]
-fn frames_that_are_not_what_was_agreed_on_are_errors() {
-    let format = |pixel_format| {
-        let format = CameraFormat { pixel_format, width: 2, height: 2, ..opened().format };
-        Opened { format, stride: 4, encoding: Encoding::default() }
-    };
-    assert!(decode(&[128; 7], &format(PixelFormat::Yuyv), &mut Buffers::default()).is_err());
-    assert!(decode(&[128; 8], &format(PixelFormat::Yuyv), &mut Buffers::default()).is_ok());
-    assert!(decode(b"no jpeg", &format(PixelFormat::Mjpeg), &mut Buffers::default()).is_err());
-    let mut jpeg = Vec::new();
-    let picture = image::RgbImage::new(4, 2);
-    picture.write_with_encoder(image::codecs::jpeg::JpegEncoder::new(&mut jpeg)).expect("a JPEG");
-    let error = decode(&jpeg, &format(PixelFormat::Mjpeg), &mut Buffers::default()).err().expect("another size");
-    assert!(error.to_string().contains("4x2 where 2x2 was agreed on"), "{error}");
-}
-
-#[test]
 fn a_path_that_is_no_camera_is_refused() {
     let message = |path: &str| {
         let opened = CameraSource::open_path(Path::new(path), &CameraOptions::default());

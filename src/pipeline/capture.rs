@@ -1,0 +1,86 @@
+//! The first stage: frames come from the source and go on, as the policy of delivery has it.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::Result;
+use crossbeam::channel::{Receiver, Sender, TrySendError};
+
+use super::{Delivery, MOMENT, Stop, Timing};
+use crate::clock::Stopwatch;
+use crate::frame::Frame;
+use crate::source::{Next, Notice, Source};
+
+/// The front of the pipeline, where the policy of delivery is.
+pub(super) struct FrameSender<'a> {
+    pub(super) sender: Sender<(Frame, Timing)>,
+    /// The other end of the channel, to take back what nobody took: only where the latest frame replaces older ones.
+    pub(super) displaced: Option<Receiver<(Frame, Timing)>>,
+    pub(super) dropped: &'a AtomicU64,
+}
+
+impl FrameSender<'_> {
+    /// `Break` when nobody listens any more.
+    fn send(&self, mut item: (Frame, Timing)) -> ControlFlow<()> {
+        let Some(displaced) = &self.displaced else {
+            return if self.sender.send(item).is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        };
+        loop {
+            match self.sender.try_send(item) {
+                Ok(()) => return ControlFlow::Continue(()),
+                Err(TrySendError::Disconnected(_)) => return ControlFlow::Break(()),
+                Err(TrySendError::Full(back)) => item = back,
+            }
+            if displaced.try_recv().is_ok() {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Takes frames from a source until it ends or a stop is requested.
+pub(super) fn capture(
+    source: &mut dyn Source,
+    sender: &FrameSender<'_>,
+    notices: &Sender<Notice>,
+    delivery: Delivery,
+    stop: &Stop,
+) -> Result<()> {
+    let mut origin = None;
+    let mut watch = Stopwatch::start();
+    while !stop.is_requested() {
+        let mut frame = match source.poll()? {
+            Next::Frame(frame) => frame,
+            Next::Waiting(notice) => {
+                // Nobody listens where the run is over already.
+                notice.map(|notice| notices.send(notice));
+                continue;
+            }
+            Next::End => break,
+        };
+        let timing = Timing { capture: watch.spent(), ..Default::default() };
+        if delivery == Delivery::EveryInRealTime {
+            let origin = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
+            wait_until(origin.0 + frame.pts.saturating_sub(origin.1), stop);
+            frame.captured_at = Instant::now();
+        }
+        if sender.send((frame, timing)).is_break() {
+            break;
+        }
+        watch = Stopwatch::start();
+    }
+    Ok(())
+}
+
+/// Sleeps in short pieces, so that a wish to stop is heard.
+fn wait_until(time: Instant, stop: &Stop) {
+    while !stop.is_requested() {
+        let left = time.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        thread::sleep(left.min(MOMENT));
+    }
+}
