@@ -243,7 +243,8 @@ impl CameraSource {
         let opened = stream.opened?;
         let progress = &mut self.progress;
         let id = stream.first_id + delivery.count - 1;
-        progress.health.missed += id.saturating_sub(progress.next_id);
+        progress.health.damaged += delivery.damaged_before;
+        progress.health.missed += id.saturating_sub(progress.next_id + delivery.damaged_before);
         progress.next_id = id + 1;
         let picture = if delivery.damaged { None } else { decode(delivery.frame(), &opened, &mut self.buffers).ok() };
         stream.is_damaged = picture.is_none();

@@ -25,7 +25,14 @@ fn opened() -> Opened {
 }
 
 fn delivery(count: u64, bytes: &[u8]) -> Delivery {
-    Delivery { bytes: Arc::from(bytes), used: bytes.len(), damaged: false, count, at: Instant::now() }
+    Delivery {
+        bytes: Arc::from(bytes),
+        used: bytes.len(),
+        damaged: false,
+        damaged_before: 0,
+        count,
+        at: Instant::now(),
+    }
 }
 
 /// A worker that opens its camera, delivers, and ends.
@@ -56,7 +63,8 @@ fn next(source: &mut CameraSource) -> Result<Next> {
 #[test]
 fn damaged_and_missing_frames_are_counted_and_leave_gaps() {
     let damaged = Delivery { damaged: true, ..delivery(4, PIXEL) };
-    let deliveries = vec![delivery(1, PIXEL), delivery(2, DAMAGED), damaged, delivery(7, PIXEL)];
+    let late = Delivery { damaged_before: 1, ..delivery(7, PIXEL) };
+    let deliveries = vec![delivery(1, PIXEL), delivery(2, DAMAGED), damaged, late];
     let options = CameraOptions { no_reconnect: true, ..Default::default() };
     let mut source = CameraSource::of(script(deliveries, unplugged()), place(), options).expect("a camera");
     assert_eq!(source.info().name, "camera 98765 (/dev/video98765): script, 1x1 GREY at 30 fps");
@@ -69,7 +77,7 @@ fn damaged_and_missing_frames_are_counted_and_leave_gaps() {
     };
     assert_eq!(frames.iter().map(|frame| frame.id).collect::<Vec<_>>(), [0, 6]);
     assert_eq!((frames[0].pts, &frames[0].rgb[..]), (Duration::ZERO, &[77; 3][..]));
-    assert_eq!(source.health(), Health { damaged: 2, missed: 3, reconnects: 0 });
+    assert_eq!(source.health(), Health { damaged: 3, missed: 2, reconnects: 0 });
     assert_eq!(format!("{error:#}"), "camera 98765 (/dev/video98765): unplugged");
     assert!(source.next_frame().expect("the end").is_none());
 }

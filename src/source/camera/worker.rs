@@ -25,6 +25,8 @@ pub(super) struct Delivery {
     pub(super) bytes: Arc<[u8]>,
     pub(super) used: usize,
     pub(super) damaged: bool,
+    /// Damaged frames whose place in the queue it took.
+    pub(super) damaged_before: u64,
     /// How many frames the camera has made until this one since it was opened, this one included.
     pub(super) count: u64,
     pub(super) at: Instant,
@@ -142,11 +144,13 @@ fn deliver(mut device: Device, lines: &Lines) -> Result<(), Failure> {
         let used = bytes.len();
         Arc::get_mut(&mut copy).context("a buffer in use").map_err(Failure::other)?[..used].copy_from_slice(bytes);
         buffers.keep(&copy);
-        let mut delivery = Delivery { bytes: copy, used, damaged, count, at };
+        let mut delivery = Delivery { bytes: copy, used, damaged, damaged_before: 0, count, at };
         // The latest frame is the one that counts.
         while let Err(TrySendError::Full(back)) = frames.try_send(delivery) {
             delivery = back;
-            let _ = displaced.try_recv();
+            if let Ok(old) = displaced.try_recv() {
+                delivery.damaged_before += old.damaged_before + u64::from(old.damaged);
+            }
         }
     }
     Ok(())
