@@ -1,6 +1,7 @@
 //! One run of the pipeline, from a source to outputs and a viewer: what `live` does once and `annotate` for each input.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::clock::Stopwatch;
 use crate::draw;
 use crate::frame::Frame;
 use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
-use crate::sink::{Sink, SinkSpec};
+use crate::sink::{Ending, OutputOptions, Sink, SinkSpec};
 use crate::smooth::Smoother;
 use crate::source::{LimitedSource, Source};
 use crate::stats::Stats;
@@ -28,8 +29,8 @@ pub struct Job<'a> {
     pub delivery: Delivery,
     /// Where results go; they were checked before.
     pub outputs: &'a [SinkSpec],
-    /// Whether outputs that exist are overwritten.
-    pub force: bool,
+    /// How they are written.
+    pub options: OutputOptions,
     /// After how many frames to stop.
     pub frames: Option<u64>,
     /// How faces are looked for.
@@ -46,16 +47,17 @@ impl Job<'_> {
     /// # Errors
     /// The first error of a stage, else of an output that can't be completed; or that frames are missing in a recording.
     pub fn run(self, classifier: &mut Classifier, viewer: &mut Viewer, stop: &Stop, stats: &mut Stats) -> Result<()> {
-        let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.wants_picture());
+        let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.takes_time());
         let open = |outputs: Vec<&SinkSpec>| {
-            outputs.into_iter().map(|output| output.open(self.force)).collect::<Result<Vec<_>>>()
+            outputs.into_iter().map(|output| output.open(self.options)).collect::<Result<Vec<_>>>()
         };
         // First what may fail: a table is created when it is opened, and would be in the way of the next try.
         let recorders = open(recorders)?;
         let mut presenter = Presenter {
             tables: open(tables)?,
             records: !recorders.is_empty(),
-            frames_left: self.frames,
+            // Of a live source frames may be dropped, so those that arrive are counted.
+            frames_left: self.frames.filter(|_| self.delivery == Delivery::Latest),
             // Pictures have no time in which anything could be smoothed.
             smoother: Smoother::new(if self.search.sequence == Sequence::Pictures {
                 Duration::ZERO
@@ -69,7 +71,6 @@ impl Job<'_> {
         };
         let mut limited;
         let stages = Stages {
-            // Of a live source frames may be dropped, so those that arrive are counted.
             source: match self.frames {
                 Some(frames) if self.delivery != Delivery::Latest => {
                     limited = LimitedSource::new(self.source, frames);
@@ -98,8 +99,16 @@ impl Job<'_> {
             }
             Event::Idle => presenter.viewer.idle(),
         });
-        let finished = presenter.tables.iter_mut().map(|table| table.finish()).fold(Ok(()), Result::and);
+        let cut_off = self.delivery == Delivery::Every && (outcome.is_err() || stop.is_requested());
+        let ending = if cut_off { Ending::CutOff } else { Ending::Whole };
+        let finished = presenter.tables.iter_mut().map(|table| table.finish(ending)).fold(Ok(()), Result::and);
         stats.finish(losses, self.source.health());
+        if cut_off || outcome.is_err() {
+            let left = |path: &PathBuf| path.is_file();
+            for part in self.outputs.iter().filter_map(SinkSpec::part_path).filter(left) {
+                viewer.say(&format!("what was done is in {}", part.display()));
+            }
+        }
         outcome.and(finished)?;
         ensure!(
             losses.unrecorded == 0,

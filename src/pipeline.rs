@@ -34,7 +34,7 @@ use crate::clock::{Spent, Stopwatch};
 use crate::emotion::{Prediction, Probabilities};
 use crate::frame::{FaceBox, Frame};
 use crate::preprocess::write_gray;
-use crate::sink::Sink;
+use crate::sink::{Ending, Sink};
 use crate::source::{Notice, Source};
 use crate::track::{Faces, TrackedFace};
 
@@ -165,7 +165,7 @@ where
             label(classify, detected, sender)
         });
         let recorder = (!recorders.is_empty()).then_some(record_sender);
-        spawn(scope, guard, "record", records, move |records| record(recorders, records));
+        spawn(scope, guard, "record", records, move |records| record(recorders, records, || guard.ending(delivery)));
         guard.watch("present", || {
             let labelled = Labelled { annotated: &annotated, notices: &notices };
             unrecorded = present_all(&labelled, recorder.as_ref(), delivery, stop, &mut present)?;
@@ -185,6 +185,12 @@ struct Guard<'a> {
 }
 
 impl Guard<'_> {
+    /// How the run ended, once every stage before the asking one is done. A live source has no end of its own.
+    fn ending(&self, delivery: Delivery) -> Ending {
+        let failed = self.first_error.lock().is_ok_and(|first| first.is_some());
+        if delivery == Delivery::Every && (failed || self.stop.is_requested()) { Ending::CutOff } else { Ending::Whole }
+    }
+
     fn watch(&self, stage: &str, work: impl FnOnce() -> Result<()>) {
         let outcome = catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|panic| Err(anyhow!("the {stage} stage panicked: {}", panic_message(panic.as_ref()))));
@@ -338,9 +344,14 @@ fn send_patiently(
 }
 
 /// Writes until the sender is gone, then finishes every recorder, also those beside one that failed.
-fn record(mut recorders: Vec<Box<dyn Sink + Send>>, records: &Receiver<Arc<Annotated>>) -> Result<()> {
+fn record(
+    mut recorders: Vec<Box<dyn Sink + Send>>,
+    records: &Receiver<Arc<Annotated>>,
+    ending: impl FnOnce() -> Ending,
+) -> Result<()> {
     let written = write_all(&mut recorders, records);
-    let finished = recorders.iter_mut().map(|recorder| recorder.finish()).fold(Ok(()), Result::and);
+    let ending = ending();
+    let finished = recorders.iter_mut().map(|recorder| recorder.finish(ending)).fold(Ok(()), Result::and);
     written.and(finished)
 }
 

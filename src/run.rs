@@ -23,7 +23,7 @@ use crate::eval;
 use crate::job::Job;
 use crate::pipeline::{Delivery, Stop};
 use crate::preprocess::InputSpec;
-use crate::sink::{self, SinkSpec, check_display};
+use crate::sink::{self, OutputOptions, SinkSpec, check_display};
 use crate::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 use crate::stats::Stats;
 use crate::track::{Search, Sequence};
@@ -56,7 +56,8 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;
     check_camera_options(arguments, spec.as_ref())?;
     let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
-    check_outputs(&common.outputs, common, spec.as_ref())?;
+    let options = options_of(common, true);
+    check_outputs(&common.outputs, options, common, spec.as_ref())?;
     let mut viewer = if arguments.headless {
         Viewer::status()
     } else if let Err(reason) = check_display() {
@@ -72,7 +73,7 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let delivery = if source.info().live { Delivery::Latest } else { Delivery::EveryInRealTime };
     let mut stats = Stats::new(common.unsure.is_some());
     let stop = stop.child();
-    let job = job_of(source.as_mut(), delivery, &common.outputs, common, spec.as_ref());
+    let job = job_of(source.as_mut(), delivery, &common.outputs, options, common, spec.as_ref());
     let outcome = job.run(&mut classifier, &mut viewer, &stop, &mut stats);
     if outcome.is_ok() {
         viewer.hold(&stop)?;
@@ -124,7 +125,7 @@ fn annotate(arguments: &Annotate, stop: &Stop) -> Result<()> {
     let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
     let jobs = jobs(&arguments.inputs, &common.outputs)?;
     for (input, outputs) in &jobs {
-        check_outputs(outputs, common, Some(input))?;
+        check_outputs(outputs, options_of(common, false), common, Some(input))?;
     }
     let mut stats = Stats::new(common.unsure.is_some());
     let mut failures = Vec::new();
@@ -164,10 +165,14 @@ fn annotate_one(
 ) -> Result<()> {
     let mut source = input.open()?;
     let mut viewer = Viewer::progress(source.info());
-    let job = job_of(source.as_mut(), Delivery::Every, outputs, common, Some(input));
+    let job = job_of(source.as_mut(), Delivery::Every, outputs, options_of(common, false), common, Some(input));
     let outcome = job.run(classifier, &mut viewer, &stop.child(), stats);
     viewer.close();
     outcome
+}
+
+fn options_of(common: &Common, live: bool) -> OutputOptions {
+    OutputOptions { force: common.force, live }
 }
 
 /// The job for a source that was opened as `spec` says.
@@ -175,12 +180,13 @@ fn job_of<'a>(
     source: &'a mut dyn Source,
     delivery: Delivery,
     outputs: &'a [SinkSpec],
+    options: OutputOptions,
     common: &Common,
     spec: Option<&SourceSpec>,
 ) -> Job<'a> {
     Job {
         outputs,
-        force: common.force,
+        options,
         frames: common.frames,
         unsure_below: common.unsure,
         ..job(source, delivery, &common.dials, spec)
@@ -198,7 +204,7 @@ pub(crate) fn job<'a>(
         source,
         delivery,
         outputs: &[],
-        force: false,
+        options: OutputOptions::default(),
         frames: None,
         search: search(dials, spec),
         smoothing: Duration::from_millis(dials.smoothing.into()),
@@ -281,11 +287,16 @@ fn classifier(dials: &Dials, device: Device) -> Result<Classifier> {
 }
 
 /// Refuses outputs that can't be written or would be written over the input, before anything is opened.
-fn check_outputs(outputs: &[SinkSpec], common: &Common, input: Option<&SourceSpec>) -> Result<()> {
+fn check_outputs(
+    outputs: &[SinkSpec],
+    options: OutputOptions,
+    common: &Common,
+    input: Option<&SourceSpec>,
+) -> Result<()> {
     // What holds for a file of data holds for the statistics, too.
     let stats = common.stats.clone().map(SinkSpec::Jsonl);
     for output in outputs.iter().chain(&stats) {
-        output.check(common.force)?;
+        output.check(options)?;
         if let (Some(path), Some(SourceSpec::Path(input))) = (output.path(), input) {
             ensure!(
                 !is_part_of(path, input),

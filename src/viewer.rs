@@ -241,8 +241,8 @@ impl Viewer {
         }
     }
 
-    /// A line of its own in the terminal.
-    fn say(&mut self, text: &str) {
+    /// Tells a person something, on a line of its own in the terminal.
+    pub fn say(&mut self, text: &str) {
         if let Place::Status(line) = &mut self.place {
             line.clear();
         }

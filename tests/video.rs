@@ -15,7 +15,7 @@ use common::{
 use emocam::emotion::Emotion;
 use emocam::frame::Frame;
 use emocam::pipeline::{self, Timing};
-use emocam::sink::SinkSpec;
+use emocam::sink::{Ending, OutputOptions, SinkSpec};
 use emocam::source::SourceSpec;
 use image::RgbImage;
 use serde_json::Value;
@@ -240,7 +240,7 @@ fn frames_that_a_camera_took_close_to_each_other_are_all_read() {
     // As after a moment without processor; the mean rate of these is 10 frames a second.
     let times = [0, 30, 31, 32, 60, 500, 501, 900].map(Duration::from_millis);
     let mut demo = SourceSpec::Demo.open().expect("the demo");
-    let mut recorder = SinkSpec::Video(path.clone()).open(false).expect("a new file");
+    let mut recorder = SinkSpec::Video(path.clone()).open(OutputOptions::default()).expect("a new file");
     for pts in times {
         let frame = Frame { pts, ..demo.next_frame().expect("the demo").expect("a frame") };
         let picture = RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).map(Arc::new);
@@ -248,7 +248,7 @@ fn frames_that_a_camera_took_close_to_each_other_are_all_read() {
         let annotated = pipeline::Annotated { frame, predictions: Vec::new(), ignored: 0, timing, picture };
         assert!(recorder.write(&annotated).expect("a frame is recorded").is_continue());
     }
-    recorder.finish().expect("the recording is completed");
+    recorder.finish(Ending::Whole).expect("the recording is completed");
     let mut video = SourceSpec::Path(path).open().expect("the recording");
     for pts in times {
         let read = video.next_frame().expect("a whole recording").expect("no fewer frames than were written").pts;

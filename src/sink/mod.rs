@@ -5,6 +5,8 @@
 //! to be kept alive between frames.
 
 mod fit;
+mod output;
+mod part;
 mod recorder;
 mod stills;
 mod table;
@@ -24,6 +26,8 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::RgbImage;
 
 pub use window::{Window, check_display};
+use output::Output;
+use part::{Leftover, PartFile};
 
 use crate::draw;
 use crate::pipeline::Annotated;
@@ -40,7 +44,33 @@ pub trait Sink {
     ///
     /// # Errors
     /// When what is left can't be written.
-    fn finish(&mut self) -> Result<()>;
+    fn finish(&mut self, ending: Ending) -> Result<()>;
+}
+
+/// How a run came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All that was to be written was.
+    Whole,
+    /// It was cut off: a file keeps the name that says so.
+    CutOff,
+}
+
+/// How outputs are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OutputOptions {
+    /// Overwrites what exists.
+    pub force: bool,
+    /// The source is shown as it comes, and what is lost can't be had again. Then data have their name from the start, so
+    /// that others can follow them, and a recording that an earlier run left is kept. Else each file takes its name when
+    /// it is whole, and replaces what an earlier run left of it.
+    pub live: bool,
+}
+
+impl OutputOptions {
+    fn leftover(self) -> Leftover {
+        if self.live && !self.force { Leftover::Keep } else { Leftover::Replace }
+    }
 }
 
 /// An output as a user names it: the extension picks the kind.
@@ -54,6 +84,8 @@ pub enum SinkSpec {
     Csv(PathBuf),
     /// `.mp4`: H.264 video with boxes and labels.
     Video(PathBuf),
+    /// The same without them, for `--clean`.
+    CleanVideo(PathBuf),
     /// `.png`: the only frame of a picture.
     Still(PathBuf),
     /// A folder (an existing one, or a name that ends in a slash): one PNG a frame.
@@ -110,19 +142,37 @@ impl SinkSpec {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::Stdout => None,
-            Self::Jsonl(path) | Self::Csv(path) | Self::Video(path) | Self::Still(path) | Self::Stills(path) => {
-                Some(path)
+            Self::Jsonl(path)
+            | Self::Csv(path)
+            | Self::Video(path)
+            | Self::CleanVideo(path)
+            | Self::Still(path)
+            | Self::Stills(path) => Some(path),
+        }
+    }
+
+    /// The name that the file has until it is whole, where there is one.
+    pub fn part_path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Stdout | Self::Stills(_) => None,
+            Self::Jsonl(path) | Self::Csv(path) | Self::Video(path) | Self::CleanVideo(path) | Self::Still(path) => {
+                Some(part::part_path(path))
             }
         }
     }
 
-    /// Whether it shows annotated pictures. Encoding them takes longer than all else that an output does, so these outputs
+    /// Whether writing a frame takes long: encoding takes more time than all else that an output does, so these outputs
     /// belong on the recorder's thread; the others take microseconds.
-    pub fn wants_picture(&self) -> bool {
+    pub fn takes_time(&self) -> bool {
         match self {
             Self::Stdout | Self::Jsonl(_) | Self::Csv(_) => false,
-            Self::Video(_) | Self::Still(_) | Self::Stills(_) => true,
+            Self::Video(_) | Self::CleanVideo(_) | Self::Still(_) | Self::Stills(_) => true,
         }
+    }
+
+    /// Whether it shows annotated pictures.
+    pub fn wants_drawing(&self) -> bool {
+        self.takes_time() && !matches!(self, Self::CleanVideo(_))
     }
 
     /// Tells before a run what [`open`](Self::open) would refuse, and changes nothing.
@@ -130,7 +180,7 @@ impl SinkSpec {
     /// # Errors
     /// When the parent folder doesn't exist, a file is a folder or a folder a file, or, without `force`, when something
     /// would be overwritten.
-    pub fn check(&self, force: bool) -> Result<()> {
+    pub fn check(&self, options: OutputOptions) -> Result<()> {
         let Some(path) = self.path() else { return Ok(()) };
         let parent = parent_of(path);
         ensure!(
@@ -139,30 +189,56 @@ impl SinkSpec {
             parent.display()
         );
         if let Self::Stills(folder) = self {
-            return stills::check(folder, force);
+            return stills::check(folder, options.force);
         }
         ensure!(!path.is_dir(), "{self} can't be written: it is a folder");
         // A link that leads nowhere is there, too: symlink_metadata does not follow it.
         let exists = fs::symlink_metadata(path).is_ok();
-        ensure!(force || !exists, "{self} exists already (--force overwrites it)");
-        Ok(())
+        ensure!(options.force || !exists, "{self} exists already (--force overwrites it)");
+        if self.is_written_in_part(options) { part::check(path, options.leftover()) } else { Ok(()) }
+    }
+
+    /// Whether it has another name until it is whole.
+    fn is_written_in_part(&self, options: OutputOptions) -> bool {
+        match self {
+            Self::Stdout | Self::Stills(_) => false,
+            Self::Jsonl(_) | Self::Csv(_) => !options.live,
+            Self::Video(_) | Self::CleanVideo(_) | Self::Still(_) => true,
+        }
     }
 
     /// Opens the output for writing.
     ///
     /// # Errors
     /// As [`check`](Self::check), and when the system refuses.
-    pub fn open(&self, force: bool) -> Result<Box<dyn Sink + Send>> {
-        self.check(force)?;
+    pub fn open(&self, options: OutputOptions) -> Result<Box<dyn Sink + Send>> {
+        self.check(options)?;
+        let table = |path: &Path| -> Result<Output> {
+            if self.is_written_in_part(options) {
+                Output::part(PartFile::create(path, options.force, options.leftover())?)
+            } else {
+                Ok(Output::new(Box::new(create(path, options.force)?), self.to_string()))
+            }
+        };
         Ok(match self {
-            Self::Stdout => Box::new(table::Jsonl::new(Box::new(io::stdout()), self.to_string())),
-            Self::Jsonl(path) => Box::new(table::Jsonl::new(Box::new(create(path, force)?), self.to_string())),
-            Self::Csv(path) => Box::new(table::Csv::new(Box::new(create(path, force)?), self.to_string())?),
-            Self::Video(path) => Box::new(recorder::Recorder::create(path, force)?),
-            Self::Still(path) => Box::new(stills::Still::new(path, force)),
-            Self::Stills(folder) => Box::new(stills::Stills::create(folder, force)?),
+            Self::Stdout => Box::new(table::Jsonl::new(Output::new(Box::new(io::stdout()), self.to_string()))),
+            Self::Jsonl(path) => Box::new(table::Jsonl::new(table(path)?)),
+            Self::Csv(path) => Box::new(table::Csv::new(table(path)?)?),
+            Self::Video(path) => Box::new(recorder::Recorder::create(path, Shown::Annotated, options)?),
+            Self::CleanVideo(path) => Box::new(recorder::Recorder::create(path, Shown::Clean, options)?),
+            Self::Still(path) => Box::new(stills::Still::new(path, options)),
+            Self::Stills(folder) => Box::new(stills::Stills::create(folder, options)?),
         })
     }
+}
+
+/// What a recording shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// The frame with boxes and labels.
+    Annotated,
+    /// The frame alone.
+    Clean,
 }
 
 /// Refuses outputs that would write to the same place.
@@ -204,6 +280,14 @@ fn picture_of(annotated: &Annotated) -> Arc<RgbImage> {
         .picture
         .clone()
         .unwrap_or_else(|| Arc::new(draw::annotated_picture(&annotated.frame, &annotated.predictions)))
+}
+
+/// The frame as it came, as a picture.
+fn clean_picture_of(annotated: &Annotated) -> Result<RgbImage> {
+    let frame = &annotated.frame;
+    RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).with_context(|| {
+        format!("frame {} has {} bytes, expected {}x{} pixels", frame.id, frame.rgb.len(), frame.width, frame.height)
+    })
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@
 //! name can always be played. What is kept in memory is one second of video and the index, some bytes a frame.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::io::BufWriter;
 use std::mem;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use fast_image_resize::Resizer;
@@ -21,10 +22,10 @@ use openh264::encoder::{
     BitRate, Encoder, EncoderConfig, IntraFramePeriod, MatrixCoefficients, QpRange, RateControlMode, VuiConfig,
 };
 use openh264::formats::{RgbSliceU8, YUVBuffer};
-use tempfile::NamedTempFile;
 
 use super::fit::{fitted_size, resized};
-use super::{Sink, parent_of, picture_of};
+use super::part::PartFile;
+use super::{Ending, OutputOptions, Shown, Sink, clean_picture_of, picture_of};
 use crate::pipeline::Annotated;
 
 /// Ticks a second; every common frame rate divides it.
@@ -50,42 +51,54 @@ const KEY_FRAME_EVERY: u32 = 60;
 
 const TRACK: u32 = 1;
 
+/// A camera that gave nothing for so long is away.
+const AWAY: Duration = Duration::from_secs(1);
+
 /// Writes a video.
 pub(super) struct Recorder {
     path: PathBuf,
-    force: bool,
+    shown: Shown,
+    /// Whether the source is a camera, or is shown as if it were one.
+    live: bool,
     state: State,
 }
 
 enum State {
-    /// Nothing came yet; the temporary file vanishes when it is dropped.
-    Empty(NamedTempFile),
-    Recording(Box<Video>),
+    /// Nothing came yet.
+    Empty(PartFile),
+    Recording { file: PartFile, video: Box<Video>, last: Moment },
     Finished,
 }
 
+/// When a frame was taken: by the source's clock and by this machine's.
+#[derive(Clone, Copy)]
+struct Moment {
+    pts: Duration,
+    captured_at: Instant,
+}
+
 impl Recorder {
-    pub(super) fn create(path: &Path, force: bool) -> Result<Self> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let prefix = format!(".{name}.");
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(".part");
-        // Temporary files are private; this one becomes an ordinary file, so it gets the rights of one.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder
-            .tempfile_in(parent_of(path))
-            .with_context(|| format!("{} can't be written: no file can be created in its folder", path.display()))?;
-        Ok(Self { path: path.to_path_buf(), force, state: State::Empty(file) })
+    pub(super) fn create(path: &Path, shown: Shown, options: OutputOptions) -> Result<Self> {
+        let file = PartFile::create(path, options.force, options.leftover())?;
+        Ok(Self { path: path.to_path_buf(), shown, live: options.live, state: State::Empty(file) })
     }
 
-    fn append(&mut self, picture: &RgbImage, pts: Duration) -> Result<()> {
+    fn append(&mut self, picture: &RgbImage, now: Moment) -> Result<()> {
         self.state = match mem::replace(&mut self.state, State::Finished) {
-            State::Empty(file) => State::Recording(Box::new(Video::start(file, picture.dimensions())?)),
+            State::Empty(file) => match file.file().and_then(|file| Video::start(file, picture.dimensions())) {
+                Ok(video) => State::Recording { file, video: Box::new(video), last: now },
+                Err(error) => {
+                    file.discard();
+                    return Err(error);
+                }
+            },
             state => state,
         };
         match &mut self.state {
-            State::Recording(video) => video.append(picture, pts),
+            State::Recording { video, last, .. } => {
+                *last = now;
+                video.append(picture, now.pts)
+            }
             State::Empty(_) | State::Finished => bail!("the recording was ended before"),
         }
     }
@@ -93,21 +106,31 @@ impl Recorder {
 
 impl Sink for Recorder {
     fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
-        self.append(&picture_of(annotated), annotated.frame.pts)
+        let now = Moment { pts: annotated.frame.pts, captured_at: annotated.frame.captured_at };
+        let appended = match self.shown {
+            Shown::Annotated => self.append(&picture_of(annotated), now),
+            Shown::Clean => clean_picture_of(annotated).and_then(|picture| self.append(&picture, now)),
+        };
+        appended
             .with_context(|| format!("frame {} can't be recorded to {}", annotated.frame.id, self.path.display()))?;
         Ok(ControlFlow::Continue(()))
     }
 
-    fn finish(&mut self) -> Result<()> {
+    fn finish(&mut self, ending: Ending) -> Result<()> {
         let name = self.path.display();
         match mem::replace(&mut self.state, State::Finished) {
-            State::Empty(_) => bail!("{name} was not written: there was no frame to record"),
             State::Finished => Ok(()),
-            State::Recording(video) => {
-                let file = video.end().with_context(|| format!("{name} can't be completed"))?;
-                let moved = if self.force { file.persist(&self.path) } else { file.persist_noclobber(&self.path) };
-                moved.with_context(|| format!("the finished video can't be given its name, {name}"))?;
+            State::Empty(file) => {
+                file.discard();
+                ensure!(ending == Ending::CutOff, "{name} was not written: there was no frame to record");
                 Ok(())
+            }
+            State::Recording { file, video, last } => {
+                // A camera that is away leaves its last picture standing until the end.
+                let away = last.captured_at.elapsed();
+                let hold = (self.live && away > AWAY).then(|| last.pts + away);
+                video.finish(hold).with_context(|| format!("{name} can't be completed"))?;
+                if ending == Ending::Whole { file.complete() } else { Ok(()) }
             }
         }
     }
@@ -116,9 +139,7 @@ impl Sink for Recorder {
 impl Drop for Recorder {
     /// A run that was cut short keeps what it recorded. There is nobody left to tell of a failure.
     fn drop(&mut self) {
-        if matches!(self.state, State::Recording(_)) {
-            let _ = self.finish();
-        }
+        let _ = self.finish(Ending::CutOff);
     }
 }
 
@@ -127,7 +148,7 @@ struct Video {
     encoder: Encoder,
     yuv: YUVBuffer,
     resizer: Resizer,
-    muxer: Mp4Writer<BufWriter<NamedTempFile>>,
+    muxer: Mp4Writer<BufWriter<File>>,
     /// The size of the first frame.
     size: (u32, u32),
     /// The size of the video: even, as colours are coded for blocks of two by two pixels.
@@ -145,7 +166,7 @@ struct Pending {
 }
 
 impl Video {
-    fn start(file: NamedTempFile, size: (u32, u32)) -> Result<Self> {
+    fn start(file: File, size: (u32, u32)) -> Result<Self> {
         let coded_size = (coded_side(size.0), coded_side(size.1));
         let (longer, shorter) = (coded_size.0.max(coded_size.1), coded_size.0.min(coded_size.1));
         ensure!(
@@ -233,13 +254,17 @@ impl Video {
         Ok(())
     }
 
-    /// Writes the last frame, which is shown as long as the one before it unless that was a gap, and the index.
-    fn end(mut self: Box<Self>) -> Result<NamedTempFile> {
+    /// Writes the last frame, which is shown until `hold`, else as long as the one before it unless that was a gap, and
+    /// the index.
+    fn finish(mut self: Box<Self>, hold: Option<Duration>) -> Result<()> {
         if let Some(last) = self.pending.take() {
-            self.write(last, self.last_duration.min(TIMESCALE))?;
+            let held = hold.map(|hold| ticks(hold).saturating_sub(last.start).clamp(1, LONGEST_FRAME) as u32);
+            let duration = held.unwrap_or(self.last_duration.min(TIMESCALE));
+            self.write(last, duration)?;
         }
         self.muxer.write_end()?;
-        Ok(self.muxer.into_writer().into_inner()?)
+        self.muxer.into_writer().into_inner()?;
+        Ok(())
     }
 }
 

@@ -11,7 +11,8 @@ use anyhow::{Context, Result, ensure};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
-use super::{Sink, create, picture_of};
+use super::part::{Leftover, PartFile};
+use super::{Ending, OutputOptions, Sink, picture_of};
 use crate::pipeline::Annotated;
 
 /// Refuses a folder that is a file, or, without `force`, one that holds frames already.
@@ -46,11 +47,11 @@ pub(super) struct Stills {
 
 impl Stills {
     /// Creates the folder where it doesn't exist; its parent must.
-    pub(super) fn create(folder: &Path, force: bool) -> Result<Self> {
+    pub(super) fn create(folder: &Path, options: OutputOptions) -> Result<Self> {
         if !folder.is_dir() {
             fs::create_dir(folder).with_context(|| format!("the folder {} can't be created", folder.display()))?;
         }
-        Ok(Self { folder: folder.to_path_buf(), force })
+        Ok(Self { folder: folder.to_path_buf(), force: options.force })
     }
 }
 
@@ -61,7 +62,7 @@ impl Sink for Stills {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn finish(&mut self) -> Result<()> {
+    fn finish(&mut self, _: Ending) -> Result<()> {
         Ok(())
     }
 }
@@ -74,8 +75,8 @@ pub(super) struct Still {
 }
 
 impl Still {
-    pub(super) fn new(path: &Path, force: bool) -> Self {
-        Self { path: path.to_path_buf(), force, written: false }
+    pub(super) fn new(path: &Path, options: OutputOptions) -> Self {
+        Self { path: path.to_path_buf(), force: options.force, written: false }
     }
 }
 
@@ -91,20 +92,32 @@ impl Sink for Still {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn finish(&mut self) -> Result<()> {
-        ensure!(self.written, "{} was not written: there was no frame", self.path.display());
+    fn finish(&mut self, ending: Ending) -> Result<()> {
+        ensure!(self.written || ending == Ending::CutOff, "{} was not written: there was no frame", self.path.display());
         Ok(())
     }
 }
 
-fn write_png(picture: &RgbImage, path: &Path, force: bool) -> Result<()> {
-    let mut file = BufWriter::new(create(path, force)?);
-    // A frame is one of many: speed counts for more than the last tenth of its size.
-    PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)
-        .write_image(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8)
-        .map_err(anyhow::Error::from)
-        .and_then(|()| Ok(file.flush()?))
-        .with_context(|| format!("{} can't be written", path.display()))
+/// Writes a picture as a PNG, which takes its name when it is complete.
+///
+/// # Errors
+/// When it can't be written, or, without `force`, when the file exists.
+pub(super) fn write_png(picture: &RgbImage, path: &Path, force: bool) -> Result<()> {
+    ensure!(force || std::fs::symlink_metadata(path).is_err(), "{} exists already", path.display());
+    let part = PartFile::create(path, force, Leftover::Replace)?;
+    let written = part.file().and_then(|file| {
+        let mut file = BufWriter::new(file);
+        // A frame is one of many: speed counts for more than the last tenth of its size.
+        PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)
+            .write_image(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8)
+            .and_then(|()| Ok(file.flush()?))
+            .with_context(|| format!("{} can't be written", path.display()))
+    });
+    if let Err(error) = written {
+        part.discard();
+        return Err(error);
+    }
+    part.complete()
 }
 
 #[cfg(test)]
@@ -112,11 +125,14 @@ mod tests {
     use super::*;
     use crate::sink::tests::annotated;
 
+    const PLAIN: OutputOptions = OutputOptions { force: false, live: false };
+    const FORCE: OutputOptions = OutputOptions { force: true, live: false };
+
     #[test]
     fn frames_are_named_by_their_number_and_are_never_overwritten_unasked() {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let folder = parent.path().join("frames");
-        let mut sink = Stills::create(&folder, false).expect("the parent exists");
+        let mut sink = Stills::create(&folder, PLAIN).expect("the parent exists");
         let frame = annotated(12, 0, 5, 3, vec![]);
         let _ = sink.write(&frame).expect("an empty folder");
         let read = image::open(folder.join("frame_000012.png")).expect("a PNG").to_rgb8();
@@ -126,7 +142,7 @@ mod tests {
         let error = check(&folder, false).expect_err("a frame is there already");
         assert!(error.to_string().contains("frame_000012.png"), "{error}");
         check(&folder, true).expect("with force");
-        let _ = Stills::create(&folder, true).and_then(|mut sink| sink.write(&frame)).expect("with force");
+        let _ = Stills::create(&folder, FORCE).and_then(|mut sink| sink.write(&frame)).expect("with force");
     }
 
     #[test]
@@ -134,12 +150,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("face.png");
         let frame = annotated(0, 0, 5, 3, vec![]);
-        let mut sink = Still::new(&path, false);
+        let mut sink = Still::new(&path, PLAIN);
         let _ = sink.write(&frame).expect("the first frame");
         assert!(sink.write(&frame).expect_err("a second frame").to_string().contains("name a folder"));
-        sink.finish().expect("it was written");
+        sink.finish(Ending::Whole).expect("it was written");
         assert_eq!(image::open(&path).expect("a PNG").to_rgb8().as_raw()[..], frame.frame.rgb[..]);
-        assert!(Still::new(&path, true).finish().expect_err("no frame").to_string().contains("no frame"));
+        assert!(Still::new(&path, FORCE).finish(Ending::Whole).expect_err("no frame").to_string().contains("no frame"));
     }
 
     #[test]

@@ -4,13 +4,13 @@
 //! the source's first frame, probabilities 0 to 1. What was found is written frame by frame, so a run that breaks loses
 //! nothing.
 
-use std::io::{self, Write};
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::Sink;
+use super::output::Output;
+use super::{Ending, Sink};
 use crate::emotion::{Emotion, Prediction, Probabilities};
 use crate::pipeline::Annotated;
 
@@ -119,9 +119,8 @@ pub(super) struct Jsonl {
 }
 
 impl Jsonl {
-    /// `name` is what errors call the output.
-    pub(super) fn new(out: Box<dyn Write + Send>, name: String) -> Self {
-        Self { out: Output { out, name } }
+    pub(super) fn new(out: Output) -> Self {
+        Self { out }
     }
 }
 
@@ -132,8 +131,8 @@ impl Sink for Jsonl {
         self.out.write(&line)
     }
 
-    fn finish(&mut self) -> Result<()> {
-        self.out.finish()
+    fn finish(&mut self, ending: Ending) -> Result<()> {
+        self.out.finish(ending)
     }
 }
 
@@ -143,9 +142,8 @@ pub(super) struct Csv {
 }
 
 impl Csv {
-    /// Writes the header; `name` is what errors call the output.
-    pub(super) fn new(out: Box<dyn Write + Send>, name: String) -> Result<Self> {
-        let mut out = Output { out, name };
+    /// Writes the header.
+    pub(super) fn new(mut out: Output) -> Result<Self> {
         let columns = ["frame", "time_s", "id", "x", "y", "width", "height", "score", "emotion", "confidence"];
         let probabilities = Emotion::ALL.map(|emotion| format!("probability_{}", emotion.name().to_lowercase()));
         let header = columns.map(String::from).into_iter().chain(probabilities);
@@ -172,8 +170,8 @@ impl Sink for Csv {
         self.out.write(&rows(faces.iter().map(row))?)
     }
 
-    fn finish(&mut self) -> Result<()> {
-        self.out.finish()
+    fn finish(&mut self, ending: Ending) -> Result<()> {
+        self.out.finish(ending)
     }
 }
 
@@ -186,31 +184,9 @@ fn rows(rows: impl IntoIterator<Item = impl IntoIterator<Item = String>>) -> Res
     writer.into_inner().context("a result can't be written as CSV")
 }
 
-/// Where lines go: a file or a pipe, whose reader may leave.
-struct Output {
-    out: Box<dyn Write + Send>,
-    name: String,
-}
-
-impl Output {
-    /// Writes whole lines and hands them on at once, so that a reader sees each frame as it comes.
-    fn write(&mut self, lines: &[u8]) -> Result<ControlFlow<()>> {
-        let written = self.out.write_all(lines).and_then(|()| self.out.flush());
-        match written {
-            Ok(()) => Ok(ControlFlow::Continue(())),
-            // `emocam ... | head`: the reader has what it wanted.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
-            Err(error) => Err(error).with_context(|| format!("{} can't be written", self.name)),
-        }
-    }
-
-    fn finish(&mut self) -> Result<()> {
-        self.write(&[]).map(|_| ())
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -253,7 +229,7 @@ mod tests {
     #[test]
     fn a_line_of_json_is_as_documented() {
         let file = Shared::default();
-        let mut sink = Jsonl::new(Box::new(file.clone()), "test".into());
+        let mut sink = Jsonl::new(Output::new(Box::new(file.clone()), "test".into()));
         let face = prediction(3, [210.4, 89.6, 186.0, 186.2], 12.104, [0.0, 0.0, 0.0, 0.97, 0.02, 0.0, 0.01]);
         let flow = sink.write(&annotated(12, 400_000_000, 640, 480, vec![face])).expect("memory can be written");
         assert_eq!(flow, ControlFlow::Continue(()));
@@ -274,8 +250,8 @@ mod tests {
         face.unsure = true;
         let frame = annotated(0, 0, 2, 2, vec![face]);
         let (json, table) = (Shared::default(), Shared::default());
-        let mut jsonl = Jsonl::new(Box::new(json.clone()), "test".into());
-        let mut csv = Csv::new(Box::new(table.clone()), "test".into()).expect("memory can be written");
+        let mut jsonl = Jsonl::new(Output::new(Box::new(json.clone()), "test".into()));
+        let mut csv = Csv::new(Output::new(Box::new(table.clone()), "test".into())).expect("memory can be written");
         let _ = jsonl.write(&frame).expect("memory can be written");
         let _ = csv.write(&frame).expect("memory can be written");
         let line: serde_json::Value = serde_json::from_str(&json.text()).expect("valid JSON");
@@ -292,11 +268,11 @@ mod tests {
     #[test]
     fn frames_without_faces_and_odd_times_are_written() {
         let file = Shared::default();
-        let mut sink = Jsonl::new(Box::new(file.clone()), "test".into());
+        let mut sink = Jsonl::new(Output::new(Box::new(file.clone()), "test".into()));
         for (id, nanoseconds) in [(0, 0), (1, 33_333_333), (2, 3_600_066_666_667)] {
             let _ = sink.write(&annotated(id, nanoseconds, 2, 2, vec![])).expect("memory can be written");
         }
-        sink.finish().expect("memory can be written");
+        sink.finish(Ending::Whole).expect("memory can be written");
         assert_eq!(
             file.text(),
             concat!(
@@ -313,7 +289,7 @@ mod tests {
     #[test]
     fn numbers_that_are_none_do_not_reach_the_file() {
         let file = Shared::default();
-        let mut sink = Jsonl::new(Box::new(file.clone()), "test".into());
+        let mut sink = Jsonl::new(Output::new(Box::new(file.clone()), "test".into()));
         let mut face = prediction(0, [f32::NAN, -3.4, f32::INFINITY, 1.0], f32::NAN, [1.0; 7]);
         face.probabilities = Probabilities::from_logits(&[f32::NAN; 7]);
         let _ = sink.write(&annotated(0, 0, 2, 2, vec![face])).expect("memory can be written");
@@ -327,7 +303,7 @@ mod tests {
     #[test]
     fn csv_has_a_header_and_one_row_a_face() {
         let file = Shared::default();
-        let mut sink = Csv::new(Box::new(file.clone()), "test".into()).expect("memory can be written");
+        let mut sink = Csv::new(Output::new(Box::new(file.clone()), "test".into())).expect("memory can be written");
         let face = |id| prediction(id, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.0, 0.0, 0.0, 0.0, 0.875, 0.0]);
         let _ = sink.write(&annotated(0, 0, 2, 2, vec![])).expect("memory can be written");
         let _ = sink.write(&annotated(1, 40_000_000, 2, 2, vec![face(0), face(1)])).expect("memory can be written");
@@ -344,16 +320,16 @@ mod tests {
     fn a_reader_that_leaves_ends_the_run_without_an_error() {
         let pipe = || Box::new(Failing(io::ErrorKind::BrokenPipe));
         let frame = annotated(0, 0, 2, 2, vec![prediction(0, [0.0; 4], 1.0, [1.0; 7])]);
-        let mut jsonl = Jsonl::new(pipe(), "test".into());
+        let mut jsonl = Jsonl::new(Output::new(pipe(), "test".into()));
         assert_eq!(jsonl.write(&frame).expect("no error"), ControlFlow::Break(()));
-        jsonl.finish().expect("no error");
-        let mut csv = Csv::new(pipe(), "test".into()).expect("no error");
+        jsonl.finish(Ending::Whole).expect("no error");
+        let mut csv = Csv::new(Output::new(pipe(), "test".into())).expect("no error");
         assert_eq!(csv.write(&frame).expect("no error"), ControlFlow::Break(()));
     }
 
     #[test]
     fn a_full_disk_is_an_error_that_names_the_file() {
-        let mut sink = Jsonl::new(Box::new(Failing(io::ErrorKind::StorageFull)), "out.jsonl".into());
+        let mut sink = Jsonl::new(Output::new(Box::new(Failing(io::ErrorKind::StorageFull)), "out.jsonl".into()));
         let error = sink.write(&annotated(0, 0, 2, 2, vec![])).expect_err("the disk is full");
         assert!(format!("{error:#}").starts_with("out.jsonl can't be written: "), "{error:#}");
     }

@@ -57,8 +57,8 @@ fn an_unknown_output_is_told_what_is_known() {
 }
 
 #[test]
-fn only_what_shows_pictures_wants_them() {
-    let wanting = ["-", "a.jsonl", "a.csv", "a.mp4", "a.png", "a/"].map(|name| spec(name).wants_picture());
+fn only_what_encodes_pictures_takes_time() {
+    let wanting = ["-", "a.jsonl", "a.csv", "a.mp4", "a.png", "a/"].map(|name| spec(name).takes_time());
     assert_eq!(wanting, [false, false, false, true, true, true]);
 }
 
@@ -69,18 +69,18 @@ fn nothing_is_overwritten_unasked_and_a_missing_folder_is_named() {
     fs::write(folder.path().join("there.csv"), "old").expect("a file");
     fs::write(folder.path().join("file"), "").expect("a file");
     fs::create_dir(folder.path().join("folder.mp4")).expect("a folder");
-    let refusal = |spec: &SinkSpec, force| spec.check(force).expect_err("refused").to_string();
+    let refusal = |spec: &SinkSpec, force| spec.check(OutputOptions { force, live: false }).expect_err("refused").to_string();
 
     assert!(refusal(&inside("there.csv"), false).contains("exists already (--force"));
-    assert!(inside("there.csv").open(false).is_err());
+    assert!(inside("there.csv").open(OutputOptions::default()).is_err());
     assert_eq!(fs::read_to_string(folder.path().join("there.csv")).expect("the file"), "old");
-    inside("there.csv").check(true).expect("with force");
-    inside("new.csv").check(false).expect("a new file");
+    inside("there.csv").check(OutputOptions { force: true, live: true }).expect("with force");
+    inside("new.csv").check(OutputOptions::default()).expect("a new file");
     assert!(refusal(&inside("folder.mp4"), true).contains("is a folder"));
     assert!(refusal(&inside("none/new.csv"), true).contains("mkdir"));
     assert!(refusal(&inside("none/frames/"), true).contains("mkdir"));
     assert!(refusal(&inside("file/"), true).contains("not a folder"));
-    spec("-").check(false).expect("standard output is always there");
+    spec("-").check(OutputOptions::default()).expect("standard output is always there");
     assert!(!folder.path().join("new.csv").exists(), "check writes nothing");
 }
 

@@ -13,7 +13,7 @@ use anyhow::Result;
 use emocam::emotion::Probabilities;
 use emocam::frame::{FaceBox, Frame};
 use emocam::pipeline::{Annotated, Delivery, Event, Losses, Stages, Stop, run};
-use emocam::sink::Sink;
+use emocam::sink::{Ending, Sink};
 use emocam::source::{Source, SourceInfo};
 use emocam::track::{Faces, TrackedFace};
 use image::GrayImage;
@@ -120,7 +120,7 @@ impl<F: FnMut(u64) -> Result<()>> Sink for FakeRecorder<F> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn finish(&mut self) -> Result<()> {
+    fn finish(&mut self, _: Ending) -> Result<()> {
         self.recorded.lock().expect("no poison").finished += 1;
         (self.finish)()
     }

@@ -8,13 +8,21 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
+fn created(path: &Path) -> Result<Recorder> {
+    Recorder::create(path, Shown::Annotated, OutputOptions::default())
+}
+
+fn moment(milliseconds: u64) -> Moment {
+    Moment { pts: Duration::from_millis(milliseconds), captured_at: Instant::now() }
+}
+
 /// Records empty frames of one size at these times, in microseconds.
 fn record(path: &Path, size: (u32, u32), times: &[u64]) {
-    let mut recorder = Recorder::create(path, false).expect("a folder that can be written");
+    let mut recorder = created(path).expect("a folder that can be written");
     for (id, time) in (0..).zip(times) {
         let _ = recorder.write(&annotated(id, time * 1000, size.0, size.1, vec![])).expect("a frame that fits");
     }
-    recorder.finish().expect("a disk with room");
+    recorder.finish(Ending::Whole).expect("a disk with room");
 }
 
 /// Start and duration in ticks, and whether it is a key frame.
@@ -106,12 +114,12 @@ fn colours_survive() {
     let path = folder.path().join("out.mp4");
     let size = (64, 48);
     let colors = [[213, 94, 0], [0, 158, 115], [204, 121, 167], [240, 228, 66], [0, 114, 178], [255; 3], [0; 3]];
-    let mut recorder = Recorder::create(&path, false).expect("a folder that can be written");
+    let mut recorder = created(&path).expect("a folder that can be written");
     let pictures = colors.map(|color| RgbImage::from_pixel(size.0, size.1, image::Rgb(color)));
     for (picture, time) in pictures.iter().zip(0..) {
-        recorder.append(picture, Duration::from_millis(time * 40)).expect("a frame that fits");
+        recorder.append(picture, moment(time * 40)).expect("a frame that fits");
     }
-    recorder.finish().expect("a disk with room");
+    recorder.finish(Ending::Whole).expect("a disk with room");
     let Some(frames) = decoded(&path, size) else { return };
     assert_eq!(frames.len(), colors.len());
     for (frame, picture) in frames.iter().zip(&pictures) {
@@ -167,7 +175,7 @@ fn a_lone_frame_is_a_video_too() {
 fn frames_that_are_too_large_are_refused_with_the_limit() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
-    let mut recorder = Recorder::create(&path, false).expect("a folder that can be written");
+    let mut recorder = created(&path).expect("a folder that can be written");
     let error = recorder.write(&annotated(0, 0, 5000, 100, vec![])).expect_err("too wide");
     assert!(format!("{error:#}").contains("5000x100 are too large for H.264, which ends at 3840x2160"), "{error:#}");
     drop(recorder);
@@ -178,10 +186,10 @@ fn frames_that_are_too_large_are_refused_with_the_limit() {
 fn without_frames_there_is_no_file() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
-    let mut recorder = Recorder::create(&path, false).expect("a folder that can be written");
-    let error = recorder.finish().expect_err("nothing to write").to_string();
+    let mut recorder = created(&path).expect("a folder that can be written");
+    let error = recorder.finish(Ending::Whole).expect_err("nothing to write").to_string();
     assert!(error.contains("out.mp4 was not written"), "{error}");
-    drop(Recorder::create(&path, false));
+    drop(created(&path));
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
 }
 
@@ -189,20 +197,20 @@ fn without_frames_there_is_no_file() {
 fn a_run_that_is_cut_short_keeps_its_frames() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
-    let mut recorder = Recorder::create(&path, false).expect("a folder that can be written");
+    let mut recorder = created(&path).expect("a folder that can be written");
     let _ = recorder.write(&annotated(0, 0, 32, 32, vec![])).expect("a frame that fits");
     assert!(!path.exists(), "an unfinished video has no name");
     drop(recorder);
-    assert_eq!(read_back(&path).1.len(), 1);
+    assert_eq!(read_back(&folder.path().join("out.part.mp4")).1.len(), 1);
 }
 
 #[test]
 fn a_file_that_appeared_meanwhile_is_not_overwritten() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
-    let mut recorder = Recorder::create(&path, false).expect("a folder that can be written");
+    let mut recorder = created(&path).expect("a folder that can be written");
     let _ = recorder.write(&annotated(0, 0, 32, 32, vec![])).expect("a frame that fits");
     fs::write(&path, "precious").expect("a file");
-    recorder.finish().expect_err("the file is there");
+    recorder.finish(Ending::Whole).expect_err("the file is there");
     assert_eq!(fs::read(&path).expect("the file"), b"precious");
 }

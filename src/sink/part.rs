@@ -1,0 +1,177 @@
+//! A file in the making: `clip.part.mp4` beside its place, which takes its name, `clip.mp4`, when it is whole.
+//!
+//! So a file of that name can always be relied on, and what a run leaves that was cut off is marked by its own name and
+//! can still be opened. A lock keeps a second process from writing the same file; it goes with the process that holds it.
+
+use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use tempfile::TempPath;
+
+/// The name that a file has until it is whole.
+pub(super) fn part_path(path: &Path) -> PathBuf {
+    let extension = path.extension().unwrap_or_default();
+    let mut name = std::ffi::OsString::from("part.");
+    name.push(extension);
+    path.with_extension(name)
+}
+
+/// What is done with a file that a run left which was cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leftover {
+    /// It may be all that there is of something: refused.
+    Keep,
+    /// It can be made again: replaced.
+    Replace,
+}
+
+/// Refuses what [`PartFile::create`] would refuse, without a change.
+pub(super) fn check(path: &Path, leftover: Leftover) -> Result<()> {
+    let part = part_path(path);
+    ensure!(!part.is_dir(), "{} can't be written: {} is a folder", path.display(), part.display());
+    ensure!(
+        leftover == Leftover::Replace || fs::symlink_metadata(&part).is_err(),
+        "{} is there: what a run left that was cut off, as far as it got. Give it another name if you want to keep it \
+         (--force overwrites it)",
+        part.display()
+    );
+    Ok(())
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub(super) struct PartFile {
+    path: PathBuf,
+    part: PathBuf,
+    /// Holds the lock.
+    file: File,
+    overwrite: bool,
+}
+
+impl PartFile {
+    /// Creates the file under its preliminary name. `overwrite` is for the file that has the final name in the end.
+    pub(super) fn create(path: &Path, overwrite: bool, leftover: Leftover) -> Result<Self> {
+        check(path, leftover)?;
+        let part = part_path(path);
+        remove_leftover(&part)?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&part)
+            .with_context(|| format!("{} can't be written", path.display()))?;
+        // Where a file system knows no locks, there is none.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            bail!("{} is being written by another process", part.display());
+        }
+        Ok(Self { path: path.to_path_buf(), part, file, overwrite })
+    }
+
+    /// The file, for writing and reading; all clones share one position.
+    pub(super) fn file(&self) -> Result<File> {
+        self.file.try_clone().with_context(|| format!("{} can't be written", self.part.display()))
+    }
+
+    /// The preliminary name.
+    pub(super) fn part(&self) -> &Path {
+        &self.part
+    }
+
+    /// Gives the file its name.
+    pub(super) fn complete(self) -> Result<()> {
+        let Self { path, part, file, overwrite } = self;
+        // A name that outlives a power cut must not belong to a file that doesn't.
+        file.sync_all().with_context(|| format!("{} can't be written to its disk", part.display()))?;
+        // Some systems rename no file that is open.
+        drop(file);
+        let named = TempPath::try_from_path(&part).map_err(anyhow::Error::from).and_then(|temporary| {
+            let moved = if overwrite { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
+            moved.map_err(|error| {
+                // Dropped, it would be removed.
+                let _ = error.path.keep();
+                anyhow!(error.error)
+            })
+        });
+        named.with_context(|| format!("{} is complete, but can't be given its name, {}", part.display(), path.display()))
+    }
+
+    /// Removes the file: there is nothing in it.
+    pub(super) fn discard(self) {
+        // An empty file that can't be removed does no harm.
+        let _ = fs::remove_file(&self.part);
+    }
+}
+
+/// Removes what a killed run left; one that still runs holds the lock.
+fn remove_leftover(part: &Path) -> Result<()> {
+    let leftover = match File::options().write(true).open(part) {
+        Ok(leftover) => leftover,
+        // Whatever else is in the way, creating the file will tell.
+        Err(_) => return Ok(()),
+    };
+    if let Err(TryLockError::WouldBlock) = leftover.try_lock() {
+        bail!("{} is being written by another process", part.display());
+    }
+    match fs::remove_file(part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} can't be replaced", part.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder")
+    }
+
+    #[test]
+    fn a_file_takes_its_name_when_it_is_whole() {
+        let folder = folder();
+        let path = folder.path().join("a.b.mp4");
+        let part = PartFile::create(&path, false, Leftover::Keep).expect("an empty folder");
+        assert_eq!(part.part(), folder.path().join("a.b.part.mp4"));
+        part.file().and_then(|mut file| Ok(file.write_all(b"video")?)).expect("a disk with room");
+        assert!(part.part().exists() && !path.exists());
+        part.complete().expect("the name is free");
+        assert_eq!(fs::read(&path).expect("the file"), b"video");
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 1);
+    }
+
+    #[test]
+    fn a_name_that_was_taken_meanwhile_is_not_overwritten_and_nothing_is_lost() {
+        let folder = folder();
+        let path = folder.path().join("a.mp4");
+        for (overwrite, expected) in [(false, "theirs"), (true, "ours")] {
+            let part = PartFile::create(&path, overwrite, Leftover::Replace).expect("no other process");
+            part.file().and_then(|mut file| Ok(file.write_all(b"ours")?)).expect("a disk with room");
+            fs::write(&path, "theirs").expect("a file");
+            let completed = part.complete();
+            assert_eq!(completed.is_ok(), overwrite, "{completed:?}");
+            assert_eq!(fs::read_to_string(&path).expect("the file"), expected);
+            assert_eq!(fs::read_to_string(part_path(&path)).ok().as_deref(), (!overwrite).then_some("ours"));
+        }
+    }
+
+    #[test]
+    fn what_a_run_left_is_kept_or_replaced_and_what_is_being_written_is_left_alone() {
+        let folder = folder();
+        let path = folder.path().join("a.jsonl");
+        fs::write(part_path(&path), "left").expect("a file");
+        let error = PartFile::create(&path, false, Leftover::Keep).expect_err("it may be wanted").to_string();
+        assert!(error.contains("a.part.jsonl") && error.contains("cut off"), "{error}");
+        let part = PartFile::create(&path, false, Leftover::Replace).expect("it is replaced");
+        assert_eq!(fs::read_to_string(part.part()).expect("the file"), "");
+        let error = PartFile::create(&path, false, Leftover::Replace).expect_err("it is being written").to_string();
+        assert!(error.contains("another process"), "{error}");
+        part.discard();
+        assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
+    }
+}
