@@ -9,12 +9,14 @@ mod train;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
-use crate::sink::{self, SinkSpec};
+use crate::controls::Mirror;
+use crate::draw::Privacy;
+use crate::sink::{self, BitsPerSecond, Quality, SinkSpec};
 use crate::source::{SourceSpec, WantedFormat};
 pub use bench::Bench;
 pub use data::DataArgs;
@@ -56,7 +58,7 @@ impl Cli {
         };
         // The statistics are one more file that is written.
         let stats = common.stats.iter().cloned().map(SinkSpec::Jsonl);
-        sink::check_distinct(&common.outputs.iter().cloned().chain(stats).collect::<Vec<_>>())
+        sink::check_distinct(&common.all_outputs().into_iter().chain(stats).collect::<Vec<_>>())
     }
 }
 
@@ -105,6 +107,11 @@ pub struct Live {
     #[arg(long)]
     pub no_reconnect: bool,
 
+    /// Where to mirror the picture: off, auto (in the window, for cameras), window or all (recordings, too). Data keep the
+    /// camera's own sides
+    #[arg(long, value_enum, value_name = "WHERE", default_value_t, hide_possible_values = true)]
+    pub mirror: Mirror,
+
     /// Options that `annotate` has too
     #[command(flatten)]
     pub common: Common,
@@ -147,6 +154,9 @@ impl Annotate {
         {
             bail!("with several inputs an output must be a folder, whose name ends in a slash; {output} is none");
         }
+        if self.inputs.len() > 1 && self.common.clean.is_some() {
+            bail!("--clean names one file, and there are {} inputs: give it with one at a time", self.inputs.len());
+        }
         Ok(())
     }
 }
@@ -158,6 +168,23 @@ pub struct Common {
     /// .png (one picture), or is a folder (PNGs); - writes JSON lines to standard output
     #[arg(short, long = "output", value_name = "FILE", value_parser = sink_parser())]
     pub outputs: Vec<SinkSpec>,
+
+    /// Record the picture without boxes and labels, too; FILE ends in .mp4
+    #[arg(long, value_name = "FILE", value_parser = clean_parser())]
+    pub clean: Option<SinkSpec>,
+
+    /// How well recordings show what was seen, from 0 (exactly) to 51, as x264's option of this name; larger is smaller
+    /// [default: 22]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(0..=51), conflicts_with = "bitrate")]
+    pub crf: Option<u8>,
+
+    /// Record with so many bits a second instead, such as 800k or 4M
+    #[arg(long, value_name = "BITS")]
+    pub bitrate: Option<BitsPerSecond>,
+
+    /// Hide faces in the window, in recordings and in pictures: blur, pixelate or box. Labels and data stay
+    #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true)]
+    pub privacy: Option<Privacy>,
 
     /// Overwrite outputs that exist
     #[arg(long)]
@@ -180,6 +207,22 @@ pub struct Common {
     pub stats: Option<PathBuf>,
 }
 
+impl Common {
+    /// What `--crf` and `--bitrate` say.
+    pub fn quality(&self) -> Quality {
+        match (self.bitrate, self.crf) {
+            (Some(BitsPerSecond(bits)), _) => Quality::Bitrate(bits),
+            (None, Some(crf)) => Quality::Constant(crf),
+            (None, None) => Quality::default(),
+        }
+    }
+
+    /// What `-o` and `--clean` name.
+    pub fn all_outputs(&self) -> Vec<SinkSpec> {
+        self.outputs.iter().chain(&self.clean).cloned().collect()
+    }
+}
+
 fn confidence(text: &str) -> Result<f32, String> {
     let confidence = text.parse().ok().filter(|confidence| (0.0..=1.0).contains(confidence));
     confidence.ok_or_else(|| "expected a number from 0 to 1".into())
@@ -191,6 +234,13 @@ fn source_parser() -> impl TypedValueParser<Value = SourceSpec> {
 
 fn sink_parser() -> impl TypedValueParser<Value = SinkSpec> {
     OsStringValueParser::new().try_map(|name| SinkSpec::try_from(name.as_os_str()))
+}
+
+fn clean_parser() -> impl TypedValueParser<Value = SinkSpec> {
+    sink_parser().try_map(|output| match output {
+        SinkSpec::Video(path) => Ok(SinkSpec::CleanVideo(path)),
+        other => Err(anyhow!("{other} is no video: name a file that ends in .mp4")),
+    })
 }
 
 #[cfg(test)]

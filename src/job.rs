@@ -1,25 +1,20 @@
 //! One run of the pipeline, from a source to outputs and a viewer: what `live` does once and `annotate` for each input.
 
-use std::ops::ControlFlow;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use image::RgbImage;
-
-use crate::buffers::Buffers;
 use crate::classify::Classifier;
-use crate::clock::Stopwatch;
-use crate::draw;
 use crate::frame::Frame;
-use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
-use crate::sink::{Ending, OutputOptions, Sink, SinkSpec};
+use crate::pipeline::{self, Delivery, Stages, Stop};
+use crate::presenter::Presenter;
+use crate::render::Renderer;
+use crate::sink::{Ending, OutputOptions, SinkSpec, Sound, on_demand};
 use crate::smooth::Smoother;
 use crate::source::{LimitedSource, Source};
 use crate::stats::Stats;
 use crate::track::{FaceTracker, Search, Sequence};
 use crate::viewer::Viewer;
+use anyhow::{Result, ensure};
 
 /// What is to be done.
 pub struct Job<'a> {
@@ -30,7 +25,7 @@ pub struct Job<'a> {
     /// Where results go; they were checked before.
     pub outputs: &'a [SinkSpec],
     /// How they are written.
-    pub options: OutputOptions,
+    pub options: OutputOptions<'a>,
     /// After how many frames to stop.
     pub frames: Option<u64>,
     /// How faces are looked for.
@@ -48,26 +43,39 @@ impl Job<'_> {
     /// The first error of a stage, else of an output that can't be completed; or that frames are missing in a recording.
     pub fn run(self, classifier: &mut Classifier, viewer: &mut Viewer, stop: &Stop, stats: &mut Stats) -> Result<()> {
         let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.takes_time());
+        let draws = recorders.iter().any(|recorder| recorder.wants_drawing());
+        let start = self.source.info().start;
+        let sound = self.options.sound.map(|sound| Sound { start, ..sound });
+        let options = OutputOptions { sound, ..self.options };
         let open = |outputs: Vec<&SinkSpec>| {
-            outputs.into_iter().map(|output| output.open(self.options)).collect::<Result<Vec<_>>>()
+            outputs.into_iter().map(|output| output.open(options)).collect::<Result<Vec<_>>>()
         };
         // First what may fail: a table is created when it is opened, and would be in the way of the next try.
-        let recorders = open(recorders)?;
+        let mut recorders = open(recorders)?;
+        let mut tables = open(tables)?;
+        // In the window, recordings and pictures can be asked for at any time.
+        let requests = viewer.is_window().then(|| {
+            let (requests, writer) = on_demand(Path::new("."), self.options);
+            recorders.push(Box::new(writer));
+            requests
+        });
+        let survives_recorders = viewer.is_window() || (self.options.live && !tables.is_empty());
+        // Pictures have no time in which anything could be smoothed.
+        let smoothing = if self.search.sequence == Sequence::Pictures { Duration::ZERO } else { self.smoothing };
         let mut presenter = Presenter {
-            tables: open(tables)?,
-            records: !recorders.is_empty(),
+            tables: &mut tables,
+            draws,
             // Of a live source frames may be dropped, so those that arrive are counted.
             frames_left: self.frames.filter(|_| self.delivery == Delivery::Latest),
-            // Pictures have no time in which anything could be smoothed.
-            smoother: Smoother::new(if self.search.sequence == Sequence::Pictures {
-                Duration::ZERO
-            } else {
-                self.smoothing
-            }),
+            waits_when_paused: self.delivery == Delivery::EveryInRealTime,
+            smoother: Smoother::new(smoothing),
             unsure_below: self.unsure_below,
-            pictures: Buffers::default(),
+            renderer: Renderer::default(),
+            requests,
+            last: None,
             viewer,
             stats,
+            stop,
         };
         let mut limited;
         let stages = Stages {
@@ -90,18 +98,13 @@ impl Job<'_> {
             },
             classify: |frame: &_, faces: &[_]| classifier.classify(frame, faces),
             recorders,
+            survives_recorders,
         };
-        let (losses, outcome) = pipeline::run(stages, self.delivery, stop, |event| match event {
-            Event::Frame(annotated) => presenter.frame(annotated),
-            Event::Notice(notice) => {
-                presenter.viewer.notify(notice);
-                Ok(ControlFlow::Continue(()))
-            }
-            Event::Idle => presenter.viewer.idle(),
-        });
+        let (losses, outcome) = pipeline::run(stages, self.delivery, stop, |event| presenter.present(event));
+        presenter.close();
         let cut_off = self.delivery == Delivery::Every && (outcome.is_err() || stop.is_requested());
         let ending = if cut_off { Ending::CutOff } else { Ending::Whole };
-        let finished = presenter.tables.iter_mut().map(|table| table.finish(ending)).fold(Ok(()), Result::and);
+        let finished = tables.iter_mut().map(|table| table.finish(ending)).fold(Ok(()), Result::and);
         stats.finish(losses, self.source.health());
         if cut_off || outcome.is_err() {
             let left = |path: &PathBuf| path.is_file();
@@ -116,55 +119,5 @@ impl Job<'_> {
             losses.unrecorded
         );
         Ok(())
-    }
-}
-
-/// What happens to a labelled frame on the main thread.
-struct Presenter<'a> {
-    tables: Vec<Box<dyn Sink + Send>>,
-    /// Whether pictures are recorded.
-    records: bool,
-    frames_left: Option<u64>,
-    smoother: Smoother,
-    unsure_below: Option<f32>,
-    pictures: Buffers<RgbImage>,
-    viewer: &'a mut Viewer,
-    stats: &'a mut Stats,
-}
-
-impl Presenter<'_> {
-    fn frame(&mut self, annotated: &mut Annotated) -> Result<ControlFlow<()>> {
-        let watch = Stopwatch::start();
-        // Here and nowhere else: all that shows a frame comes after this.
-        let pts = annotated.frame.pts;
-        for prediction in &mut annotated.predictions {
-            prediction.probabilities = self.smoother.smooth(prediction.id, prediction.probabilities, pts);
-            prediction.unsure = self.unsure_below.is_some_and(|least| !prediction.is_confident(least));
-        }
-        if self.records || self.viewer.is_window() {
-            let mut picture = self.pictures.picture(annotated.frame.width, annotated.frame.height);
-            draw::annotate(&annotated.frame, &annotated.predictions, Arc::make_mut(&mut picture));
-            self.pictures.keep(&picture);
-            annotated.picture = Some(picture);
-        }
-        self.smoother.forget(pts);
-        let mut flow = ControlFlow::Continue(());
-        for table in &mut self.tables {
-            if table.write(annotated)?.is_break() {
-                flow = ControlFlow::Break(());
-            }
-        }
-        if self.viewer.show(annotated)?.is_break() {
-            flow = ControlFlow::Break(());
-        }
-        annotated.timing.render = watch.spent();
-        self.stats.add(annotated);
-        if let Some(left) = &mut self.frames_left {
-            *left -= 1;
-            if *left == 0 {
-                flow = ControlFlow::Break(());
-            }
-        }
-        Ok(flow)
     }
 }

@@ -36,6 +36,9 @@
 //! | [`draw`] | boxes, labels, bars: pure functions on pixels |
 //! | [`sink`] | where results go: window, video, tables, PNGs |
 //! | [`viewer`], [`status`] | how a person watches a run |
+//! | [`controls`] | what the keys of the window do |
+//! | `programs` | ffmpeg and ffprobe, where they are |
+//! | `presenter`, `render` | what happens to a labelled frame on the main thread, and its pictures |
 //! | [`dataset`] | labelled faces: formats, splits, copies, augmentation |
 //! | [`optim`] | AdamW, the rate over time, the average of the weights |
 //! | [`train`] | the settings of a training run and its one loop |
@@ -49,6 +52,7 @@ pub mod cameras;
 pub mod classify;
 pub mod cli;
 pub mod clock;
+pub mod controls;
 pub mod dataset;
 pub mod detect;
 pub mod device;
@@ -65,6 +69,9 @@ pub mod optim;
 pub mod pipeline;
 pub mod plot;
 pub mod preprocess;
+mod presenter;
+mod programs;
+mod render;
 pub mod run;
 pub mod sink;
 pub mod smooth;

@@ -12,6 +12,7 @@
 //! first one is reported. Which stages do what is the caller's: they come in as functions.
 
 mod capture;
+mod record;
 mod stop;
 
 use std::any::Any;
@@ -27,6 +28,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, T
 use image::{GrayImage, RgbImage};
 
 use capture::{FrameSender, capture};
+use record::Recording;
 pub use stop::Stop;
 
 use crate::buffers::Buffers;
@@ -55,6 +57,8 @@ pub struct Annotated {
     pub predictions: Vec<Prediction>,
     /// How many more faces there are than are labelled.
     pub ignored: usize,
+    /// Where those and other faces may be that are not labelled.
+    pub unlabelled: Vec<FaceBox>,
     /// How long each stage took.
     pub timing: Timing,
     /// The frame with boxes and labels drawn, where an output shows pictures.
@@ -93,6 +97,8 @@ pub enum Event<'a> {
     Frame(&'a mut Annotated),
     /// Something that whoever watches should know, until a later frame comes.
     Notice(Notice),
+    /// Something is being lost: whoever watches should know, and the run goes on.
+    Warning(String),
     /// No frame for a moment: time to keep a window alive.
     Idle,
 }
@@ -116,6 +122,8 @@ pub struct Stages<'a, MakeDetect, Classify> {
     pub classify: Classify,
     /// Outputs that take time; they get a thread of their own.
     pub recorders: Vec<Box<dyn Sink + Send>>,
+    /// Whether the run is of use without them: then it goes on when one fails.
+    pub survives_recorders: bool,
 }
 
 /// How long anyone waits before looking whether something else is to be done.
@@ -126,6 +134,9 @@ const RECORDER_QUEUE: usize = 32;
 
 /// The most memory that they may take, in bytes: that second at 1280x720, picture and frame.
 const RECORDER_QUEUE_BYTES: usize = 256 * 1024 * 1024;
+
+/// What is said when the first frame is lost on its way to the recorder.
+const TOO_SLOW: &str = "the recording loses frames: this machine or its disk is too slow for it";
 
 /// Runs until the source ends, `stop` is requested, `present` breaks, or something fails. `present` is called on this
 /// thread. What was captured before an error of the source or a request to stop has been presented and recorded when this
@@ -142,12 +153,13 @@ where
     Detect: FnMut(&Frame, &GrayImage) -> Result<Faces>,
     Classify: FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>> + Send,
 {
-    let Stages { source, make_detect, classify, recorders } = stages;
+    let Stages { source, make_detect, classify, recorders, survives_recorders } = stages;
     let (frame_sender, frames) = bounded(1);
     let (detected_sender, detected) = bounded(1);
     let (annotated_sender, annotated) = bounded(2);
     // Past the stages: they wait for frames. There are few, and none may be lost.
     let (notice_sender, notices) = unbounded();
+    let (warning_sender, warnings) = unbounded();
     let (record_sender, records) = bounded(if delivery == Delivery::Latest { RECORDER_QUEUE } else { 2 });
     let guard = Guard { stop, first_error: Mutex::new(None) };
     let (dropped, mut unrecorded) = (AtomicU64::new(0), 0);
@@ -165,9 +177,12 @@ where
             label(classify, detected, sender)
         });
         let recorder = (!recorders.is_empty()).then_some(record_sender);
-        spawn(scope, guard, "record", records, move |records| record(recorders, records, || guard.ending(delivery)));
+        spawn(scope, guard, "record", (records, warning_sender), move |(records, warnings)| {
+            let recording = Recording { records, warnings, survives_failures: survives_recorders };
+            recording.record(recorders, || guard.ending(delivery))
+        });
         guard.watch("present", || {
-            let labelled = Labelled { annotated: &annotated, notices: &notices };
+            let labelled = Labelled { annotated: &annotated, notices: &notices, warnings: &warnings };
             unrecorded = present_all(&labelled, recorder.as_ref(), delivery, stop, &mut present)?;
             Ok(())
         });
@@ -253,7 +268,7 @@ fn label(
 ) -> Result<()> {
     for Detected { frame, gray, faces, mut timing } in detected {
         let watch = Stopwatch::start();
-        let Faces { tracked, ignored } = faces;
+        let Faces { tracked, ignored, unlabelled } = faces;
         let boxes: Vec<FaceBox> = tracked.iter().map(|tracked| tracked.face).collect();
         let labels = classify(&gray, &boxes).with_context(|| format!("labelling frame {}", frame.id))?;
         ensure!(labels.len() == boxes.len(), "{} labels for {} faces in frame {}", labels.len(), boxes.len(), frame.id);
@@ -265,7 +280,7 @@ fn label(
             .map(|(TrackedFace { id, face }, probabilities)| Prediction { id, face, probabilities, unsure: false })
             .collect();
         timing.classify = watch.spent();
-        if sender.send(Annotated { frame, predictions, ignored, timing, picture: None }).is_err() {
+        if sender.send(Annotated { frame, predictions, ignored, unlabelled, timing, picture: None }).is_err() {
             break;
         }
     }
@@ -276,6 +291,7 @@ fn label(
 struct Labelled<'a> {
     annotated: &'a Receiver<Annotated>,
     notices: &'a Receiver<Notice>,
+    warnings: &'a Receiver<String>,
 }
 
 /// Returns how many frames the recorder could not take in time.
@@ -294,6 +310,9 @@ fn present_all(
             // A wish to stop is heard at the next frame or moment.
             let _ = present(Event::Notice(notice))?;
         }
+        for warning in labelled.warnings.try_iter() {
+            let _ = present(Event::Warning(warning))?;
+        }
         match next {
             Ok(mut annotated) => {
                 let flow = present(Event::Frame(&mut annotated))?;
@@ -305,6 +324,9 @@ fn present_all(
                         || matches!(recorder.try_send(annotated), Err(TrySendError::Full(_)))
                     {
                         unrecorded += 1;
+                        if unrecorded == 1 {
+                            let _ = present(Event::Warning(TOO_SLOW.to_owned()))?;
+                        }
                     }
                 }
                 if flow.is_break() {
@@ -339,28 +361,6 @@ fn send_patiently(
         annotated = back;
         // A wish to stop is heard at the next frame, after this one is safe.
         let _ = present(Event::Idle)?;
-    }
-    Ok(())
-}
-
-/// Writes until the sender is gone, then finishes every recorder, also those beside one that failed.
-fn record(
-    mut recorders: Vec<Box<dyn Sink + Send>>,
-    records: &Receiver<Arc<Annotated>>,
-    ending: impl FnOnce() -> Ending,
-) -> Result<()> {
-    let written = write_all(&mut recorders, records);
-    let ending = ending();
-    let finished = recorders.iter_mut().map(|recorder| recorder.finish(ending)).fold(Ok(()), Result::and);
-    written.and(finished)
-}
-
-fn write_all(recorders: &mut [Box<dyn Sink + Send>], records: &Receiver<Arc<Annotated>>) -> Result<()> {
-    for annotated in records {
-        for recorder in &mut *recorders {
-            // A recorder has no one who could close it, so it never breaks.
-            let _ = recorder.write(&annotated)?;
-        }
     }
     Ok(())
 }

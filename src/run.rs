@@ -17,13 +17,14 @@ use crate::calibration::Prior;
 use crate::cameras;
 use crate::classify::Classifier;
 use crate::cli::{self, Annotate, Command, Common, Dials, Live, Train};
+use crate::controls::{Controls, Mirror};
 use crate::detect::SmallestFace;
 use crate::device::DeviceSpec;
 use crate::eval;
 use crate::job::Job;
 use crate::pipeline::{Delivery, Stop};
 use crate::preprocess::InputSpec;
-use crate::sink::{self, OutputOptions, SinkSpec, check_display};
+use crate::sink::{self, OutputOptions, SinkSpec, Sound, check_display};
 use crate::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 use crate::stats::Stats;
 use crate::track::{Search, Sequence};
@@ -57,7 +58,8 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     check_camera_options(arguments, spec.as_ref())?;
     let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
     let options = options_of(common, true);
-    check_outputs(&common.outputs, options, common, spec.as_ref())?;
+    let outputs = common.all_outputs();
+    check_outputs(&outputs, options, common, spec.as_ref())?;
     let mut viewer = if arguments.headless {
         Viewer::status()
     } else if let Err(reason) = check_display() {
@@ -71,9 +73,10 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let mut source = live_source(spec.as_ref(), &camera, viewer.is_window())?;
     notice(&source.info().name);
     let delivery = if source.info().live { Delivery::Latest } else { Delivery::EveryInRealTime };
+    viewer.set_controls(Controls::new(arguments.mirror, common.privacy, source.info().live));
     let mut stats = Stats::new(common.unsure.is_some());
     let stop = stop.child();
-    let job = job_of(source.as_mut(), delivery, &common.outputs, options, common, spec.as_ref());
+    let job = job_of(source.as_mut(), delivery, &outputs, options, common, spec.as_ref());
     let outcome = job.run(&mut classifier, &mut viewer, &stop, &mut stats);
     if outcome.is_ok() {
         viewer.hold(&stop)?;
@@ -123,7 +126,7 @@ fn live_source(spec: Option<&SourceSpec>, camera: &CameraOptions, repeat_demo: b
 fn annotate(arguments: &Annotate, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
-    let jobs = jobs(&arguments.inputs, &common.outputs)?;
+    let jobs = jobs(&arguments.inputs, &common.all_outputs())?;
     for (input, outputs) in &jobs {
         check_outputs(outputs, options_of(common, false), common, Some(input))?;
     }
@@ -165,14 +168,20 @@ fn annotate_one(
 ) -> Result<()> {
     let mut source = input.open()?;
     let mut viewer = Viewer::progress(source.info());
-    let job = job_of(source.as_mut(), Delivery::Every, outputs, options_of(common, false), common, Some(input));
+    viewer.set_controls(Controls::new(Mirror::Off, common.privacy, false));
+    let sound = match input {
+        SourceSpec::Path(file) if !input.is_pictures() => Some(Sound { file, start: Duration::ZERO }),
+        _ => None,
+    };
+    let options = OutputOptions { sound, ..options_of(common, false) };
+    let job = job_of(source.as_mut(), Delivery::Every, outputs, options, common, Some(input));
     let outcome = job.run(classifier, &mut viewer, &stop.child(), stats);
     viewer.close();
     outcome
 }
 
-fn options_of(common: &Common, live: bool) -> OutputOptions {
-    OutputOptions { force: common.force, live }
+fn options_of(common: &Common, live: bool) -> OutputOptions<'static> {
+    OutputOptions { force: common.force, live, quality: common.quality(), sound: None }
 }
 
 /// The job for a source that was opened as `spec` says.
@@ -180,7 +189,7 @@ fn job_of<'a>(
     source: &'a mut dyn Source,
     delivery: Delivery,
     outputs: &'a [SinkSpec],
-    options: OutputOptions,
+    options: OutputOptions<'a>,
     common: &Common,
     spec: Option<&SourceSpec>,
 ) -> Job<'a> {
@@ -289,7 +298,7 @@ fn classifier(dials: &Dials, device: Device) -> Result<Classifier> {
 /// Refuses outputs that can't be written or would be written over the input, before anything is opened.
 fn check_outputs(
     outputs: &[SinkSpec],
-    options: OutputOptions,
+    options: OutputOptions<'_>,
     common: &Common,
     input: Option<&SourceSpec>,
 ) -> Result<()> {

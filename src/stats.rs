@@ -299,6 +299,7 @@ mod tests {
             },
             predictions: vec![Prediction { id: 0, face, probabilities, unsure: false }; faces],
             ignored: 0,
+            unlabelled: Vec::new(),
             timing: Timing { detect: spent(detect_ms), ..Default::default() },
             picture: None,
         }

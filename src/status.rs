@@ -119,7 +119,14 @@ mod tests {
             rgb: [0; 3].into(),
         };
         let predictions = vec![Prediction { id: 0, face, probabilities, unsure: false }; faces];
-        Annotated { frame, predictions, ignored: 0, timing: crate::pipeline::Timing::default(), picture: None }
+        Annotated {
+            frame,
+            predictions,
+            ignored: 0,
+            unlabelled: Vec::new(),
+            timing: crate::pipeline::Timing::default(),
+            picture: None,
+        }
     }
 
     #[test]

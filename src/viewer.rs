@@ -1,4 +1,6 @@
-//! How a person watches a run: a window, a line in the terminal, or a progress bar.
+//! How a person watches a run, and what they ask for: a window, a line in the terminal, or a progress bar.
+
+mod screen;
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
@@ -9,17 +11,15 @@ use anyhow::Result;
 use image::RgbImage;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use crate::controls::{Command, Controls};
 use crate::draw;
 use crate::pipeline::{Annotated, Stop};
-use crate::sink::Window;
 use crate::source::{Notice, SourceInfo};
 use crate::status::{Meter, StatusLine};
+use screen::{Overlay, Screen};
 
 /// How often a window that holds its last picture looks for keys.
 const HOLD_POLL: Duration = Duration::from_millis(15);
-
-/// The size of a window that opens before there is a picture, in pixels.
-const EMPTY_SIZE: (u32, u32) = (640, 480);
 
 /// The most letters of a file's name beside a progress bar, which needs the rest of the line.
 const NAME_LENGTH: usize = 24;
@@ -37,6 +37,9 @@ fn short_name(name: &str) -> String {
 pub struct Viewer {
     place: Place,
     meter: Meter,
+    controls: Controls,
+    /// How long a recording that a key began has been going on.
+    recording: Option<Duration>,
     /// What was said last, unless a later frame has come.
     notice: Option<Notice>,
 }
@@ -53,60 +56,9 @@ enum Place {
     Progress(ProgressBar),
 }
 
-/// A window and what is in it.
-#[derive(Default)]
-struct Screen {
-    window: Option<Box<Window>>,
-    /// The annotated picture with the corner's text.
-    canvas: RgbImage,
-    has_picture: bool,
-    /// The same below a notice, and the seconds that it said last.
-    covered: RgbImage,
-    said: Option<u64>,
-}
-
-impl Screen {
-    /// Shows the canvas. `None` where no window can be opened.
-    fn show(&mut self) -> Result<Option<ControlFlow<()>>> {
-        let window = match &mut self.window {
-            Some(window) => window,
-            None => match Window::open("emocam", self.canvas.width(), self.canvas.height()) {
-                Ok(opened) => self.window.insert(Box::new(opened)),
-                Err(error) => {
-                    eprintln!("emocam: {error:#}; running without a window");
-                    return Ok(None);
-                }
-            },
-        };
-        self.said = None;
-        window.show(&self.canvas).map(Some)
-    }
-
-    /// Shows a notice over the last picture, or in an empty window, and for how long it has been true. `None` where no
-    /// window can be opened.
-    fn cover(&mut self, notice: &Notice) -> Result<Option<ControlFlow<()>>> {
-        let seconds = notice.since.elapsed().as_secs();
-        if self.canvas.is_empty() {
-            self.canvas = RgbImage::new(EMPTY_SIZE.0, EMPTY_SIZE.1);
-        }
-        if self.window.is_none() {
-            return self.show();
-        }
-        let Some(window) = &mut self.window else { return Ok(None) };
-        if self.said.replace(seconds) == Some(seconds) {
-            return window.poll().map(Some);
-        }
-        let below =
-            if self.has_picture { format!("last picture {seconds} s ago") } else { "no picture yet".to_owned() };
-        self.covered.clone_from(&self.canvas);
-        draw::notice(&mut self.covered, &notice.text, &below);
-        window.show(&self.covered).map(Some)
-    }
-}
-
 impl Viewer {
     fn new(place: Place) -> Self {
-        Self { place, meter: Meter::default(), notice: None }
+        Self { place, meter: Meter::default(), controls: Controls::default(), recording: None, notice: None }
     }
 
     /// A window.
@@ -149,30 +101,47 @@ impl Viewer {
         matches!(self.place, Place::Window(_) | Place::Unseen(_))
     }
 
-    /// Shows a frame. `Break` when the user wants no more.
+    /// What is switched on.
+    pub fn controls(&self) -> &Controls {
+        &self.controls
+    }
+
+    /// Starts with other switches.
+    pub fn set_controls(&mut self, controls: Controls) {
+        self.controls = controls;
+    }
+
+    /// Says how long a recording that a key began has been going on.
+    pub fn set_recording(&mut self, time: Option<Duration>) {
+        self.recording = time;
+    }
+
+    /// Shows a frame; `picture` is how the window is to show it. `Break` when the window was closed.
     ///
     /// # Errors
     /// When an open window can't show it.
-    pub fn show(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+    pub fn show(&mut self, annotated: &Annotated, picture: Option<&RgbImage>) -> Result<ControlFlow<()>> {
         if let Some(notice) = self.notice.take_if(|notice| annotated.frame.captured_at > notice.since) {
             let away = annotated.frame.captured_at.saturating_duration_since(notice.since);
             self.say(&format!("frames again after {:.1} s", away.as_secs_f64()));
         }
-        let Self { place, meter, .. } = self;
+        let Self { place, meter, controls, recording, .. } = self;
         match place {
             Place::Window(screen) => {
-                let Some(picture) = &annotated.picture else { return Ok(ControlFlow::Continue(())) };
-                screen.canvas.clone_from(picture);
-                screen.has_picture = true;
-                draw::hud(&mut screen.canvas, meter.tick(annotated));
-                if let Some(flow) = screen.show()? {
+                let overlay = Overlay { controls, recording: *recording };
+                let line = meter.tick(annotated);
+                let shown = match picture.filter(|_| !controls.paused) {
+                    Some(picture) => screen.show(picture, line, &overlay)?,
+                    None => screen.refresh(None, &overlay)?,
+                };
+                if let Some(flow) = shown {
                     return Ok(flow);
                 }
                 self.place = Place::Status(StatusLine::default());
-                self.show(annotated)
+                self.show(annotated, picture)
             }
             Place::Unseen(canvas) => {
-                let Some(picture) = &annotated.picture else { return Ok(ControlFlow::Continue(())) };
+                let Some(picture) = picture else { return Ok(ControlFlow::Continue(())) };
                 canvas.clone_from(picture);
                 draw::hud(canvas, meter.tick(annotated));
                 Ok(ControlFlow::Continue(()))
@@ -193,29 +162,52 @@ impl Viewer {
     pub fn notify(&mut self, notice: Notice) {
         if self.notice.as_ref().is_none_or(|last| last.text != notice.text) {
             self.say(&notice.text);
-            if let Place::Window(screen) = &mut self.place {
-                screen.said = None;
-            }
         }
         self.notice = Some(notice);
     }
 
-    /// Keeps a window alive while no frame comes. `Break` when the user wants no more.
+    /// Keeps a window alive while no frame comes. `Break` when it was closed.
     ///
     /// # Errors
     /// When the window fails.
     pub fn idle(&mut self) -> Result<ControlFlow<()>> {
-        match (&mut self.place, &self.notice) {
-            (Place::Window(screen), Some(notice)) => {
-                let flow = screen.cover(notice)?;
-                if flow.is_none() {
-                    self.place = Place::Status(StatusLine::default());
-                }
-                Ok(flow.unwrap_or(ControlFlow::Continue(())))
-            }
-            (Place::Window(Screen { window: Some(window), .. }), None) => window.poll(),
-            _ => Ok(ControlFlow::Continue(())),
+        let Self { place: Place::Window(screen), controls, recording, notice, .. } = self else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        let overlay = Overlay { controls, recording: *recording };
+        let flow = screen.refresh(notice.as_ref(), &overlay)?;
+        if flow.is_none() {
+            self.place = Place::Status(StatusLine::default());
         }
+        Ok(flow.unwrap_or(ControlFlow::Continue(())))
+    }
+
+    /// What the user asked for since the last time. What only switches something is switched already.
+    ///
+    /// # Errors
+    /// When the window fails.
+    pub fn commands(&mut self) -> Result<Vec<Command>> {
+        let Place::Window(screen) = &mut self.place else { return Ok(Vec::new()) };
+        let mut commands = screen.commands();
+        for command in &commands {
+            match command {
+                Command::Larger => screen.zoom(true)?,
+                Command::Smaller => screen.zoom(false)?,
+                _ => {}
+            }
+            self.controls.switch(*command);
+        }
+        commands.retain(|command| !matches!(command, Command::Larger | Command::Smaller));
+        Ok(commands)
+    }
+
+    /// Shows another picture of the frame that is shown.
+    ///
+    /// # Errors
+    /// When the window fails.
+    pub fn replace(&mut self, picture: &RgbImage) -> Result<()> {
+        let Self { place: Place::Window(screen), controls, recording, .. } = self else { return Ok(()) };
+        screen.replace(picture, &Overlay { controls, recording: *recording })
     }
 
     /// Leaves the last picture in the window until the user closes it.
@@ -223,18 +215,31 @@ impl Viewer {
     /// # Errors
     /// When the window fails.
     pub fn hold(&mut self, stop: &Stop) -> Result<()> {
-        if let Place::Window(Screen { window: Some(window), .. }) = &mut self.place {
-            while !stop.is_requested() && window.poll()?.is_continue() {
-                std::thread::sleep(HOLD_POLL);
+        while self.has_window() && !stop.is_requested() && self.idle()?.is_continue() {
+            if self.commands()?.contains(&Command::Quit) {
+                break;
             }
+            std::thread::sleep(HOLD_POLL);
         }
         Ok(())
+    }
+
+    fn has_window(&self) -> bool {
+        matches!(&self.place, Place::Window(screen) if screen.is_open())
+    }
+
+    /// Tells of a loss, or of what was asked for: in the terminal, and for some seconds in the window.
+    pub fn tell(&mut self, text: &str) {
+        self.say(text);
+        if let Place::Window(screen) = &mut self.place {
+            screen.say(text);
+        }
     }
 
     /// Takes away what would stand in the way of the summary.
     pub fn close(&mut self) {
         match &mut self.place {
-            Place::Window(screen) => screen.window = None,
+            Place::Window(screen) => screen.close(),
             Place::Unseen(_) => {}
             Place::Status(line) => line.clear(),
             Place::Progress(bar) => bar.finish_and_clear(),

@@ -92,18 +92,20 @@ fn a_video_that_is_cut_short(change: fn(&mut Command)) {
     for output in ["out.jsonl", "out.csv", "out.mp4", "frames/"] {
         command.arg("-o").arg(file(output));
     }
-    fail(&mut command, 1, &["cut.mp4", "cut short"]);
+    fail(&mut command, 1, &["cut.mp4", "cut short", "what was done is in", "out.part.mp4"]);
 
-    let lines = json_lines(&file("out.jsonl"));
+    // What is not whole does not bear the name of what is.
+    assert!(["out.jsonl", "out.csv", "out.mp4"].iter().all(|name| !file(name).exists()));
+    let lines = json_lines(&file("out.part.jsonl"));
     assert!((3..120).contains(&lines.len()), "{} frames", lines.len());
     for (id, line) in lines.iter().enumerate() {
         assert_eq!(line["frame"], id);
     }
     assert_eq!(names_in(&file("frames")).len(), lines.len());
-    let table = fs::read_to_string(file("out.csv")).expect("a table");
+    let table = fs::read_to_string(file("out.part.csv")).expect("a table");
     let faces: usize = lines.iter().map(|line| line["faces"].as_array().map_or(0, Vec::len)).sum();
     assert_eq!(table.lines().count(), 1 + faces);
-    let mut recording = SourceSpec::Path(file("out.mp4")).open().expect("a video that can be played");
+    let mut recording = SourceSpec::Path(file("out.part.mp4")).open().expect("a video that can be played");
     let mut frames = 0;
     while recording.next_frame().expect("a video without damage").is_some() {
         frames += 1;

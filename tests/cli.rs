@@ -403,10 +403,11 @@ fn annotate_that_was_interrupted_has_failed() {
     let results = folder.path().join("results");
     fs::create_dir(&results).expect("a folder");
     let mut running = start(emocam().args(["annotate", "demo", "-o"]).arg(&results).args(&copies));
-    let first = results.join("demo.jsonl");
+    let first = results.join("demo.part.jsonl");
     running.wait_for("it has labelled a frame", || fs::metadata(&first).is_ok_and(|file| file.len() > 0).then_some(()));
     running.interrupt();
-    assert_exit(&running.finish(LIMIT), 1, &["interrupted in input", "of 51"]);
+    assert_exit(&running.finish(LIMIT), 1, &["interrupted in input", "of 51", "what was done is in", "demo.part.mp4"]);
+    assert_eq!(names_in(&results), ["demo.part.jsonl", "demo.part.mp4"]);
 }
 
 #[cfg(unix)]

@@ -158,7 +158,8 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
     let (recorders, recorded, open) = blocked_recorder();
     let (presented, losses, error) = within_limit(move || {
         let mut source = frames(COUNT);
-        let stages = Stages { source: &mut source, make_detect: || Ok(detect), classify, recorders };
+        let stages =
+            Stages { source: &mut source, make_detect: || Ok(detect), classify, recorders, survives_recorders: false };
         let (mut presented, mut open) = (0, Some(open));
         let (losses, result) = run(stages, Delivery::Every, &Stop::default(), |event| {
             match event {
@@ -169,7 +170,7 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
                         open.send(())?;
                     }
                 }
-                Event::Notice(_) | Event::Idle => {}
+                Event::Notice(_) | Event::Warning(_) | Event::Idle => {}
             }
             Ok(ControlFlow::Continue(()))
         });
@@ -214,13 +215,20 @@ impl Source for Quiet {
 fn news_of_a_quiet_camera_come_in_order_and_it_can_be_left() {
     let heard = within_limit(|| {
         let mut source = Quiet { info: SourceInfo { live: true, ..Default::default() }, polls: 0 };
-        let stages = Stages { source: &mut source, make_detect: || Ok(detect), classify, recorders: Vec::new() };
+        let stages = Stages {
+            source: &mut source,
+            make_detect: || Ok(detect),
+            classify,
+            recorders: Vec::new(),
+            survives_recorders: false,
+        };
         let stop = Stop::default();
         let mut heard = Vec::new();
         let (losses, result) = run(stages, Delivery::Latest, &stop, |event| {
             match event {
                 Event::Frame(annotated) => heard.push(format!("frame {}", annotated.frame.id)),
                 Event::Notice(notice) => heard.push(notice.text),
+                Event::Warning(warning) => heard.push(warning),
                 Event::Idle => {}
             }
             // As Ctrl-C does, while no frame comes.

@@ -44,7 +44,7 @@ fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
                     },
                 )
             };
-            let stages = Stages { source: &mut endless(), make_detect, classify, recorders };
+            let stages = Stages { source: &mut endless(), make_detect, classify, recorders, survives_recorders: false };
             run_stages(stages, delivery, &Stop::default(), go_on)
         });
         let error = outcome.error.expect("an error");
@@ -61,7 +61,8 @@ fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
 fn a_detector_that_cannot_be_made_ends_the_run() {
     let outcome = within_limit(|| {
         let make_detect = || Err(anyhow!("no model")).map(|()| detect);
-        let stages = Stages { source: &mut endless(), make_detect, classify, recorders: vec![] };
+        let stages =
+            Stages { source: &mut endless(), make_detect, classify, recorders: vec![], survives_recorders: false };
         run_stages(stages, Delivery::Every, &Stop::default(), go_on)
     });
     assert_eq!((outcome.error.as_deref(), outcome.ids), (Some("no model"), vec![]));
@@ -74,7 +75,13 @@ fn a_network_that_fails_ends_the_run_with_its_error_and_what_came_before() {
         let classify = |gray: &GrayImage, faces: &[FaceBox]| {
             if number(gray) < 5 { classify(gray, faces) } else { bail!("the network is broken") }
         };
-        let stages = Stages { source: &mut endless(), make_detect: || Ok(detect), classify, recorders };
+        let stages = Stages {
+            source: &mut endless(),
+            make_detect: || Ok(detect),
+            classify,
+            recorders,
+            survives_recorders: false,
+        };
         run_stages(stages, Delivery::Every, &Stop::default(), go_on)
     });
     assert_eq!(outcome.error.as_deref(), Some("labelling frame 5: the network is broken"));
@@ -162,7 +169,8 @@ fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
                     boom(stage, "record", id);
                     Ok(())
                 });
-                let stages = Stages { source: &mut source, make_detect, classify, recorders };
+                let stages =
+                    Stages { source: &mut source, make_detect, classify, recorders, survives_recorders: false };
                 run_stages(stages, delivery, &Stop::default(), |id| {
                     boom(stage, "present", id);
                     go_on(id)
@@ -201,7 +209,13 @@ fn a_window_is_kept_alive_and_can_be_closed_while_no_frame_comes() {
             }
             Ok(Some(frame(id)))
         });
-        let stages = Stages { source: &mut source, make_detect: || Ok(detect), classify, recorders: vec![] };
+        let stages = Stages {
+            source: &mut source,
+            make_detect: || Ok(detect),
+            classify,
+            recorders: vec![],
+            survives_recorders: false,
+        };
         let mut ids = Vec::new();
         let (_, result) = run(stages, Delivery::Every, &Stop::default(), |event| match event {
             Event::Frame(annotated) => {
@@ -212,7 +226,7 @@ fn a_window_is_kept_alive_and_can_be_closed_while_no_frame_comes() {
                 closed.send(())?;
                 Ok(ControlFlow::Break(()))
             }
-            Event::Notice(_) | Event::Idle => Ok(ControlFlow::Continue(())),
+            Event::Notice(_) | Event::Warning(_) | Event::Idle => Ok(ControlFlow::Continue(())),
         });
         (ids, result.err())
     });

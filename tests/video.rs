@@ -245,7 +245,8 @@ fn frames_that_a_camera_took_close_to_each_other_are_all_read() {
         let frame = Frame { pts, ..demo.next_frame().expect("the demo").expect("a frame") };
         let picture = RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).map(Arc::new);
         let timing = Timing::default();
-        let annotated = pipeline::Annotated { frame, predictions: Vec::new(), ignored: 0, timing, picture };
+        let annotated =
+            pipeline::Annotated { frame, predictions: Vec::new(), ignored: 0, unlabelled: Vec::new(), timing, picture };
         assert!(recorder.write(&annotated).expect("a frame is recorded").is_continue());
     }
     recorder.finish(Ending::Whole).expect("the recording is completed");

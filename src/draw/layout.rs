@@ -1,27 +1,35 @@
 //! Where a face's label and panel go.
 //!
 //! Pure geometry in frame pixels: given what is taken already (faces, labels, panels), it finds a place inside the frame.
-//! A label always gets one, a panel only where it hides nothing.
+//! Nothing ever hides a face, a label or a panel; what has no place is left out.
 
 use super::paint::Rect;
 
-/// A label's place: above the face, else below it, else over its edge; the one that hides least of what is `taken`.
-///
-/// The label is `width` by `height` and no larger than the frame.
-pub(super) fn place_label(width: i32, height: i32, face: Rect, frame: Rect, taken: &[Rect]) -> Rect {
-    let (above, below) = (face.y - height, face.bottom());
+/// How much of a face's height its label may cover at the upper or lower edge, where there is no place beside it.
+const EDGE: i32 = 8;
+
+/// A label's place: above the face, below it or beside it, the nearest that is nobody's and inside the frame. A face that
+/// leaves no room around it bears its label on its own outermost edge. `None` where there is no place.
+pub(super) fn place_label(width: i32, height: i32, face: Rect, frame: Rect, taken: &[Rect]) -> Option<Rect> {
+    let is_free = |place: &Rect| place.is_inside(frame) && hidden_area(*place, taken) == 0;
+    let rect = |(x, y)| Rect { x, y, width, height };
     let (left, right) = (face.x, face.right() - width);
-    let corners =
-        [(left, above), (left, below), (right, above), (right, below), (left, face.y), (left, below - height)];
-    let mut best: Option<(i64, Rect)> = None;
-    for (x, y) in corners {
-        let place = Rect { x, y, width, height }.moved_into(frame);
-        let hidden = hidden_area(place, taken);
-        if best.is_none_or(|(least, _)| hidden < least) {
-            best = Some((hidden, place));
-        }
+    let (above, below) = (face.y - height, face.bottom());
+    // Slid along the frame's edge where the face is there.
+    let slid = |x: i32| x.min(frame.right() - width).max(frame.x);
+    let near = [above, below].into_iter().flat_map(|y| [left, right, slid(left)].map(|x| (x, y)));
+    let sides = [face.y, face.bottom() - height].into_iter().flat_map(|y| [(face.right(), y), (left - width, y)]);
+    let steps = || (1..4).flat_map(|step| [step * width / 3, -step * width / 3]);
+    let along = [above, below].into_iter().flat_map(|y| steps().map(move |step| (left + step, y)));
+    let far = [above - height, below + height].into_iter().flat_map(|y| [left, right, slid(left)].map(|x| (x, y)));
+    if let Some(place) = near.chain(sides).chain(along).chain(far).map(rect).find(is_free) {
+        return Some(place);
     }
-    best.map_or(Rect { x: frame.x, y: frame.y, width, height }, |(_, place)| place)
+    // Others' boxes may lie in this one; their labels may not be covered either.
+    let others: Vec<Rect> = taken.iter().copied().filter(|other| *other != face).collect();
+    let on_edge = [face.y, face.bottom() - height].into_iter().flat_map(|y| [(slid(left), y), (slid(right), y)]);
+    let is_free = |place: &Rect| place.is_inside(frame) && hidden_area(*place, &others) == 0;
+    on_edge.map(rect).filter(|_| height * EDGE <= face.height).find(is_free)
 }
 
 /// A panel's place beside `anchor`, else below or above it, at a distance of `gap`; `None` where it would hide something.
@@ -55,6 +63,20 @@ pub(super) fn place_panel(
     beside.into_iter().chain(beyond).find(|place| place.is_inside(inside) && hidden_area(*place, taken) == 0)
 }
 
+/// A strip's place below `anchor`, else above it; `None` where it would hide something.
+pub(super) fn place_strip(
+    width: i32,
+    height: i32,
+    gap: i32,
+    anchor: Rect,
+    frame: Rect,
+    taken: &[Rect],
+) -> Option<Rect> {
+    let x = anchor.x.min(frame.right() - width).max(frame.x);
+    let places = [anchor.bottom() + gap / 2, anchor.y - gap / 2 - height].map(|y| Rect { x, y, width, height });
+    places.into_iter().find(|place| place.is_inside(frame) && hidden_area(*place, taken) == 0)
+}
+
 fn hidden_area(place: Rect, taken: &[Rect]) -> i64 {
     taken
         .iter()
@@ -74,29 +96,68 @@ mod tests {
     }
 
     #[test]
-    fn a_label_goes_above_below_or_over_the_face_in_this_order() {
+    fn a_label_goes_above_below_or_onto_the_edge_in_this_order() {
         let label = |face| place_label(90, 20, face, FRAME, &[face]);
-        assert_eq!(label(rect(200, 100, 150, 150)), rect(200, 80, 90, 20));
-        assert_eq!(label(rect(200, 0, 150, 150)), rect(200, 150, 90, 20));
-        assert_eq!(label(rect(0, 0, 640, 480)), rect(0, 0, 90, 20));
+        assert_eq!(label(rect(200, 100, 150, 150)), Some(rect(200, 80, 90, 20)));
+        assert_eq!(label(rect(200, 0, 150, 150)), Some(rect(200, 150, 90, 20)));
+        assert_eq!(label(rect(0, 0, 640, 480)), Some(rect(0, 0, 90, 20)));
+        assert_eq!(place_label(90, 20, rect(0, 0, 95, 100), rect(0, 0, 95, 100), &[rect(0, 0, 95, 100)]), None);
     }
 
     #[test]
     fn labels_of_neighbours_do_not_overlap() {
         let faces = [rect(100, 100, 60, 60), rect(165, 100, 60, 60)];
-        let first = place_label(90, 20, faces[0], FRAME, &faces);
-        let second = place_label(90, 20, faces[1], FRAME, &[faces[0], faces[1], first]);
+        let first = place_label(90, 20, faces[0], FRAME, &faces).expect("room");
+        let second = place_label(90, 20, faces[1], FRAME, &[faces[0], faces[1], first]).expect("room");
         assert_eq!(first.intersection(second), None);
     }
 
     #[test]
-    fn labels_of_faces_anywhere_stay_in_the_frame() {
+    fn labels_of_faces_anywhere_stay_in_the_frame_and_off_the_face() {
         for x in (-50..640).step_by(30) {
             for y in (-50..480).step_by(30) {
                 let Some(face) = rect(x, y, 100, 100).intersection(FRAME) else { continue };
-                assert!(place_label(90, 20, face, FRAME, &[face]).is_inside(FRAME), "{face:?}");
+                let label = place_label(90, 20, face, FRAME, &[face]).expect("room");
+                assert!(label.is_inside(FRAME) && label.intersection(face).is_none(), "{face:?}");
             }
         }
+    }
+
+    /// Crowds, by a generator of its own, so that they are the same on each machine.
+    #[test]
+    fn in_a_crowd_no_label_hides_a_face_or_another_label() {
+        let mut state = 7u64;
+        let mut random = |end: i32| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            ((state >> 33) % end as u64) as i32
+        };
+        // Faces and labels, among few and among many.
+        let mut seen = [[0, 0], [0, 0]];
+        for _ in 0..2000 {
+            let frame =
+                [(320, 240), (640, 480), (1280, 720), (480, 640)].map(|(w, h)| rect(0, 0, w, h))[random(4) as usize];
+            let faces: Vec<Rect> = (0..1 + random(16))
+                .filter_map(|_| {
+                    let side = 20 + random(frame.height / 3);
+                    rect(random(frame.width) - side / 2, random(frame.height) - side / 2, side, side)
+                        .intersection(frame)
+                })
+                .collect();
+            let mut taken = faces.clone();
+            for face in &faces {
+                let Some(label) = place_label(80, 18, *face, frame, &taken) else { continue };
+                assert!(label.is_inside(frame));
+                let others = taken.iter().filter(|other| *other != face);
+                assert_eq!(others.filter_map(|other| label.intersection(*other)).next(), None, "{face:?} in {faces:?}");
+                let on_face = label.intersection(*face).map_or(0, |shared| shared.height);
+                assert!(on_face * EDGE <= face.height);
+                taken.push(label);
+                seen[usize::from(faces.len() > 4)][1] += 1;
+            }
+            seen[usize::from(faces.len() > 4)][0] += faces.len();
+        }
+        let [few, many] = seen;
+        assert!(few[1] * 100 > few[0] * 95 && many[1] * 4 > many[0] * 3, "faces and labels: {seen:?}");
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use image::RgbImage;
 
+use super::color::LIGHT_TEXT;
 use super::paint::{Color, OPAQUE, Rect, fill};
-use super::{DIM_TEXT, LIGHT_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in, text};
+use super::{DIM_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in, text};
 
 /// How much of the old picture the veil hides: one sees that it is old.
 const VEIL: Color = [0, 0, 0];
@@ -39,7 +40,7 @@ pub fn notice(picture: &mut RgbImage, message: &str, below: &str) {
 }
 
 /// Breaks a text between words so that each line fits, as far as words do.
-fn wrapped(message: &str, room: i32, size: f32) -> Vec<String> {
+pub(super) fn wrapped(message: &str, room: i32, size: f32) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in message.split_whitespace() {
         let longer = lines.last().map(|line| format!("{line} {word}"));

@@ -53,15 +53,6 @@ impl Rect {
         self.intersection(other) == Some(self)
     }
 
-    /// Moved by as little as possible so that it starts, and where it fits also ends, in `other`.
-    pub(crate) fn moved_into(self, other: Self) -> Self {
-        Self {
-            x: self.x.min(other.right() - self.width).max(other.x),
-            y: self.y.min(other.bottom() - self.height).max(other.y),
-            ..self
-        }
-    }
-
     /// Grown by `margin` on each side; shrunk where it is negative.
     pub(crate) fn grown(self, margin: i32) -> Self {
         Self {
@@ -95,6 +86,25 @@ pub(crate) fn fill(picture: &mut RgbImage, rect: Rect, color: Color, opacity: u8
             } else {
                 blend(pixel, color, opacity);
             }
+        }
+    }
+}
+
+/// Fills a circle with soft edges; its center and radius are in pixels.
+pub(crate) fn disc(picture: &mut RgbImage, x: f32, y: f32, radius: f32, color: Color) {
+    let side = |value: f32| value as i32;
+    let around = Rect {
+        x: side(x - radius) - 1,
+        y: side(y - radius) - 1,
+        width: side(2.0 * radius) + 3,
+        height: side(2.0 * radius) + 3,
+    };
+    let Some(visible) = around.intersection(Rect::of_picture(picture)) else { return };
+    for row in visible.y..visible.bottom() {
+        for column in visible.x..visible.right() {
+            let distance = (column as f32 + 0.5 - x).hypot(row as f32 + 0.5 - y);
+            let coverage = (radius + 0.5 - distance).clamp(0.0, 1.0);
+            blend(&mut picture.get_pixel_mut(column as u32, row as u32).0, color, (coverage * 255.0).round() as u8);
         }
     }
 }
@@ -143,13 +153,5 @@ mod tests {
         let mut picture = RgbImage::new(4, 4);
         outline(&mut picture, Rect { x: 1, y: 1, width: 1, height: 2 }, 9, [255; 3], OPAQUE);
         assert_eq!(picture.pixels().filter(|p| p.0 == [255; 3]).count(), 2);
-    }
-
-    #[test]
-    fn moved_into_moves_only_as_far_as_needed() {
-        let frame = Rect { x: 0, y: 0, width: 10, height: 10 };
-        let rect = Rect { x: 8, y: -3, width: 4, height: 2 };
-        assert_eq!(rect.moved_into(frame), Rect { x: 6, y: 0, width: 4, height: 2 });
-        assert!(rect.moved_into(frame).is_inside(frame));
     }
 }

@@ -5,9 +5,11 @@
 //! to be kept alive between frames.
 
 mod fit;
+mod on_demand;
 mod output;
 mod part;
 mod recorder;
+mod sound;
 mod stills;
 mod table;
 mod window;
@@ -25,9 +27,13 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::RgbImage;
 
-pub use window::{Window, check_display};
+pub use on_demand::Requests;
+pub(crate) use on_demand::on_demand;
 use output::Output;
 use part::{Leftover, PartFile};
+pub use recorder::{BitsPerSecond, Quality};
+pub use sound::Sound;
+pub use window::{Window, check_display};
 
 use crate::draw;
 use crate::pipeline::Annotated;
@@ -58,16 +64,20 @@ pub enum Ending {
 
 /// How outputs are written.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct OutputOptions {
+pub struct OutputOptions<'a> {
     /// Overwrites what exists.
     pub force: bool,
     /// The source is shown as it comes, and what is lost can't be had again. Then data have their name from the start, so
     /// that others can follow them, and a recording that an earlier run left is kept. Else each file takes its name when
     /// it is whole, and replaces what an earlier run left of it.
     pub live: bool,
+    /// How well a video shows what was seen.
+    pub quality: Quality,
+    /// Whose sound a video gets.
+    pub sound: Option<Sound<'a>>,
 }
 
-impl OutputOptions {
+impl OutputOptions<'_> {
     fn leftover(self) -> Leftover {
         if self.live && !self.force { Leftover::Keep } else { Leftover::Replace }
     }
@@ -180,7 +190,7 @@ impl SinkSpec {
     /// # Errors
     /// When the parent folder doesn't exist, a file is a folder or a folder a file, or, without `force`, when something
     /// would be overwritten.
-    pub fn check(&self, options: OutputOptions) -> Result<()> {
+    pub fn check(&self, options: OutputOptions<'_>) -> Result<()> {
         let Some(path) = self.path() else { return Ok(()) };
         let parent = parent_of(path);
         ensure!(
@@ -199,7 +209,7 @@ impl SinkSpec {
     }
 
     /// Whether it has another name until it is whole.
-    fn is_written_in_part(&self, options: OutputOptions) -> bool {
+    fn is_written_in_part(&self, options: OutputOptions<'_>) -> bool {
         match self {
             Self::Stdout | Self::Stills(_) => false,
             Self::Jsonl(_) | Self::Csv(_) => !options.live,
@@ -211,7 +221,7 @@ impl SinkSpec {
     ///
     /// # Errors
     /// As [`check`](Self::check), and when the system refuses.
-    pub fn open(&self, options: OutputOptions) -> Result<Box<dyn Sink + Send>> {
+    pub fn open(&self, options: OutputOptions<'_>) -> Result<Box<dyn Sink + Send>> {
         self.check(options)?;
         let table = |path: &Path| -> Result<Output> {
             if self.is_written_in_part(options) {

@@ -79,13 +79,19 @@ impl PartFile {
         &self.part
     }
 
+    /// Takes what is in another file, which vanishes.
+    pub(super) fn replace_by(&self, other: &Path) -> Result<()> {
+        fs::rename(other, &self.part).with_context(|| format!("{} can't be replaced", self.part.display()))
+    }
+
     /// Gives the file its name.
     pub(super) fn complete(self) -> Result<()> {
         let Self { path, part, file, overwrite } = self;
-        // A name that outlives a power cut must not belong to a file that doesn't.
-        file.sync_all().with_context(|| format!("{} can't be written to its disk", part.display()))?;
         // Some systems rename no file that is open.
         drop(file);
+        // A name that outlives a power cut must not belong to a file that doesn't.
+        let synced = File::options().write(true).open(&part).and_then(|file| file.sync_all());
+        synced.with_context(|| format!("{} can't be written to its disk", part.display()))?;
         let named = TempPath::try_from_path(&part).map_err(anyhow::Error::from).and_then(|temporary| {
             let moved = if overwrite { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
             moved.map_err(|error| {
@@ -94,7 +100,8 @@ impl PartFile {
                 anyhow!(error.error)
             })
         });
-        named.with_context(|| format!("{} is complete, but can't be given its name, {}", part.display(), path.display()))
+        named
+            .with_context(|| format!("{} is complete, but can't be given its name, {}", part.display(), path.display()))
     }
 
     /// Removes the file: there is nothing in it.

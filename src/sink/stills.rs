@@ -47,7 +47,7 @@ pub(super) struct Stills {
 
 impl Stills {
     /// Creates the folder where it doesn't exist; its parent must.
-    pub(super) fn create(folder: &Path, options: OutputOptions) -> Result<Self> {
+    pub(super) fn create(folder: &Path, options: OutputOptions<'_>) -> Result<Self> {
         if !folder.is_dir() {
             fs::create_dir(folder).with_context(|| format!("the folder {} can't be created", folder.display()))?;
         }
@@ -75,7 +75,7 @@ pub(super) struct Still {
 }
 
 impl Still {
-    pub(super) fn new(path: &Path, options: OutputOptions) -> Self {
+    pub(super) fn new(path: &Path, options: OutputOptions<'_>) -> Self {
         Self { path: path.to_path_buf(), force: options.force, written: false }
     }
 }
@@ -93,7 +93,11 @@ impl Sink for Still {
     }
 
     fn finish(&mut self, ending: Ending) -> Result<()> {
-        ensure!(self.written || ending == Ending::CutOff, "{} was not written: there was no frame", self.path.display());
+        ensure!(
+            self.written || ending == Ending::CutOff,
+            "{} was not written: there was no frame",
+            self.path.display()
+        );
         Ok(())
     }
 }
@@ -123,10 +127,13 @@ pub(super) fn write_png(picture: &RgbImage, path: &Path, force: bool) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::Quality;
     use crate::sink::tests::annotated;
 
-    const PLAIN: OutputOptions = OutputOptions { force: false, live: false };
-    const FORCE: OutputOptions = OutputOptions { force: true, live: false };
+    const PLAIN: OutputOptions<'_> =
+        OutputOptions { force: false, live: false, quality: Quality::Constant(22), sound: None };
+    const FORCE: OutputOptions<'_> =
+        OutputOptions { force: true, live: false, quality: Quality::Constant(22), sound: None };
 
     #[test]
     fn frames_are_named_by_their_number_and_are_never_overwritten_unasked() {

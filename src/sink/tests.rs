@@ -19,7 +19,7 @@ pub(super) fn annotated(id: u64, nanoseconds: u64, width: u32, height: u32, pred
         height,
         rgb: picture.into_raw().into(),
     };
-    Annotated { frame, predictions, ignored: 0, timing: Timing::default(), picture: None }
+    Annotated { frame, predictions, ignored: 0, unlabelled: Vec::new(), timing: Timing::default(), picture: None }
 }
 
 pub(super) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f32; Emotion::COUNT]) -> Prediction {
@@ -69,12 +69,16 @@ fn nothing_is_overwritten_unasked_and_a_missing_folder_is_named() {
     fs::write(folder.path().join("there.csv"), "old").expect("a file");
     fs::write(folder.path().join("file"), "").expect("a file");
     fs::create_dir(folder.path().join("folder.mp4")).expect("a folder");
-    let refusal = |spec: &SinkSpec, force| spec.check(OutputOptions { force, live: false }).expect_err("refused").to_string();
+    let refusal = |spec: &SinkSpec, force| {
+        spec.check(OutputOptions { force, ..Default::default() }).expect_err("refused").to_string()
+    };
 
     assert!(refusal(&inside("there.csv"), false).contains("exists already (--force"));
     assert!(inside("there.csv").open(OutputOptions::default()).is_err());
     assert_eq!(fs::read_to_string(folder.path().join("there.csv")).expect("the file"), "old");
-    inside("there.csv").check(OutputOptions { force: true, live: true }).expect("with force");
+    inside("there.csv")
+        .check(OutputOptions { force: true, live: true, quality: Quality::Constant(22), sound: None })
+        .expect("with force");
     inside("new.csv").check(OutputOptions::default()).expect("a new file");
     assert!(refusal(&inside("folder.mp4"), true).contains("is a folder"));
     assert!(refusal(&inside("none/new.csv"), true).contains("mkdir"));

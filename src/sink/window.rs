@@ -1,9 +1,11 @@
-//! The window: shows pictures and hears when the user wants to stop.
+//! The window: shows pictures and hears keys.
 //!
 //! Owns the window and nothing else; what is drawn comes from `draw`. It lives on the main thread, because macOS allows
 //! windows nowhere else. It waits for nothing: the pipeline sets the pace.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::mem;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use image::RgbImage;
 use minifb::{InputCallback, Key, ScaleMode, WindowOptions};
 
 use super::fit::{fitted_size, resized};
+use crate::controls::Command;
 
 /// A window no larger than this fits most screens, with room for a panel and a title bar.
 const LARGEST: (u32, u32) = (1280, 720);
@@ -24,11 +27,19 @@ const SMALLEST: (u32, u32) = (160, 120);
 /// How often a picture is shown again while no new one comes: the window may have been uncovered or resized.
 const REFRESH: Duration = Duration::from_millis(100);
 
-/// A window on the screen. It can be resized; the picture keeps its aspect ratio.
+/// By how much a window grows or shrinks at a time.
+const ZOOM: f32 = 1.25;
+
+/// A window no larger than this is asked for: an 8K screen.
+const LARGEST_ZOOM: (u32, u32) = (7680, 4320);
+
+/// A window on the screen. It can be resized; the picture keeps its aspect ratio unless it is stretched.
 pub struct Window {
     window: minifb::Window,
-    /// Set by the keys q and Esc, also when they were pressed only between two updates.
-    quit: Rc<Cell<bool>>,
+    title: String,
+    typed: Rc<RefCell<Typed>>,
+    /// Whether the picture fills the window whatever its shape.
+    stretch: bool,
     resizer: Resizer,
     /// The shown picture, `0x00RRGGBB`, row-major, and its size.
     pixels: Vec<u32>,
@@ -43,34 +54,38 @@ impl Window {
     /// When there is no display, or the system refuses.
     pub fn open(title: &str, width: u32, height: u32) -> Result<Self> {
         check_display()?;
-        let (width, height) = opening_size(width, height);
-        let options = WindowOptions { resize: true, scale_mode: ScaleMode::AspectRatioStretch, ..Default::default() };
-        let mut window = minifb::Window::new(title, width as usize, height as usize, options)
-            .context("a window can't be opened (is the display reachable?)")?;
-        window.set_target_fps(0);
-        let quit = Rc::new(Cell::new(false));
-        window.set_input_callback(Box::new(QuitKeys(Rc::clone(&quit))));
-        Ok(Self { window, quit, resizer: Resizer::new(), pixels: Vec::new(), size: (0, 0), shown_at: Instant::now() })
+        let typed = Rc::default();
+        Ok(Self {
+            window: open(title, opening_size(width, height), &typed)?,
+            title: title.to_owned(),
+            typed,
+            stretch: false,
+            resizer: Resizer::new(),
+            pixels: Vec::new(),
+            size: (0, 0),
+            shown_at: Instant::now(),
+        })
     }
 
-    /// Shows a picture. `Break` after q, Esc or closing the window.
+    /// Shows a picture. `Break` when the window was closed.
     ///
     /// # Errors
     /// When the system does not take the picture.
     pub fn show(&mut self, picture: &RgbImage) -> Result<ControlFlow<()>> {
         let (width, height) = self.window.get_size();
         let window = (width.max(1) as u32, height.max(1) as u32);
-        // The window's own scaling takes single pixels, which breaks text when it shrinks; it is good enough to enlarge.
-        if picture.width() > window.0 || picture.height() > window.1 {
-            let smaller = resized(&mut self.resizer, picture, fitted_size(picture.dimensions(), window))?;
-            self.take(&smaller);
-        } else {
+        let size = if self.stretch { window } else { fitted_size(picture.dimensions(), window) };
+        // The window's own scaling takes single pixels, which breaks text.
+        if size == picture.dimensions() {
             self.take(picture);
+        } else {
+            let scaled = resized(&mut self.resizer, picture, size)?;
+            self.take(&scaled);
         }
         self.present()
     }
 
-    /// Keeps the window alive while no new picture comes. `Break` after q, Esc or closing the window.
+    /// Keeps the window alive while no new picture comes. `Break` when it was closed.
     ///
     /// # Errors
     /// When the system does not take the picture.
@@ -80,6 +95,36 @@ impl Window {
         }
         self.window.update();
         Ok(self.flow())
+    }
+
+    /// What keys asked for since the last time.
+    pub fn commands(&mut self) -> Vec<Command> {
+        mem::take(&mut self.typed.borrow_mut().commands)
+    }
+
+    /// Whether the picture is to fill the window, from the next one on.
+    pub fn set_stretch(&mut self, stretch: bool) {
+        self.stretch = stretch;
+    }
+
+    /// Makes the window larger or smaller by a step. It is another window then, at the same place: the system's can't be
+    /// resized by a program.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn zoom(&mut self, larger: bool) -> Result<()> {
+        let (width, height) = self.window.get_size();
+        let size = zoomed((width.max(1) as u32, height.max(1) as u32), larger);
+        if (size.0 as usize, size.1 as usize) == (width, height) {
+            return Ok(());
+        }
+        let (x, y) = self.window.get_position();
+        let mut window = open(&self.title, size, &self.typed)?;
+        window.set_position(x, y);
+        self.window = window;
+        // It is empty so far.
+        self.shown_at = self.shown_at.checked_sub(REFRESH).unwrap_or(self.shown_at);
+        Ok(())
     }
 
     fn take(&mut self, picture: &RgbImage) {
@@ -99,8 +144,17 @@ impl Window {
     }
 
     fn flow(&self) -> ControlFlow<()> {
-        if self.quit.get() || !self.window.is_open() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.window.is_open() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
+}
+
+fn open(title: &str, (width, height): (u32, u32), typed: &Rc<RefCell<Typed>>) -> Result<minifb::Window> {
+    let options = WindowOptions { resize: true, scale_mode: ScaleMode::AspectRatioStretch, ..Default::default() };
+    let mut window = minifb::Window::new(title, width as usize, height as usize, options)
+        .context("a window can't be opened (is the display reachable?)")?;
+    window.set_target_fps(0);
+    window.set_input_callback(Box::new(Keys(Rc::clone(typed))));
+    Ok(window)
 }
 
 /// Tells whether a window can be hoped for; quick, and without opening one.
@@ -135,20 +189,49 @@ fn is_set(variable: &str) -> bool {
     std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
-/// Hears the keys that end the run.
-struct QuitKeys(Rc<Cell<bool>>);
+/// The next size up or down, within what can be used.
+fn zoomed((width, height): (u32, u32), larger: bool) -> (u32, u32) {
+    let factor = if larger { ZOOM } else { 1.0 / ZOOM };
+    let scaled = |side: u32| (side as f32 * factor).round() as u32;
+    let size = (scaled(width), scaled(height));
+    let fits = size.0 >= SMALLEST.0 && size.1 >= SMALLEST.1 && size.0 <= LARGEST_ZOOM.0 && size.1 <= LARGEST_ZOOM.1;
+    if fits { size } else { (width, height) }
+}
 
-impl InputCallback for QuitKeys {
-    /// By letter too, for keyboards where q is elsewhere.
+/// What was typed, also between two updates of the window.
+#[derive(Default)]
+struct Typed {
+    commands: Vec<Command>,
+    /// Keys that are down.
+    held: HashSet<Key>,
+    /// Whether the last key that went down was down already: a key that is held is pressed once.
+    repeats: bool,
+}
+
+/// Hears keys.
+struct Keys(Rc<RefCell<Typed>>);
+
+impl InputCallback for Keys {
+    /// By letter, not by place: on some keyboards q is elsewhere. Comes after the key of the letter went down.
     fn add_char(&mut self, letter: u32) {
-        if [u32::from('q'), u32::from('Q')].contains(&letter) {
-            self.0.set(true);
+        let mut typed = self.0.borrow_mut();
+        if !typed.repeats
+            && let Some(command) = char::from_u32(letter).and_then(Command::from_letter)
+        {
+            typed.commands.push(command);
         }
     }
 
     fn set_key_state(&mut self, key: Key, is_down: bool) {
-        if is_down && matches!(key, Key::Q | Key::Escape) {
-            self.0.set(true);
+        let mut typed = self.0.borrow_mut();
+        if is_down {
+            typed.repeats = !typed.held.insert(key);
+            if key == Key::Escape {
+                typed.commands.push(Command::Quit);
+            }
+        } else {
+            typed.held.remove(&key);
+            typed.repeats = false;
         }
     }
 }
@@ -164,6 +247,36 @@ mod tests {
         assert_eq!(opening_size(3000, 4000), (540, 720));
         assert_eq!(opening_size(1, 1), (160, 120));
         assert_eq!(opening_size(100_000, 1), (1280, 120));
+    }
+
+    #[test]
+    fn a_window_grows_and_shrinks_back_and_stays_usable() {
+        assert_eq!(zoomed((640, 480), true), (800, 600));
+        assert_eq!(zoomed((800, 600), false), (640, 480));
+        assert_eq!(zoomed((160, 120), false), (160, 120));
+        assert_eq!(zoomed((7680, 100), true), (7680, 100));
+    }
+
+    #[test]
+    fn a_key_that_is_held_is_heard_once() {
+        let typed = Rc::<RefCell<Typed>>::default();
+        let mut keys = Keys(Rc::clone(&typed));
+        let mut press = |key, letter: char| {
+            keys.set_key_state(key, true);
+            keys.add_char(letter.into());
+        };
+        press(Key::B, 'b');
+        press(Key::B, 'b');
+        press(Key::M, 'M');
+        press(Key::X, 'x');
+        keys.set_key_state(Key::B, false);
+        let mut press = |key, letter: char| {
+            keys.set_key_state(key, true);
+            keys.add_char(letter.into());
+        };
+        press(Key::B, 'b');
+        press(Key::Escape, '\u{1b}');
+        assert_eq!(typed.borrow().commands, [Command::Bars, Command::Mirror, Command::Bars, Command::Quit]);
     }
 
     /// Run it on a display, such as Xvfb; it ends when q is pressed or the window is closed.

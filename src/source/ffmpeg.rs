@@ -23,6 +23,7 @@ use super::pixels::rgb_len;
 use super::{Source, SourceInfo};
 use crate::buffers::Buffers;
 use crate::frame::Frame;
+use crate::programs::file_url;
 
 /// How much of one log line is kept. Lines longer than this are hex dumps of data that nobody here reads.
 const MAX_LINE_BYTES: usize = 4096;
@@ -91,6 +92,7 @@ impl FfmpegSource {
         if source.first.is_none() {
             bail!("{}: there is no picture in this video", path.display());
         }
+        source.info.start = Duration::try_from_secs_f64(source.start.unwrap_or(0.0)).unwrap_or_default();
         Ok(source)
     }
 
@@ -203,13 +205,6 @@ fn command(path: &Path, ffmpeg: &Path) -> Result<Command> {
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     Ok(command)
-}
-
-/// A path as ffmpeg takes it: not as an option, a protocol or a pattern, whatever it begins with or contains.
-pub(super) fn file_url(path: &Path) -> std::ffi::OsString {
-    let mut url = std::ffi::OsString::from("file:");
-    url.push(path);
-    url
 }
 
 /// What has to be said differently to different versions.

@@ -57,7 +57,13 @@ impl<R: Read + Seek + Send> H264Source<R> {
         }
         decoder.decode(&units).map_err(undecodable).with_context(|| name.clone())?;
         Ok(Self {
-            info: SourceInfo { name, live: false, frames: Some(index.samples.len() as u64), fps: index.fps },
+            info: SourceInfo {
+                name,
+                live: false,
+                frames: Some(index.samples.len() as u64),
+                fps: index.fps,
+                ..Default::default()
+            },
             file,
             file_len,
             decoder,

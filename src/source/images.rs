@@ -104,6 +104,7 @@ impl ImageSource {
                 live: false,
                 frames: Some(count as u64),
                 fps: Some(PICTURE_TIME.as_secs_f64().recip()),
+                ..Default::default()
             },
             paths: paths.into_iter(),
             single,

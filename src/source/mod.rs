@@ -20,7 +20,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
@@ -97,6 +97,8 @@ pub struct SourceInfo {
     pub frames: Option<u64>,
     /// Nominal frames per second, where there is such a thing.
     pub fps: Option<f64>,
+    /// When the first frame is shown, in the file's own time, where something else begins before it, such as sound.
+    pub start: Duration,
 }
 
 /// A source as a user names it.

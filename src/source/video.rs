@@ -1,19 +1,18 @@
 //! Video files: which decoder reads them.
 //!
 //! The system's ffmpeg where there is one, because it reads everything; else the decoder inside the program, which reads
-//! H.264 without B-frames in MP4. Owns that choice and where programs are looked for, and nothing of the decoding.
+//! H.264 without B-frames in MP4. Owns that choice, and nothing of the decoding.
 
-use std::env;
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::Source;
 use super::ffmpeg::{FfmpegSource, Tools};
 use super::h264::H264Source;
+use crate::programs::installed;
 
 /// What to try when the built-in decoder can't read a file.
 const INSTALL_FFMPEG: &str = "without ffmpeg, emocam reads only H.264 without B-frames in MP4; install ffmpeg to read \
@@ -27,7 +26,7 @@ enum Decoder {
 
 /// Opens a video file.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Source>> {
-    open_with(path, &installed_decoder(env::var_os("PATH").as_deref()))
+    open_with(path, &installed_decoder())
 }
 
 fn open_with(path: &Path, decoder: &Decoder) -> Result<Box<dyn Source>> {
@@ -42,36 +41,17 @@ fn open_with(path: &Path, decoder: &Decoder) -> Result<Box<dyn Source>> {
     })
 }
 
-fn installed_decoder(search_path: Option<&OsStr>) -> Decoder {
-    match find_program(search_path, "ffmpeg") {
-        Some(ffmpeg) => Decoder::Ffmpeg(Tools { ffmpeg, ffprobe: find_program(search_path, "ffprobe") }),
+fn installed_decoder() -> Decoder {
+    match installed("ffmpeg") {
+        Some(ffmpeg) => Decoder::Ffmpeg(Tools { ffmpeg, ffprobe: installed("ffprobe") }),
         None => Decoder::BuiltIn,
     }
-}
-
-/// A program in the folders of PATH. Relative ones are passed over: what lies in the current folder is not to be trusted.
-fn find_program(search_path: Option<&OsStr>, name: &str) -> Option<PathBuf> {
-    let file_name = format!("{name}{}", env::consts::EXE_SUFFIX);
-    env::split_paths(search_path?)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(&file_name))
-        .find(|path| is_executable(path))
-}
-
-#[cfg(unix)]
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_executable(path: &Path) -> bool {
-    path.is_file()
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::PathBuf;
     use std::process::Command;
     use std::time::Duration;
 
@@ -80,7 +60,7 @@ mod tests {
 
     /// The decoder that the machine has, or a word on why the test is skipped.
     fn ffmpeg() -> Option<Decoder> {
-        let decoder = installed_decoder(env::var_os("PATH").as_deref());
+        let decoder = installed_decoder();
         if matches!(decoder, Decoder::BuiltIn) {
             eprintln!("skipped: ffmpeg is not installed");
             return None;
@@ -313,15 +293,5 @@ mod tests {
         assert_eq!(running(), 1);
         drop(source);
         assert_eq!(running(), 0);
-    }
-
-    #[test]
-    fn programs_are_looked_for_in_path_only() {
-        assert!(matches!(installed_decoder(None), Decoder::BuiltIn));
-        assert!(matches!(installed_decoder(Some(OsStr::new(""))), Decoder::BuiltIn));
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join(format!("ffmpeg{}", env::consts::EXE_SUFFIX));
-        fs::create_dir(&program).unwrap();
-        assert_eq!(find_program(Some(folder.path().as_os_str()), "ffmpeg"), None);
     }
 }

@@ -59,6 +59,9 @@ pub struct Faces {
     pub tracked: Vec<TrackedFace>,
     /// How many more there are, beyond [`MOST_FACES`]. In motion it is an estimate: they are not looked at closely.
     pub ignored: usize,
+    /// Other places where there is, or may be, a face: those beyond the most, those that are out of sight for a moment, and
+    /// those not certain enough for a label. Whoever hides faces hides these, too.
+    pub unlabelled: Vec<FaceBox>,
 }
 
 /// How faces are looked for.
@@ -100,7 +103,7 @@ pub struct FaceTracker {
     turn: usize,
     /// Where this sweep saw faces that there is no room for, and how many the last one saw.
     crowd: Vec<FaceBox>,
-    last_crowd: usize,
+    last_crowd: Vec<FaceBox>,
 }
 
 impl FaceTracker {
@@ -119,7 +122,7 @@ impl FaceTracker {
             suspicions: Vec::new(),
             turn: 0,
             crowd: Vec::new(),
-            last_crowd: 0,
+            last_crowd: Vec::new(),
         })
     }
 
@@ -152,7 +155,9 @@ impl FaceTracker {
         found.extend(self.look_for_new(frame, &found)?);
         self.tracks.update(found, seconds);
         let mut faces = self.tracks.faces();
-        faces.ignored = faces.ignored.max(self.last_crowd);
+        faces.ignored = faces.ignored.max(self.last_crowd.len());
+        faces.unlabelled = self.tracks.hidden_places();
+        faces.unlabelled.extend(self.suspicions.iter().chain(&self.crowd).chain(&self.last_crowd));
         Ok(faces)
     }
 
@@ -162,11 +167,10 @@ impl FaceTracker {
     }
 
     fn picture(&mut self, frame: &GrayImage) -> Result<Faces> {
-        let found = self.detector.detect(frame)?;
-        let ignored = found.len().saturating_sub(MOST_FACES_IN_PICTURES);
-        let kept = found.into_iter().take(MOST_FACES_IN_PICTURES);
-        let tracked = kept.enumerate().map(|(id, face)| TrackedFace { id: id as u64, face });
-        Ok(Faces { tracked: tracked.collect(), ignored })
+        let mut found = self.detector.detect(frame)?;
+        let unlabelled = found.split_off(found.len().min(MOST_FACES_IN_PICTURES));
+        let tracked = found.into_iter().enumerate().map(|(id, face)| TrackedFace { id: id as u64, face });
+        Ok(Faces { tracked: tracked.collect(), ignored: unlabelled.len(), unlabelled })
     }
 
     /// Seconds and frames of the source from one frame to another.
@@ -186,11 +190,16 @@ impl FaceTracker {
         self.schedule.restart();
         self.suspicions.clear();
         self.crowd.clear();
-        let found = self.detector.detect(frame)?.into_iter();
-        let found = found.map(|face| Found { face, may_be_new: face.score >= NEW_SCORE });
+        let boxes = self.detector.detect(frame)?;
+        let found = boxes.iter().map(|&face| Found { face, may_be_new: face.score >= NEW_SCORE });
         self.tracks.update(found.collect(), seconds);
-        let faces = self.tracks.faces();
-        self.last_crowd = faces.ignored;
+        let mut faces = self.tracks.faces();
+        let labelled = |face: &FaceBox| faces.tracked.iter().any(|tracked| overlap(&tracked.face, face) > KNOWN);
+        let others: Vec<FaceBox> = boxes.into_iter().filter(|face| !labelled(face)).collect();
+        // Of a crowd, the most certain ones stand for those that there was no room for.
+        self.last_crowd = others.iter().copied().take(faces.ignored).collect();
+        faces.unlabelled = self.tracks.hidden_places();
+        faces.unlabelled.extend(others);
         Ok(faces)
     }
 
@@ -239,8 +248,7 @@ impl FaceTracker {
             }
         }
         if complete {
-            self.last_crowd = self.crowd.len();
-            self.crowd.clear();
+            self.last_crowd = std::mem::take(&mut self.crowd);
         }
         self.suspicions.sort_by(|a, b| a.score.total_cmp(&b.score));
         let Some(suspicion) = self.suspicions.pop() else { return Ok(None) };

@@ -242,6 +242,7 @@ impl Tracks {
         Faces {
             tracked: tracked.map(|track| TrackedFace { id: track.id, face: track.face() }).collect(),
             ignored: self.ignored,
+            unlabelled: Vec::new(),
         }
     }
 }

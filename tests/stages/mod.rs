@@ -87,7 +87,7 @@ pub(crate) fn frames(count: u64) -> FakeSource<impl FnMut(u64) -> Result<Option<
 /// One face, whose score is the number of the frame.
 pub(crate) fn detect(_: &Frame, gray: &GrayImage) -> Result<Faces> {
     let face = FaceBox { x: 1.0, y: 1.0, width: 4.0, height: 4.0, score: number(gray) as f32 };
-    Ok(Faces { tracked: vec![TrackedFace { id: 0, face }], ignored: 0 })
+    Ok(Faces { tracked: vec![TrackedFace { id: 0, face }], ignored: 0, unlabelled: vec![] })
 }
 
 pub(crate) fn classify(_: &GrayImage, faces: &[FaceBox]) -> Result<Vec<Probabilities>> {
@@ -155,7 +155,12 @@ pub(crate) fn run_with(
     recorders: Recorders,
     present: impl FnMut(u64) -> Result<ControlFlow<()>>,
 ) -> Outcome {
-    run_stages(Stages { source, make_detect: || Ok(detect), classify, recorders }, delivery, stop, present)
+    run_stages(
+        Stages { source, make_detect: || Ok(detect), classify, recorders, survives_recorders: false },
+        delivery,
+        stop,
+        present,
+    )
 }
 
 pub(crate) fn run_stages<MakeDetect, Detect, Classify>(
@@ -179,7 +184,7 @@ where
             ids.push(id);
             present(id)
         }
-        Event::Notice(_) | Event::Idle => Ok(ControlFlow::Continue(())),
+        Event::Notice(_) | Event::Warning(_) | Event::Idle => Ok(ControlFlow::Continue(())),
     });
     Outcome { ids, losses, error: result.err().map(|error| format!("{error:#}")) }
 }

@@ -1,6 +1,11 @@
-use std::fs::{self, File};
+use std::fs;
 use std::process::Command;
 
+use fast_image_resize::Resizer;
+use mp4_atom::{Any, DecodeMaybe};
+
+use super::container::TIMESCALE;
+use super::video::{LONE_FRAME, framed};
 use super::*;
 use crate::sink::tests::annotated;
 
@@ -28,18 +33,32 @@ fn record(path: &Path, size: (u32, u32), times: &[u64]) {
 /// Start and duration in ticks, and whether it is a key frame.
 type Sample = (u64, u32, bool);
 
-/// Size and samples of a video.
+/// Size and samples of a video that is complete.
 fn read_back(path: &Path) -> ((u16, u16), Vec<Sample>) {
-    let mut reader = mp4::read_mp4(File::open(path).expect("the video")).expect("an MP4 file");
-    let track = reader.tracks().get(&TRACK).expect("a track");
-    let size = (track.width(), track.height());
-    let samples = (1..=track.sample_count())
-        .map(|id| {
-            let sample = reader.read_sample(TRACK, id).expect("readable").expect("there");
-            (sample.start_time, sample.duration, sample.is_sync)
+    let bytes = fs::read(path).expect("the video");
+    let mut rest = &bytes[..];
+    let mut moov = None;
+    while let Some(atom) = Any::decode_maybe(&mut rest).expect("a file of boxes") {
+        if let Any::Moov(found) = atom {
+            assert!(moov.replace(found).is_none(), "two indices");
+        }
+    }
+    let moov = moov.expect("an index");
+    assert!(moov.mvex.is_none(), "an ordinary file");
+    let track = &moov.trak[0];
+    let tables = &track.mdia.minf.stbl;
+    let keys = &tables.stss.as_ref().expect("key frames").entries;
+    let durations = tables.stts.entries.iter();
+    let durations = durations.flat_map(|entry| std::iter::repeat_n(entry.sample_delta, entry.sample_count as usize));
+    let samples: Vec<Sample> = (1..)
+        .zip(durations)
+        .scan(0, |start, (number, duration)| {
+            *start += u64::from(duration);
+            Some((*start - u64::from(duration), duration, keys.contains(&number)))
         })
         .collect();
-    (size, samples)
+    assert_eq!(samples.iter().map(|(_, duration, _)| u64::from(*duration)).sum::<u64>(), moov.mvhd.duration);
+    ((track.tkhd.width.integer(), track.tkhd.height.integer()), samples)
 }
 
 /// What an ffmpeg tool prints, or `None` with a note where it is not installed.
@@ -213,4 +232,137 @@ fn a_file_that_appeared_meanwhile_is_not_overwritten() {
     fs::write(&path, "precious").expect("a file");
     recorder.finish(Ending::Whole).expect_err("the file is there");
     assert_eq!(fs::read(&path).expect("the file"), b"precious");
+}
+
+/// The times of all frames that ffmpeg can decode, in seconds; `None` with a note where it is not installed.
+fn times_by_ffmpeg(path: &Path) -> Option<Vec<f64>> {
+    let output = Command::new("ffprobe")
+        .args(["-v", "quiet", "-select_streams", "v", "-show_entries", "frame=pts_time", "-of", "csv=p=0"])
+        .arg(path)
+        .output();
+    let Ok(output) = output else {
+        eprintln!("skipped a check: ffprobe is not installed");
+        return None;
+    };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(text.lines().filter_map(|line| line.trim_end_matches(',').parse().ok()).collect())
+}
+
+/// Wherever a recording is cut off, it can be played up to shortly before.
+#[test]
+fn a_file_that_is_cut_anywhere_plays_until_shortly_before() {
+    let folder = folder();
+    let path = folder.path().join("out.mp4");
+    let mut recorder = created(&path).expect("a folder that can be written");
+    // Ten seconds at 20 frames a second; how large the file was after each.
+    let part = folder.path().join("out.part.mp4");
+    let sizes: Vec<u64> = (0..200u64)
+        .map(|id| {
+            let _ = recorder.write(&annotated(id, id * 50_000_000, 64, 48, vec![])).expect("a frame that fits");
+            fs::metadata(&part).expect("the file").len()
+        })
+        .collect();
+    // As a killed process leaves it.
+    let bytes = fs::read(&part).expect("the file");
+    drop(recorder);
+    let cut = folder.path().join("cut.mp4");
+    for share in 1..=40 {
+        let length = bytes.len() * share / 40;
+        fs::write(&cut, &bytes[..length]).expect("a file");
+        // The moment at which the file was that long.
+        let moment = sizes.iter().filter(|&&size| size <= length as u64).count() as f64 * 0.05;
+        let Some(times) = times_by_ffmpeg(&cut) else { return };
+        let played = times.last().map_or(0.0, |last| last + 0.05);
+        assert!(played >= moment - 1.0, "cut at {length} of {} bytes, {moment} s: {played} s", bytes.len());
+        assert!(times.iter().enumerate().all(|(id, time)| (time - id as f64 * 0.05).abs() < 1e-3), "{times:?}");
+    }
+}
+
+#[test]
+fn a_minute_lasts_a_minute_whatever_was_dropped() {
+    let folder = folder();
+    let path = folder.path().join("out.mp4");
+    // 30 frames a second, of which some are missing: every seventh, and all of 9 seconds.
+    let kept = |frame: &u64| frame % 7 != 3 && !(600..870).contains(frame);
+    let times: Vec<u64> = (0..=1800).filter(kept).map(|frame| frame * 1_000_000 / 30).collect();
+    record(&path, (64, 48), &times);
+    let samples = read_back(&path).1;
+    let (start, duration, _) = samples.last().expect("frames");
+    let seconds = (start + u64::from(*duration)) as f64 / f64::from(TIMESCALE);
+    assert!((seconds - 60.0).abs() <= 1.0 / 15.0, "{seconds} s");
+    let expected = times.iter().map(|time| *time as f64 / 1e6);
+    if let Some(seen) = times_by_ffmpeg(&path) {
+        assert_eq!(seen.len(), times.len());
+        assert!(seen.iter().zip(expected).all(|(seen, expected)| (seen - expected).abs() < 1e-4));
+    }
+}
+
+/// The last picture of a camera that is away stands until the recording ends.
+#[test]
+fn a_camera_that_is_away_at_the_end_does_not_shorten_the_recording() {
+    let folder = folder();
+    let path = folder.path().join("out.mp4");
+    let options = OutputOptions { live: true, ..Default::default() };
+    let mut recorder = Recorder::create(&path, Shown::Annotated, options).expect("a folder that can be written");
+    let away = Duration::from_secs(7);
+    let mut frame = annotated(0, 0, 64, 48, vec![]);
+    let Some(captured_at) = Instant::now().checked_sub(away) else { return };
+    frame.frame.captured_at = captured_at;
+    let _ = recorder.write(&frame).expect("a frame that fits");
+    recorder.finish(Ending::Whole).expect("a disk with room");
+    let seconds = f64::from(read_back(&path).1[0].1) / f64::from(TIMESCALE);
+    assert!((7.0..20.0).contains(&seconds), "{seconds} s");
+}
+
+#[test]
+fn bits_a_second_are_kept_to() {
+    let size = (320, 240);
+    let folder = folder();
+    // Noise that moves: as much as one asks for can be spent on it.
+    let noise = RgbImage::from_fn(640, 480, |x, y| {
+        let value = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519) >> 24;
+        image::Rgb([value as u8, ((value / 2 + x / 8) % 256) as u8, (y / 3) as u8])
+    });
+    let mut sizes = Vec::new();
+    for quality in [Quality::Bitrate(400_000), Quality::Bitrate(800_000), Quality::Constant(30), Quality::Constant(15)]
+    {
+        let path = folder.path().join("out.mp4");
+        let options = OutputOptions { force: true, quality, ..Default::default() };
+        let mut recorder = Recorder::create(&path, Shown::Annotated, options).expect("a folder that can be written");
+        for id in 0..300u64 {
+            let x = (id % 100) as u32;
+            let picture = image::imageops::crop_imm(&noise, x, x, size.0, size.1).to_image();
+            recorder
+                .append(&picture, moment(id * 1000 / 30))
+                .unwrap_or_else(|error| panic!("{quality:?}, frame {id}: {error:#}"));
+        }
+        recorder.finish(Ending::Whole).expect("a disk with room");
+        assert_eq!(read_back(&path).1.len(), 300, "no frame is left out");
+        sizes.push(fs::metadata(&path).expect("the file").len() as f64 * 8.0 / 10.0);
+    }
+    assert!((sizes[0] / 400e3 - 1.0).abs() < 0.15 && (sizes[1] / 800e3 - 1.0).abs() < 0.15, "{sizes:?} bits a second");
+    assert!(sizes[3] > 1.5 * sizes[2], "{sizes:?} bits a second");
+}
+
+/// White noise at a fine quality is more than the encoder can hold: it becomes coarser, and the recording goes on.
+#[test]
+fn what_cannot_be_coded_as_well_as_wished_is_coded_less_well() {
+    let folder = folder();
+    let path = folder.path().join("out.mp4");
+    let options = OutputOptions { quality: Quality::Constant(8), ..Default::default() };
+    let mut recorder = Recorder::create(&path, Shown::Annotated, options).expect("a folder that can be written");
+    let mut state = 1u64;
+    let mut noise = |_, _| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        image::Rgb([(state >> 33) as u8, (state >> 41) as u8, (state >> 49) as u8])
+    };
+    for id in 0..6 {
+        let picture = if id < 3 { RgbImage::new(64, 48) } else { RgbImage::from_fn(64, 48, &mut noise) };
+        recorder.append(&picture, moment(id * 33)).expect("a frame that is coded somehow");
+    }
+    recorder.finish(Ending::Whole).expect("a disk with room");
+    assert_eq!(read_back(&path).1.len(), 6);
+    if let Some(frames) = decoded(&path, (64, 48)) {
+        assert_eq!(frames.len(), 6);
+    }
 }

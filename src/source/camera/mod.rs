@@ -161,7 +161,7 @@ impl CameraSource {
         let now = Instant::now();
         let progress = Progress { next_id: 0, scene: 0, first_at: None, last_at: now, health: Health::default() };
         let mut source = Self {
-            info: SourceInfo { name: place.to_string(), live: true, frames: None, fps: None },
+            info: SourceInfo { name: place.to_string(), live: true, frames: None, ..Default::default() },
             state: State::On(Stream::new(worker, 0, false)),
             place,
             options,

@@ -1,0 +1,244 @@
+//! A video in the making: pictures and their times in, an MP4 file out.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use fast_image_resize::Resizer;
+use image::{RgbImage, imageops};
+use openh264::encoder::Encoder;
+use openh264::formats::{RgbSliceU8, YUVBuffer};
+
+use super::container::{Description, Mp4File, Sample, TIMESCALE};
+use super::encoder::{AccessUnit, COARSEST, Quality, encoder};
+use super::rate::RateControl;
+use crate::sink::fit::{fitted_size, resized};
+
+/// How long a video's only frame is shown.
+pub(super) const LONE_FRAME: u32 = TIMESCALE / 30;
+
+/// The longest time, in ticks, that one frame can be shown (six hours); the file format counts in 32 bits.
+const LONGEST_FRAME: u64 = 1 << 31;
+
+/// The largest sides, longer and shorter, of H.264 level 5.2 that the encoder takes.
+const LARGEST: (u32, u32) = (3840, 2160);
+
+/// H.264 codes blocks of 16 by 16 pixels; the encoder takes nothing smaller than one.
+const BLOCK: u32 = 16;
+
+/// How much coarser a picture is coded that was too much for the encoder. At the default even white noise is not.
+const COARSER: u8 = 4;
+
+/// A video that grows.
+pub(super) struct Video {
+    encoder: Encoder,
+    /// How coarsely it codes, and who decides that, where it is not constant.
+    crf: u8,
+    rate: Option<RateControl>,
+    yuv: YUVBuffer,
+    resizer: Resizer,
+    container: Container,
+    /// The size of the first frame.
+    size: (u32, u32),
+    /// The size of the video: even, as colors are coded for blocks of two by two pixels.
+    coded_size: (u32, u32),
+    /// The tick of the first frame.
+    origin: u64,
+    /// The last frame waits for the next one, which tells how long it is shown.
+    pending: Option<Pending>,
+    last_duration: u32,
+}
+
+/// The file needs to know how the first frame was coded before anything is written.
+enum Container {
+    Planned(File),
+    Open(Box<Mp4File>),
+    /// Nothing more can be written; how long what is there can be played.
+    Broken(Duration),
+}
+
+struct Pending {
+    start: u64,
+    sample: Sample,
+}
+
+impl Video {
+    /// A video of pictures that all have this size; others are fitted into it.
+    pub(super) fn start(file: File, size: (u32, u32), quality: Quality) -> Result<Self> {
+        let coded_size = (coded_side(size.0), coded_side(size.1));
+        let (longer, shorter) = (coded_size.0.max(coded_size.1), coded_size.0.min(coded_size.1));
+        ensure!(
+            longer <= LARGEST.0 && shorter <= LARGEST.1,
+            "frames of {}x{} are too large for H.264, which ends at {}x{} (write a folder of PNGs, or scale the input down)",
+            size.0,
+            size.1,
+            LARGEST.0,
+            LARGEST.1
+        );
+        let (crf, rate) = match quality {
+            Quality::Constant(crf) => (crf, None),
+            Quality::Bitrate(bits) => {
+                let rate = RateControl::new(bits);
+                (rate.crf(), Some(rate))
+            }
+        };
+        Ok(Self {
+            encoder: encoder(crf)?,
+            crf,
+            rate,
+            yuv: YUVBuffer::new(coded_size.0 as usize, coded_size.1 as usize),
+            resizer: Resizer::new(),
+            container: Container::Planned(file),
+            size,
+            coded_size,
+            origin: 0,
+            pending: None,
+            last_duration: LONE_FRAME,
+        })
+    }
+
+    /// Adds a picture that is shown from `pts` on.
+    ///
+    /// # Errors
+    /// When it can't be encoded or written. What is in the file by then can be played, and nothing more is taken.
+    pub(super) fn append(&mut self, picture: &RgbImage, pts: Duration) -> Result<()> {
+        let coded = framed(&mut self.resizer, picture, self.size, self.coded_size)?;
+        let (width, height) = self.coded_size;
+        self.yuv.read_rgb8(RgbSliceU8::new(&coded, (width as usize, height as usize)));
+        let tick = ticks(pts);
+        if self.pending.is_none() {
+            self.origin = tick;
+        }
+        let unit = self.encode(pts)?;
+        if let (Container::Open(file), Some(sps), Some(pps)) = (&self.container, &unit.sps, &unit.pps) {
+            ensure!(file.is_described_by(sps, pps), "the H.264 encoder changed its stream in the middle");
+        }
+        let start = match self.pending.take() {
+            None => {
+                self.open(&unit)?;
+                tick
+            }
+            Some(last) => {
+                // A clock that stands still or goes back must not stop the video.
+                let duration = tick.saturating_sub(last.start).clamp(1, LONGEST_FRAME);
+                let start = last.start + duration;
+                self.write(&last.sample, duration as u32)?;
+                start
+            }
+        };
+        let sample = Sample { bytes: unit.bytes, is_key_frame: unit.is_key_frame };
+        self.pending = Some(Pending { start, sample });
+        Ok(())
+    }
+
+    /// Encodes the picture that was converted last. What is too much for the encoder, such as noise, is coded less well.
+    fn encode(&mut self, pts: Duration) -> Result<AccessUnit> {
+        if let Some(crf) = self.rate.as_mut().and_then(|rate| rate.change(pts)) {
+            (self.encoder, self.crf) = (encoder(crf)?, crf);
+        }
+        loop {
+            match AccessUnit::encode(&mut self.encoder, &self.yuv) {
+                Ok(unit) => {
+                    if let Some(rate) = &mut self.rate {
+                        rate.spend(unit.bytes.len());
+                    }
+                    return Ok(unit);
+                }
+                Err(error) if self.crf >= COARSEST => return Err(error),
+                Err(_) => {
+                    let crf = (self.crf + COARSER).clamp(Quality::DEFAULT_CRF, COARSEST);
+                    (self.encoder, self.crf) = (encoder(crf)?, crf);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, first: &AccessUnit) -> Result<()> {
+        let (Some(sps), Some(pps)) = (&first.sps, &first.pps) else {
+            bail!("the H.264 encoder did not describe its stream");
+        };
+        // The first four bytes name profile and level; the file format repeats them.
+        ensure!(sps.len() >= 4, "the H.264 encoder described its stream in {} bytes, expected at least 4", sps.len());
+        let size = (self.coded_size.0.try_into()?, self.coded_size.1.try_into()?);
+        let description = Description { size, sps: sps.clone(), pps: pps.clone() };
+        match std::mem::replace(&mut self.container, Container::Broken(Duration::ZERO)) {
+            Container::Planned(file) => {
+                self.container = Container::Open(Box::new(Mp4File::start(file, description)?));
+                Ok(())
+            }
+            Container::Open(_) | Container::Broken(_) => bail!("the video has begun already"),
+        }
+    }
+
+    fn write(&mut self, sample: &Sample, duration: u32) -> Result<()> {
+        self.last_duration = duration;
+        let Container::Open(file) = &mut self.container else { return Err(self.broken()) };
+        let Err(error) = file.add(sample, duration) else { return Ok(()) };
+        self.container = Container::Broken(file.playable());
+        Err(error).context(self.broken())
+    }
+
+    fn broken(&self) -> anyhow::Error {
+        match &self.container {
+            Container::Broken(playable) if !playable.is_zero() => {
+                anyhow!("no more than its first {:.1} s can be played", playable.as_secs_f64())
+            }
+            _ => anyhow!("nothing of it can be played"),
+        }
+    }
+
+    /// Writes the last frame, which is shown until `hold`, else as long as the one before it unless that was a gap, and
+    /// completes the file. Returns how long the video is.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(super) fn finish(mut self: Box<Self>, hold: Option<Duration>) -> Result<Duration> {
+        if let Some(last) = self.pending.take() {
+            let held = hold.map(|hold| ticks(hold).saturating_sub(last.start).clamp(1, LONGEST_FRAME) as u32);
+            self.write(&last.sample, held.unwrap_or(self.last_duration.min(TIMESCALE)))?;
+        }
+        match self.container {
+            Container::Open(file) => {
+                let playable = file.playable();
+                file.finish().with_context(|| format!("its first {:.1} s can be played", playable.as_secs_f64()))
+            }
+            Container::Planned(_) | Container::Broken(_) => Err(self.broken()),
+        }
+    }
+}
+
+/// The side of a video that can hold a side of a picture.
+fn coded_side(side: u32) -> u32 {
+    side.max(BLOCK).next_multiple_of(2)
+}
+
+/// The picture in the size of the video. The first frame's size is kept and its edge repeated where the video is larger by
+/// a line; any other size is scaled to fit.
+pub(super) fn framed<'a>(
+    resizer: &mut Resizer,
+    picture: &'a RgbImage,
+    size: (u32, u32),
+    coded_size: (u32, u32),
+) -> Result<Cow<'a, RgbImage>> {
+    if picture.dimensions() == coded_size {
+        return Ok(Cow::Borrowed(picture));
+    }
+    let (width, height) = coded_size;
+    if picture.dimensions() == size {
+        let (right, bottom) = (size.0.saturating_sub(1), size.1.saturating_sub(1));
+        let padded = RgbImage::from_fn(width, height, |x, y| *picture.get_pixel(x.min(right), y.min(bottom)));
+        return Ok(Cow::Owned(padded));
+    }
+    let fitted = resized(resizer, picture, fitted_size(picture.dimensions(), coded_size))?;
+    let mut canvas = RgbImage::new(width, height);
+    let (x, y) = ((width - fitted.width()) / 2, (height - fitted.height()) / 2);
+    imageops::replace(&mut canvas, &fitted, x.into(), y.into());
+    Ok(Cow::Owned(canvas))
+}
+
+/// A time in ticks, rounded.
+fn ticks(time: Duration) -> u64 {
+    let ticks = (time.as_nanos() * u128::from(TIMESCALE) + 500_000_000) / 1_000_000_000;
+    u64::try_from(ticks).unwrap_or(u64::MAX / 2)
+}

@@ -1,0 +1,78 @@
+//! The sound of a video file, beside its pictures in an annotated one.
+//!
+//! ffmpeg copies both into a new file: the pictures as they were encoded, with their times, and the sound as it is where an
+//! MP4 can hold it, else as AAC. Without ffmpeg, or where the input has no sound, the video stays as it is.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::programs::{file_url, installed};
+
+/// Kinds of sound that an MP4 file can hold and that players know in it, as ffprobe names them.
+const IN_MP4: [&str; 6] = ["aac", "mp3", "ac3", "eac3", "opus", "alac"];
+
+/// Where sound is to come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sound<'a> {
+    /// The video file.
+    pub file: &'a Path,
+    /// When its first picture is shown, in its own time.
+    pub start: Duration,
+}
+
+/// Puts the sound of the input beside the pictures of `video`, whose length is `length`, in `target`. Returns whether
+/// there is any; without, there is no file.
+///
+/// # Errors
+/// When ffmpeg fails. What it wrote is removed then.
+pub(super) fn add(sound: Sound<'_>, video: &Path, length: Duration, target: &Path) -> Result<bool> {
+    let (Some(ffmpeg), Some(ffprobe)) = (installed("ffmpeg"), installed("ffprobe")) else { return Ok(false) };
+    let Some(codec) = codec_of(&ffprobe, sound.file) else { return Ok(false) };
+    let codec = if IN_MP4.contains(&codec.as_str()) { "copy" } else { "aac" };
+    let mut command = Command::new(ffmpeg);
+    command
+        .args(["-nostdin", "-y", "-v", "error", "-protocol_whitelist", "file"])
+        .args(["-itsoffset", &seconds(sound.start), "-i"])
+        .arg(file_url(video))
+        .args(["-protocol_whitelist", "file", "-i"])
+        .arg(file_url(sound.file))
+        .args(["-map", "0:v:0", "-map", "1:a", "-c:v", "copy", "-c:a", codec])
+        // Where not all frames were wanted, not all sound is.
+        .args(["-t", &seconds(sound.start + length), "-video_track_timescale", "90000", "-f", "mp4"])
+        .arg(file_url(target))
+        .stdin(Stdio::null());
+    // Ctrl-C in a terminal goes to a whole process group; a file that is nearly complete is completed.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let outcome = command.output().context("ffmpeg can't be started").and_then(|output| {
+        let problem = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "ffmpeg: {}", problem.lines().next().unwrap_or("no reason given"));
+        Ok(true)
+    });
+    if outcome.is_err() {
+        // It may not even be there.
+        let _ = std::fs::remove_file(target);
+    }
+    outcome.with_context(|| format!("the sound of {} can't be taken over", sound.file.display()))
+}
+
+/// The kind of a file's first sound track; `None` where there is none.
+fn codec_of(ffprobe: &PathBuf, file: &Path) -> Option<String> {
+    let output = Command::new(ffprobe)
+        .args(["-v", "error", "-protocol_whitelist", "file", "-select_streams", "a:0"])
+        .args(["-show_entries", "stream=codec_name", "-of", "csv=p=0", "-i"])
+        .arg(file_url(file))
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().next().map(|line| line.trim_end_matches(',').to_owned()).filter(|codec| !codec.is_empty())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.6}", time.as_secs_f64())
+}
