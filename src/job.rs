@@ -55,7 +55,7 @@ impl Job<'_> {
         let mut tables = open(tables)?;
         // In the window, recordings and pictures can be asked for at any time.
         let requests = viewer.is_window().then(|| {
-            let (requests, writer) = on_demand(Path::new("."), self.options);
+            let (requests, writer) = on_demand(Path::new(""), self.options);
             recorders.push(Box::new(writer));
             requests
         });

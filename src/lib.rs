@@ -13,6 +13,7 @@
 //! |---|---|
 //! | [`cli`] | arguments as typed, and what is wrong with them |
 //! | [`run`] | what each command does |
+//! | `annotate` | many files: which outputs each gets, what is done already, what failed |
 //! | [`job`] | one run of the pipeline, from a source to outputs and a viewer |
 //! | [`cameras`] | the list of cameras that `emocam cameras` prints |
 //! | [`emotion`] | the seven emotions, their probabilities, one face's prediction |
@@ -45,6 +46,7 @@
 //! | [`eval`] | metrics, calibration and the report |
 //! | [`plot`] | curves, confusion matrix and reliability diagram as PNGs |
 
+mod annotate;
 pub mod bench;
 mod buffers;
 pub mod calibration;

@@ -2,7 +2,6 @@
 //!
 //! Messages for people go to standard error; standard output belongs to data, tables and training logs.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -12,19 +11,20 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
 
+use crate::annotate;
 use crate::bench;
 use crate::calibration::Prior;
 use crate::cameras;
 use crate::classify::Classifier;
-use crate::cli::{self, Annotate, Command, Common, Dials, Live, Train};
-use crate::controls::{Controls, Mirror};
+use crate::cli::{self, Command, Common, Dials, Live, Train};
+use crate::controls::Controls;
 use crate::detect::SmallestFace;
 use crate::device::DeviceSpec;
 use crate::eval;
 use crate::job::Job;
 use crate::pipeline::{Delivery, Stop};
 use crate::preprocess::InputSpec;
-use crate::sink::{self, OutputOptions, SinkSpec, Sound, check_display};
+use crate::sink::{OutputOptions, SinkSpec, check_display};
 use crate::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 use crate::stats::Stats;
 use crate::track::{Search, Sequence};
@@ -39,7 +39,7 @@ use crate::weights::Weights;
 pub fn run(command: &Command, stop: &Stop, started: Instant) -> Result<()> {
     match command {
         Command::Live(arguments) => live(arguments, stop),
-        Command::Annotate(arguments) => annotate(arguments, stop),
+        Command::Annotate(arguments) => annotate::command(arguments, stop),
         Command::Bench(arguments) => bench(arguments, started),
         Command::Cameras(arguments) => cameras::command(arguments, &mut io::stdout().lock()),
         Command::Train(arguments) => train(arguments, stop),
@@ -48,7 +48,7 @@ pub fn run(command: &Command, stop: &Stop, started: Instant) -> Result<()> {
 }
 
 /// Tells a person something.
-fn notice(text: &str) {
+pub(crate) fn notice(text: &str) {
     eprintln!("emocam: {text}");
 }
 
@@ -123,69 +123,12 @@ fn live_source(spec: Option<&SourceSpec>, camera: &CameraOptions, repeat_demo: b
     demo()
 }
 
-fn annotate(arguments: &Annotate, stop: &Stop) -> Result<()> {
-    let common = &arguments.common;
-    let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
-    let jobs = jobs(&arguments.inputs, &common.all_outputs())?;
-    for (input, outputs) in &jobs {
-        check_outputs(outputs, options_of(common, false), common, Some(input))?;
-    }
-    let mut stats = Stats::new(common.unsure.is_some());
-    let mut failures = Vec::new();
-    for (done, (input, outputs)) in jobs.iter().enumerate() {
-        let outcome = annotate_one(input, outputs, common, &mut classifier, stop, &mut stats);
-        match outcome {
-            Ok(()) => {}
-            Err(error) if jobs.len() == 1 => {
-                // An input that could not be opened has no summary: the error alone says it.
-                if stats.frames() > 0 {
-                    let _ = finish(&stats, common);
-                }
-                return Err(error);
-            }
-            Err(error) => {
-                notice(&format!("error: {error:#}"));
-                failures.push(input.to_string());
-            }
-        }
-        if stop.is_requested() {
-            finish(&stats, common)?;
-            bail!("interrupted in input {} of {}: {input}; its outputs hold what was done", done + 1, jobs.len());
-        }
-    }
-    finish(&stats, common)?;
-    ensure!(failures.is_empty(), "{} of {} inputs failed: {}", failures.len(), jobs.len(), failures.join(", "));
-    Ok(())
-}
-
-fn annotate_one(
-    input: &SourceSpec,
-    outputs: &[SinkSpec],
-    common: &Common,
-    classifier: &mut Classifier,
-    stop: &Stop,
-    stats: &mut Stats,
-) -> Result<()> {
-    let mut source = input.open()?;
-    let mut viewer = Viewer::progress(source.info());
-    viewer.set_controls(Controls::new(Mirror::Off, common.privacy, false));
-    let sound = match input {
-        SourceSpec::Path(file) if !input.is_pictures() => Some(Sound { file, start: Duration::ZERO }),
-        _ => None,
-    };
-    let options = OutputOptions { sound, ..options_of(common, false) };
-    let job = job_of(source.as_mut(), Delivery::Every, outputs, options, common, Some(input));
-    let outcome = job.run(classifier, &mut viewer, &stop.child(), stats);
-    viewer.close();
-    outcome
-}
-
-fn options_of(common: &Common, live: bool) -> OutputOptions<'static> {
+pub(crate) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> {
     OutputOptions { force: common.force, live, quality: common.quality(), sound: None }
 }
 
 /// The job for a source that was opened as `spec` says.
-fn job_of<'a>(
+pub(crate) fn job_of<'a>(
     source: &'a mut dyn Source,
     delivery: Delivery,
     outputs: &'a [SinkSpec],
@@ -229,42 +172,6 @@ fn bench(arguments: &cli::Bench, started: Instant) -> Result<()> {
     bench::command(subject, &mut io::stdout().lock())
 }
 
-/// Inputs with their outputs. Several inputs share folders: there each gets files that bear its name.
-fn jobs(inputs: &[SourceSpec], outputs: &[SinkSpec]) -> Result<Vec<(SourceSpec, Vec<SinkSpec>)>> {
-    if let [input] = inputs {
-        return Ok(vec![(input.clone(), outputs.to_vec())]);
-    }
-    let mut jobs = Vec::new();
-    for input in inputs {
-        let mut named = Vec::new();
-        for folder in outputs.iter().filter_map(SinkSpec::path) {
-            if !folder.is_dir() {
-                fs::create_dir(folder).with_context(|| format!("the folder {} can't be made", folder.display()))?;
-            }
-            let stem = match input {
-                SourceSpec::Path(path) => path.file_stem(),
-                _ => Some(OsStr::new("demo")),
-            };
-            let stem = stem.with_context(|| format!("{input} has no name that its outputs could bear"))?;
-            let path = |extension: &str| {
-                let mut name = stem.to_os_string();
-                name.push(extension);
-                folder.join(name)
-            };
-            named.push(SinkSpec::Jsonl(path(".jsonl")));
-            named.push(if input.is_one_picture() {
-                SinkSpec::Still(path(".png"))
-            } else {
-                SinkSpec::Video(path(".mp4"))
-            });
-        }
-        jobs.push((input.clone(), named));
-    }
-    let all: Vec<SinkSpec> = jobs.iter().flat_map(|(_, outputs)| outputs.clone()).collect();
-    sink::check_distinct(&all).context("two inputs of the same name")?;
-    Ok(jobs)
-}
-
 /// How faces are looked for in a source.
 fn search(dials: &Dials, source: Option<&SourceSpec>) -> Search {
     let pictures = source.is_some_and(SourceSpec::is_pictures);
@@ -279,7 +186,7 @@ fn search(dials: &Dials, source: Option<&SourceSpec>) -> Search {
 }
 
 /// The classifier that was asked for. A prior that is not the natural one is never used silently.
-fn classifier(dials: &Dials, device: Device) -> Result<Classifier> {
+pub(crate) fn classifier(dials: &Dials, device: Device) -> Result<Classifier> {
     let half = || thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
     set_threads(dials.threads.unwrap_or_else(half))?;
     let weights = dials.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
@@ -296,7 +203,7 @@ fn classifier(dials: &Dials, device: Device) -> Result<Classifier> {
 }
 
 /// Refuses outputs that can't be written or would be written over the input, before anything is opened.
-fn check_outputs(
+pub(crate) fn check_outputs(
     outputs: &[SinkSpec],
     options: OutputOptions<'_>,
     common: &Common,
@@ -323,7 +230,7 @@ fn is_part_of(output: &Path, input: &Path) -> bool {
 }
 
 /// The summary, and the file of `--stats`.
-fn finish(stats: &Stats, common: &Common) -> Result<()> {
+pub(crate) fn finish(stats: &Stats, common: &Common) -> Result<()> {
     // Without a standard error there is nobody to tell.
     let _ = writeln!(io::stderr(), "{stats}");
     let Some(path) = &common.stats else { return Ok(()) };

@@ -76,8 +76,8 @@ impl Viewer {
         Self::new(Place::Status(StatusLine::default()))
     }
 
-    /// A progress bar for a source, whose length may be unknown.
-    pub fn progress(info: &SourceInfo) -> Self {
+    /// A progress bar for a source, whose length may be unknown. `place` says which of several it is.
+    pub fn progress(info: &SourceInfo, place: &str) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self::hidden();
         }
@@ -88,7 +88,9 @@ impl Viewer {
         let fps = |state: &ProgressState, out: &mut dyn std::fmt::Write| _ = write!(out, "{:.0}", state.per_sec());
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(info.frames, ProgressDrawTarget::stderr());
-        Self::new(Place::Progress(bar.with_style(style.with_key("fps", fps)).with_prefix(short_name(&info.name))))
+        Self::new(Place::Progress(
+            bar.with_style(style.with_key("fps", fps)).with_prefix(format!("{place}{}", short_name(&info.name))),
+        ))
     }
 
     /// Nothing at all.

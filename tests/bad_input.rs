@@ -89,7 +89,8 @@ fn a_video_that_is_cut_short(change: fn(&mut Command)) {
     fs::write(file("cut.mp4"), &whole[..whole.len() / 10]).expect("a file");
     let mut command = annotate(&file("cut.mp4"));
     change(&mut command);
-    for output in ["out.jsonl", "out.csv", "out.mp4", "frames/"] {
+    fs::create_dir(file("frames")).expect("a folder");
+    for output in ["out.jsonl", "out.csv", "out.mp4", "frames/%06d.png"] {
         command.arg("-o").arg(file(output));
     }
     fail(&mut command, 1, &["cut.mp4", "cut short", "what was done is in", "out.part.mp4"]);
@@ -276,12 +277,12 @@ fn an_output_that_exists_is_replaced_only_by_force() {
         ("out.jsonl", "out.jsonl"),
         ("out.csv", "out.csv"),
         ("out.png", "out.png"),
-        ("frames/", "frames/frame_000000.png"),
+        ("frames/%06d.png", "frames/000000.png"),
     ] {
         fs::write(file(holds), old).expect("a file");
         let mut command = annotate(&file("picture.png"));
         command.arg("-o").arg(file(output));
-        fail(&mut command, 1, &[output.trim_end_matches('/'), "already", "--force"]);
+        fail(&mut command, 1, &[output.split('/').next().unwrap_or_default(), "already", "--force"]);
         assert_eq!(fs::read_to_string(file(holds)).expect("the old file"), old);
         succeed(command.arg("--force"));
         assert_ne!(fs::read(file(holds)).expect("a new file"), old.as_bytes(), "{output}");

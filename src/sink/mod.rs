@@ -33,6 +33,7 @@ use output::Output;
 use part::{Leftover, PartFile};
 pub use recorder::{BitsPerSecond, Quality};
 pub use sound::Sound;
+use stills::Naming;
 pub use window::{Window, check_display};
 
 use crate::draw;
@@ -100,6 +101,8 @@ pub enum SinkSpec {
     Still(PathBuf),
     /// A folder (an existing one, or a name that ends in a slash): one PNG a frame.
     Stills(PathBuf),
+    /// The same, where the file's name has a `%d` or `%06d` for the frame's number.
+    Numbered(PathBuf),
 }
 
 impl FromStr for SinkSpec {
@@ -128,11 +131,12 @@ impl TryFrom<&OsStr> for SinkSpec {
             Some("mp4") => Ok(Self::Video(path)),
             Some("jsonl") => Ok(Self::Jsonl(path)),
             Some("csv") => Ok(Self::Csv(path)),
+            Some("png") if naming_of(&path).is_some() => Ok(Self::Numbered(path)),
             Some("png") => Ok(Self::Still(path)),
             _ if path.is_dir() => Ok(Self::Stills(path)),
             _ => Err(anyhow!(
                 "{name:?} is no known output: name a file that ends in .mp4 (annotated video), .jsonl or .csv (data), \
-                 .png (one picture), a folder that ends in a slash (PNGs), or - for JSON lines on standard output"
+                 .png (one picture), a folder that ends in a slash, or - for JSON lines on standard output"
             )),
         }
     }
@@ -157,14 +161,15 @@ impl SinkSpec {
             | Self::Video(path)
             | Self::CleanVideo(path)
             | Self::Still(path)
-            | Self::Stills(path) => Some(path),
+            | Self::Stills(path)
+            | Self::Numbered(path) => Some(path),
         }
     }
 
     /// The name that the file has until it is whole, where there is one.
     pub fn part_path(&self) -> Option<PathBuf> {
         match self {
-            Self::Stdout | Self::Stills(_) => None,
+            Self::Stdout | Self::Stills(_) | Self::Numbered(_) => None,
             Self::Jsonl(path) | Self::Csv(path) | Self::Video(path) | Self::CleanVideo(path) | Self::Still(path) => {
                 Some(part::part_path(path))
             }
@@ -176,7 +181,7 @@ impl SinkSpec {
     pub fn takes_time(&self) -> bool {
         match self {
             Self::Stdout | Self::Jsonl(_) | Self::Csv(_) => false,
-            Self::Video(_) | Self::CleanVideo(_) | Self::Still(_) | Self::Stills(_) => true,
+            Self::Video(_) | Self::CleanVideo(_) | Self::Still(_) | Self::Stills(_) | Self::Numbered(_) => true,
         }
     }
 
@@ -199,7 +204,10 @@ impl SinkSpec {
             parent.display()
         );
         if let Self::Stills(folder) = self {
-            return stills::check(folder, options.force);
+            return stills::check(folder, &Naming::default(), options.force);
+        }
+        if let Some(naming) = naming_of(path) {
+            return stills::check(parent, &naming, options.force);
         }
         ensure!(!path.is_dir(), "{self} can't be written: it is a folder");
         // A link that leads nowhere is there, too: symlink_metadata does not follow it.
@@ -211,7 +219,7 @@ impl SinkSpec {
     /// Whether it has another name until it is whole.
     fn is_written_in_part(&self, options: OutputOptions<'_>) -> bool {
         match self {
-            Self::Stdout | Self::Stills(_) => false,
+            Self::Stdout | Self::Stills(_) | Self::Numbered(_) => false,
             Self::Jsonl(_) | Self::Csv(_) => !options.live,
             Self::Video(_) | Self::CleanVideo(_) | Self::Still(_) => true,
         }
@@ -237,7 +245,11 @@ impl SinkSpec {
             Self::Video(path) => Box::new(recorder::Recorder::create(path, Shown::Annotated, options)?),
             Self::CleanVideo(path) => Box::new(recorder::Recorder::create(path, Shown::Clean, options)?),
             Self::Still(path) => Box::new(stills::Still::new(path, options)),
-            Self::Stills(folder) => Box::new(stills::Stills::create(folder, options)?),
+            Self::Stills(folder) => Box::new(stills::Stills::create(folder, Naming::default(), options)?),
+            Self::Numbered(path) => {
+                let naming = naming_of(path).unwrap_or_default();
+                Box::new(stills::Stills::create(parent_of(path), naming, options)?)
+            }
         })
     }
 }
@@ -269,6 +281,12 @@ pub fn check_distinct(specs: &[SinkSpec]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// How the frames are named of which each has a file, where a path says so.
+fn naming_of(path: &Path) -> Option<Naming> {
+    Naming::parse(path.file_name()?.to_str()?)
+        .filter(|_| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png")))
 }
 
 /// The folder that a path lies in; the current one for a bare name.

@@ -1,4 +1,4 @@
-//! Annotated frames as PNGs: a single one, or a folder where `frame_000012.png` is the frame with number 12.
+//! Annotated frames as PNGs: a single one, or one a frame, where `frame_000012.png` is the frame with number 12.
 //!
 //! Owns the names and the encoding. Frames that were dropped leave gaps in the numbers.
 
@@ -15,8 +15,45 @@ use super::part::{Leftover, PartFile};
 use super::{Ending, OutputOptions, Sink, picture_of};
 use crate::pipeline::Annotated;
 
+/// How frames are named: the number stands between two texts, with at least so many digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Naming {
+    before: String,
+    digits: usize,
+    after: String,
+}
+
+impl Default for Naming {
+    fn default() -> Self {
+        Self { before: "frame_".to_owned(), digits: 6, after: ".png".to_owned() }
+    }
+}
+
+impl Naming {
+    /// From a name with `%d` or `%06d` in it, as ffmpeg has it; `None` for any other name.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let (before, rest) = name.split_once('%')?;
+        let (digits, after) = rest.split_once('d')?;
+        let digits = match digits.strip_prefix('0') {
+            Some(count) => count.parse().ok().filter(|count| (1..=20).contains(count))?,
+            None if digits.is_empty() => 1,
+            None => return None,
+        };
+        (!after.contains('%')).then(|| Self { before: before.to_owned(), digits, after: after.to_owned() })
+    }
+
+    fn name(&self, frame: u64) -> String {
+        format!("{}{frame:0digits$}{}", self.before, self.after, digits = self.digits)
+    }
+
+    fn is_frame(&self, name: &str) -> bool {
+        let number = name.strip_prefix(self.before.as_str()).and_then(|rest| rest.strip_suffix(self.after.as_str()));
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    }
+}
+
 /// Refuses a folder that is a file, or, without `force`, one that holds frames already.
-pub(super) fn check(folder: &Path, force: bool) -> Result<()> {
+pub(super) fn check(folder: &Path, naming: &Naming, force: bool) -> Result<()> {
     let name = folder.display();
     if !folder.exists() {
         return Ok(());
@@ -26,7 +63,7 @@ pub(super) fn check(folder: &Path, force: bool) -> Result<()> {
     for entry in entries {
         let file = entry.with_context(|| format!("the folder {name} can't be read"))?.file_name();
         ensure!(
-            force || !is_frame(&file.to_string_lossy()),
+            force || !naming.is_frame(&file.to_string_lossy()),
             "{name} holds frames already, {} for one (--force overwrites them)",
             file.to_string_lossy()
         );
@@ -34,30 +71,26 @@ pub(super) fn check(folder: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-fn is_frame(name: &str) -> bool {
-    let number = name.strip_prefix("frame_").and_then(|rest| rest.strip_suffix(".png"));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
 /// Writes each frame as a PNG.
 pub(super) struct Stills {
     folder: PathBuf,
+    naming: Naming,
     force: bool,
 }
 
 impl Stills {
     /// Creates the folder where it doesn't exist; its parent must.
-    pub(super) fn create(folder: &Path, options: OutputOptions<'_>) -> Result<Self> {
+    pub(super) fn create(folder: &Path, naming: Naming, options: OutputOptions<'_>) -> Result<Self> {
         if !folder.is_dir() {
             fs::create_dir(folder).with_context(|| format!("the folder {} can't be created", folder.display()))?;
         }
-        Ok(Self { folder: folder.to_path_buf(), force: options.force })
+        Ok(Self { folder: folder.to_path_buf(), naming, force: options.force })
     }
 }
 
 impl Sink for Stills {
     fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
-        let path = self.folder.join(format!("frame_{:06}.png", annotated.frame.id));
+        let path = self.folder.join(self.naming.name(annotated.frame.id));
         write_png(&picture_of(annotated), &path, self.force)?;
         Ok(ControlFlow::Continue(()))
     }
@@ -139,17 +172,19 @@ mod tests {
     fn frames_are_named_by_their_number_and_are_never_overwritten_unasked() {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let folder = parent.path().join("frames");
-        let mut sink = Stills::create(&folder, PLAIN).expect("the parent exists");
+        let mut sink = Stills::create(&folder, Naming::default(), PLAIN).expect("the parent exists");
         let frame = annotated(12, 0, 5, 3, vec![]);
         let _ = sink.write(&frame).expect("an empty folder");
         let read = image::open(folder.join("frame_000012.png")).expect("a PNG").to_rgb8();
         assert_eq!(read.as_raw()[..], frame.frame.rgb[..]);
 
         sink.write(&frame).expect_err("the frame is there already");
-        let error = check(&folder, false).expect_err("a frame is there already");
+        let error = check(&folder, &Naming::default(), false).expect_err("a frame is there already");
         assert!(error.to_string().contains("frame_000012.png"), "{error}");
-        check(&folder, true).expect("with force");
-        let _ = Stills::create(&folder, FORCE).and_then(|mut sink| sink.write(&frame)).expect("with force");
+        check(&folder, &Naming::default(), true).expect("with force");
+        let _ = Stills::create(&folder, Naming::default(), FORCE)
+            .and_then(|mut sink| sink.write(&frame))
+            .expect("with force");
     }
 
     #[test]
@@ -166,11 +201,22 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_names_frames() {
+        let naming = Naming::parse("a_%04d_b.png").expect("a pattern");
+        assert_eq!((naming.name(12), naming.name(123_456)), ("a_0012_b.png".to_owned(), "a_123456_b.png".to_owned()));
+        assert!(naming.is_frame("a_0012_b.png") && !naming.is_frame("a_x_b.png"));
+        assert_eq!(Naming::parse("%d.png").map(|naming| naming.name(7)), Some("7.png".to_owned()));
+        for name in ["a.png", "%.png", "%s.png", "%5d.png", "%d%d.png", "%099d.png", "100%.png"] {
+            assert_eq!(Naming::parse(name), None, "{name}");
+        }
+    }
+
+    #[test]
     fn other_files_in_the_folder_do_not_matter() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for name in ["frame_.png", "frame_12.jpg", "face.png", "frame_1a.png"] {
             fs::write(folder.path().join(name), "").expect("a file");
         }
-        check(folder.path(), false).expect("none of them is a frame");
+        check(folder.path(), &Naming::default(), false).expect("none of them is a frame");
     }
 }

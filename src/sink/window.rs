@@ -107,8 +107,8 @@ impl Window {
         self.stretch = stretch;
     }
 
-    /// Makes the window larger or smaller by a step. It is another window then, at the same place: the system's can't be
-    /// resized by a program.
+    /// Makes the window larger or smaller by a step. It is another window then, where the system puts it: one that is
+    /// open can't be resized by a program.
     ///
     /// # Errors
     /// When the system refuses.
@@ -118,10 +118,7 @@ impl Window {
         if (size.0 as usize, size.1 as usize) == (width, height) {
             return Ok(());
         }
-        let (x, y) = self.window.get_position();
-        let mut window = open(&self.title, size, &self.typed)?;
-        window.set_position(x, y);
-        self.window = window;
+        self.window = open(&self.title, size, &self.typed)?;
         // It is empty so far.
         self.shown_at = self.shown_at.checked_sub(REFRESH).unwrap_or(self.shown_at);
         Ok(())

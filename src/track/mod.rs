@@ -82,6 +82,13 @@ pub enum Sequence {
     Motion(Option<u32>),
 }
 
+impl Sequence {
+    /// The same, swept over in so many frames where nothing else was asked for.
+    pub fn or_every(self, frames: u32) -> Self {
+        if self == Self::Motion(None) { Self::Motion(Some(frames)) } else { self }
+    }
+}
+
 /// Which frame it is that is looked at.
 #[derive(Clone, Copy, Debug)]
 struct Moment {

@@ -1,0 +1,172 @@
+//! `annotate` over many files: what is done is left alone, what fails is named, and an engine that runs it many times at
+//! once may be killed at any moment.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{
+    assert_exit, demo_clip, emocam, fail, json_lines, names_in, run, run_within, skip, start, succeed,
+    temporary_folder, text,
+};
+use emocam::source::SourceSpec;
+
+/// A clip of so many frames, without sound.
+fn clip(path: &Path, frames: u32) {
+    succeed(emocam().args(["annotate", "demo", "--frames", &frames.to_string(), "-o"]).arg(path));
+}
+
+fn frames_of(path: &Path) -> usize {
+    let mut video = SourceSpec::Path(path.into()).open().expect("a video that can be played");
+    let mut frames = 0;
+    while video.next_frame().expect("a video without damage").is_some() {
+        frames += 1;
+    }
+    frames
+}
+
+#[test]
+fn a_folder_gets_a_video_and_data_for_each_input_also_for_a_single_one() {
+    let folder = temporary_folder();
+    let results = folder.path().join("results");
+    clip(&folder.path().join("a.mp4"), 4);
+    fs::copy(folder.path().join("a.mp4"), folder.path().join("b.mp4")).expect("a copy");
+    let annotate = |names: &[&str], more: &[&str]| {
+        let mut command = emocam();
+        command.arg("annotate").args(names.iter().map(|name| folder.path().join(name)));
+        command.args(more).arg("-o").arg(format!("{}/", results.display()));
+        command
+    };
+    succeed(&mut annotate(&["a.mp4"], &[]));
+    assert_eq!(names_in(&results), ["a.jsonl", "a.mp4"]);
+    assert_eq!((frames_of(&results.join("a.mp4")), json_lines(&results.join("a.jsonl")).len()), (4, 4));
+
+    // What is done is left as it is; an output that is missing is made, with the other one.
+    let mark = |name: &str| fs::write(results.join(name), "mine").expect("a file");
+    let is_marked = |name: &str| fs::read(results.join(name)).expect("a file") == b"mine";
+    mark("a.mp4");
+    let output = succeed(&mut annotate(&["a.mp4", "b.mp4"], &[]));
+    assert!(text(&output.stderr).contains("1 of 2 inputs are done already"), "{}", text(&output.stderr));
+    assert!(is_marked("a.mp4"));
+    assert_eq!(names_in(&results), ["a.jsonl", "a.mp4", "b.jsonl", "b.mp4"]);
+    succeed(&mut annotate(&["a.mp4", "b.mp4"], &[]));
+    assert!(is_marked("a.mp4"));
+    succeed(&mut annotate(&["a.mp4"], &["--force"]));
+    assert!(!is_marked("a.mp4"));
+
+    // The half of a result that somebody made is not overwritten.
+    fs::remove_file(results.join("b.jsonl")).expect("a file");
+    mark("b.mp4");
+    fail(&mut annotate(&["b.mp4"], &[]), 1, &["b.mp4", "exists already", "--force"]);
+    assert!(is_marked("b.mp4"));
+}
+
+#[test]
+fn inputs_of_one_name_are_told_before_anything_is_done() {
+    let folder = temporary_folder();
+    let (first, second) = (folder.path().join("one"), folder.path().join("two"));
+    for place in [&first, &second] {
+        fs::create_dir(place).expect("a folder");
+        fs::copy(demo_clip(), place.join("clip.mp4")).expect("a copy");
+    }
+    let results = folder.path().join("results");
+    let mut command = emocam();
+    command.arg("annotate").arg(first.join("clip.mp4")).arg(second.join("clip.mp4")).arg("-o");
+    let words = ["two inputs of the same name", "one/clip.mp4", "two/clip.mp4"];
+    fail(command.arg(format!("{}/", results.display())), 1, &words);
+    assert!(!results.exists());
+}
+
+#[test]
+fn damaged_inputs_are_listed_at_the_end_and_are_done_again_the_next_time() {
+    let folder = temporary_folder();
+    let file = |name: &str| folder.path().join(name);
+    clip(&file("whole.mp4"), 3);
+    let bytes = fs::read(demo_clip()).expect("the demo's file");
+    fs::write(file("cut.mp4"), &bytes[..bytes.len() / 10]).expect("a file");
+    fs::write(file("text.mp4"), "no video").expect("a file");
+    let mut command = emocam();
+    command.arg("annotate").args(["cut.mp4", "text.mp4", "whole.mp4"].map(file)).arg("-o").arg(file("results/"));
+    for _ in 0..2 {
+        let message = fail(&mut command, 1, &["2 of", "inputs failed", "what was done is in"]);
+        let list: Vec<&str> = message.lines().rev().take(2).collect();
+        assert!(list[0].ends_with("text.mp4") && list[1].ends_with("cut.mp4"), "{message}");
+        // What is not whole does not pass for it.
+        assert_eq!(
+            names_in(&file("results")),
+            ["cut.part.jsonl", "cut.part.mp4", "whole.jsonl", "whole.mp4"],
+            "{message}"
+        );
+    }
+}
+
+/// The processes of emocam that work for this test: those that have its folder among their arguments.
+fn workers(folder: &Path) -> Vec<u32> {
+    let name = folder.to_string_lossy().into_owned();
+    let processes = fs::read_dir("/proc").expect("a system with /proc").flatten();
+    let numbers = processes.filter_map(|process| process.file_name().to_string_lossy().parse().ok());
+    numbers
+        .filter(|number| {
+            let line = fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+            let mut arguments =
+                line.split(|&byte| byte == 0).map(|argument| String::from_utf8_lossy(argument).into_owned());
+            arguments.next().is_some_and(|program| program.ends_with("/emocam"))
+                && arguments.next().is_some_and(|argument| argument == "annotate")
+                && arguments.any(|argument| argument.starts_with(&name))
+        })
+        .collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn workers_that_are_killed_lose_nothing_and_a_second_run_does_the_rest() {
+    const CLIPS: usize = 40;
+    let test = "workers_that_are_killed_lose_nothing_and_a_second_run_does_the_rest";
+    if Command::new("parallel").arg("--version").output().is_err() {
+        return skip(test, "GNU parallel is not installed");
+    }
+    let folder = temporary_folder();
+    let (clips, results) = (folder.path().join("clips"), folder.path().join("results"));
+    fs::create_dir(&clips).expect("a folder");
+    fs::create_dir(&results).expect("a folder");
+    clip(&clips.join("clip00.mp4"), 12);
+    let paths: Vec<PathBuf> = (0..CLIPS).map(|number| clips.join(format!("clip{number:02}.mp4"))).collect();
+    for path in &paths[1..] {
+        fs::copy(&paths[0], path).expect("a copy");
+    }
+    // As the README has it.
+    let spread = || {
+        let mut command = Command::new("parallel");
+        command.args(["--will-cite", "-j2", env!("CARGO_BIN_EXE_emocam"), "annotate", "{}", "-o"]);
+        command.arg(format!("{}/", results.display())).arg(":::").args(&paths);
+        command
+    };
+    let mut running = start(&mut spread());
+    let done = || names_in(&results).iter().filter(|name| !name.contains(".part.")).count();
+    running.wait_for("some clips are done", || (done() >= 6).then_some(()));
+    let mut killed = Vec::new();
+    running.wait_for("two workers could be killed", || {
+        let victim = workers(folder.path()).into_iter().find(|worker| !killed.contains(worker))?;
+        // It may have ended by itself in between; then kill fails.
+        let kill = Command::new("sh").args(["-c", "kill -KILL \"$0\"", &victim.to_string()]).output();
+        killed.extend(kill.is_ok_and(|output| output.status.success()).then_some(victim));
+        (killed.len() >= 2).then_some(())
+    });
+    let output = running.finish(common::LIMIT);
+    assert_ne!(output.status.code(), Some(0), "parallel tells of the jobs that were killed");
+
+    assert_exit(&run_within(&mut spread(), common::LIMIT), 0, &[]);
+    let names: Vec<String> =
+        (0..CLIPS).flat_map(|number| [format!("clip{number:02}.jsonl"), format!("clip{number:02}.mp4")]).collect();
+    assert_eq!(names_in(&results), names, "every output once, and nothing else");
+    for name in &names {
+        let path = results.join(name);
+        let frames = if name.ends_with(".mp4") { frames_of(&path) } else { json_lines(&path).len() };
+        assert_eq!(frames, 12, "{name}");
+    }
+    // There is nothing left to do.
+    let output = run(&mut spread());
+    assert!(text(&output.stderr).matches("done already").count() == CLIPS, "{}", text(&output.stderr));
+}
