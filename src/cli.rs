@@ -58,6 +58,8 @@ impl Cli {
         };
         // The statistics are one more file that is written.
         let stats = common.stats.iter().cloned().map(SinkSpec::Jsonl);
+        // The timeline is, too.
+        let stats = stats.chain(common.summary.iter().filter_map(SinkSpec::timeline));
         sink::check_distinct(&common.all_outputs().into_iter().chain(stats).collect::<Vec<_>>())
     }
 }
@@ -154,8 +156,13 @@ impl Annotate {
         {
             bail!("with several inputs an output must be a folder, whose name ends in a slash; {output} is none");
         }
-        if self.inputs.len() > 1 && self.common.clean.is_some() {
-            bail!("--clean names one file, and there are {} inputs: give it with one at a time", self.inputs.len());
+        for (option, output) in [("--clean", &self.common.clean), ("--summary", &self.common.summary)] {
+            if self.inputs.len() > 1 && output.is_some() {
+                bail!(
+                    "{option} names one file, and there are {} inputs: give it with one at a time",
+                    self.inputs.len()
+                );
+            }
         }
         Ok(())
     }
@@ -172,6 +179,11 @@ pub struct Common {
     /// Record the picture without boxes and labels, too; FILE ends in .mp4
     #[arg(long, value_name = "FILE", value_parser = clean_parser())]
     pub clean: Option<SinkSpec>,
+
+    /// Write what each face showed over the whole run: time seen, share of each emotion, changes, longest spell. FILE ends
+    /// in .json; a timeline of the same name, but .png, lies beside it
+    #[arg(long, value_name = "FILE", value_parser = summary_parser())]
+    pub summary: Option<SinkSpec>,
 
     /// How well recordings show what was seen, from 0 (exactly) to 51, as x264's option of this name; larger is smaller
     /// [default: 22]
@@ -217,9 +229,9 @@ impl Common {
         }
     }
 
-    /// What `-o` and `--clean` name.
+    /// What `-o`, `--clean` and `--summary` name.
     pub fn all_outputs(&self) -> Vec<SinkSpec> {
-        self.outputs.iter().chain(&self.clean).cloned().collect()
+        self.outputs.iter().chain(&self.clean).chain(&self.summary).cloned().collect()
     }
 }
 
@@ -234,6 +246,14 @@ fn source_parser() -> impl TypedValueParser<Value = SourceSpec> {
 
 fn sink_parser() -> impl TypedValueParser<Value = SinkSpec> {
     OsStringValueParser::new().try_map(|name| SinkSpec::try_from(name.as_os_str()))
+}
+
+fn summary_parser() -> impl TypedValueParser<Value = SinkSpec> {
+    OsStringValueParser::new().try_map(|name| {
+        let path = PathBuf::from(name);
+        let is_json = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
+        if is_json { Ok(SinkSpec::Summary(path)) } else { Err(anyhow!("name a file that ends in .json")) }
+    })
 }
 
 fn clean_parser() -> impl TypedValueParser<Value = SinkSpec> {

@@ -10,7 +10,7 @@ use crate::presenter::Presenter;
 use crate::render::Renderer;
 use crate::sink::{Ending, OutputOptions, SinkSpec, Sound, on_demand};
 use crate::smooth::Smoother;
-use crate::source::{LimitedSource, Source};
+use crate::source::{LimitedSource, Source, SourceInfo};
 use crate::stats::Stats;
 use crate::track::{FaceTracker, Search, Sequence};
 use crate::viewer::Viewer;
@@ -44,9 +44,9 @@ impl Job<'_> {
     pub fn run(self, classifier: &mut Classifier, viewer: &mut Viewer, stop: &Stop, stats: &mut Stats) -> Result<()> {
         let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.takes_time());
         let draws = recorders.iter().any(|recorder| recorder.wants_drawing());
-        let start = self.source.info().start;
+        let SourceInfo { name, start, .. } = self.source.info().clone();
         let sound = self.options.sound.map(|sound| Sound { start, ..sound });
-        let options = OutputOptions { sound, ..self.options };
+        let options = OutputOptions { sound, source: Some(&name), ..self.options };
         let open = |outputs: Vec<&SinkSpec>| {
             outputs.into_iter().map(|output| output.open(options)).collect::<Result<Vec<_>>>()
         };

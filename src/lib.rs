@@ -36,6 +36,7 @@
 //! | [`stats`] | time per stage, latency, frames a second, drops; the summary |
 //! | [`draw`] | boxes, labels, bars: pure functions on pixels |
 //! | [`sink`] | where results go: window, video, tables, PNGs |
+//! | [`summary`] | what each face showed over a whole run |
 //! | [`viewer`], [`status`] | how a person watches a run |
 //! | [`controls`] | what the keys of the window do |
 //! | `programs` | ffmpeg and ffprobe, where they are |
@@ -44,7 +45,7 @@
 //! | [`optim`] | AdamW, the rate over time, the average of the weights |
 //! | [`train`] | the settings of a training run and its one loop |
 //! | [`eval`] | metrics, calibration and the report |
-//! | [`plot`] | curves, confusion matrix and reliability diagram as PNGs |
+//! | [`plot`] | curves, confusion matrix, reliability diagram and timeline as PNGs |
 
 mod annotate;
 pub mod bench;
@@ -80,6 +81,7 @@ pub mod smooth;
 pub mod source;
 pub mod stats;
 pub mod status;
+pub mod summary;
 pub mod track;
 pub mod train;
 pub mod viewer;

@@ -124,7 +124,7 @@ fn live_source(spec: Option<&SourceSpec>, camera: &CameraOptions, repeat_demo: b
 }
 
 pub(crate) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> {
-    OutputOptions { force: common.force, live, quality: common.quality(), sound: None }
+    OutputOptions { force: common.force, live, source: None, quality: common.quality(), sound: None }
 }
 
 /// The job for a source that was opened as `spec` says.

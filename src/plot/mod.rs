@@ -10,10 +10,12 @@ mod canvas;
 mod confusion;
 mod history;
 mod reliability;
+mod timeline;
 
 pub use confusion::confusion_matrix;
 pub use history::{Epoch, history};
 pub use reliability::reliability;
+pub use timeline::timeline;
 
 use crate::draw::paint::Color;
 

@@ -11,6 +11,7 @@ mod part;
 mod recorder;
 mod sound;
 mod stills;
+mod summary;
 mod table;
 mod window;
 
@@ -72,6 +73,8 @@ pub struct OutputOptions<'a> {
     /// that others can follow them, and a recording that an earlier run left is kept. Else each file takes its name when
     /// it is whole, and replaces what an earlier run left of it.
     pub live: bool,
+    /// What the source is called.
+    pub source: Option<&'a str>,
     /// How well a video shows what was seen.
     pub quality: Quality,
     /// Whose sound a video gets.
@@ -97,6 +100,8 @@ pub enum SinkSpec {
     Video(PathBuf),
     /// The same without them, for `--clean`.
     CleanVideo(PathBuf),
+    /// What each face showed over the whole run, as JSON and as a picture of the same name, for `--summary`.
+    Summary(PathBuf),
     /// `.png`: the only frame of a picture.
     Still(PathBuf),
     /// A folder (an existing one, or a name that ends in a slash): one PNG a frame.
@@ -160,19 +165,28 @@ impl SinkSpec {
             | Self::Csv(path)
             | Self::Video(path)
             | Self::CleanVideo(path)
+            | Self::Summary(path)
             | Self::Still(path)
             | Self::Stills(path)
             | Self::Numbered(path) => Some(path),
         }
     }
 
+    /// The picture beside a summary, as an output of its own.
+    pub fn timeline(&self) -> Option<Self> {
+        if let Self::Summary(path) = self { Some(Self::Still(summary::picture_path(path))) } else { None }
+    }
+
     /// The name that the file has until it is whole, where there is one.
     pub fn part_path(&self) -> Option<PathBuf> {
         match self {
             Self::Stdout | Self::Stills(_) | Self::Numbered(_) => None,
-            Self::Jsonl(path) | Self::Csv(path) | Self::Video(path) | Self::CleanVideo(path) | Self::Still(path) => {
-                Some(part::part_path(path))
-            }
+            Self::Jsonl(path)
+            | Self::Csv(path)
+            | Self::Video(path)
+            | Self::CleanVideo(path)
+            | Self::Summary(path)
+            | Self::Still(path) => Some(part::part_path(path)),
         }
     }
 
@@ -180,7 +194,7 @@ impl SinkSpec {
     /// belong on the recorder's thread; the others take microseconds.
     pub fn takes_time(&self) -> bool {
         match self {
-            Self::Stdout | Self::Jsonl(_) | Self::Csv(_) => false,
+            Self::Stdout | Self::Jsonl(_) | Self::Csv(_) | Self::Summary(_) => false,
             Self::Video(_) | Self::CleanVideo(_) | Self::Still(_) | Self::Stills(_) | Self::Numbered(_) => true,
         }
     }
@@ -206,6 +220,9 @@ impl SinkSpec {
         if let Self::Stills(folder) = self {
             return stills::check(folder, &Naming::default(), options.force);
         }
+        if let Some(picture) = self.timeline() {
+            picture.check(options).context("the picture of a summary lies beside it")?;
+        }
         if let Some(naming) = naming_of(path) {
             return stills::check(parent, &naming, options.force);
         }
@@ -221,7 +238,7 @@ impl SinkSpec {
         match self {
             Self::Stdout | Self::Stills(_) | Self::Numbered(_) => false,
             Self::Jsonl(_) | Self::Csv(_) => !options.live,
-            Self::Video(_) | Self::CleanVideo(_) | Self::Still(_) => true,
+            Self::Video(_) | Self::CleanVideo(_) | Self::Summary(_) | Self::Still(_) => true,
         }
     }
 
@@ -244,6 +261,7 @@ impl SinkSpec {
             Self::Csv(path) => Box::new(table::Csv::new(table(path)?)?),
             Self::Video(path) => Box::new(recorder::Recorder::create(path, Shown::Annotated, options)?),
             Self::CleanVideo(path) => Box::new(recorder::Recorder::create(path, Shown::Clean, options)?),
+            Self::Summary(path) => Box::new(summary::SummarySink::create(path, options)?),
             Self::Still(path) => Box::new(stills::Still::new(path, options)),
             Self::Stills(folder) => Box::new(stills::Stills::create(folder, Naming::default(), options)?),
             Self::Numbered(path) => {

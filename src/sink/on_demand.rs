@@ -46,7 +46,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 /// Both ends. Files go into `folder`.
 pub(crate) fn on_demand(folder: &Path, options: OutputOptions<'_>) -> (Requests, OnDemand) {
     let shared = Arc::<Mutex<Shared>>::default();
-    let options = OutputOptions { force: false, sound: None, ..options };
+    let options = OutputOptions { force: false, source: None, sound: None, ..options };
     let writer = OnDemand {
         shared: Arc::clone(&shared),
         options,

@@ -164,9 +164,9 @@ mod tests {
     use crate::sink::tests::annotated;
 
     const PLAIN: OutputOptions<'_> =
-        OutputOptions { force: false, live: false, quality: Quality::Constant(22), sound: None };
+        OutputOptions { force: false, live: false, source: None, quality: Quality::Constant(22), sound: None };
     const FORCE: OutputOptions<'_> =
-        OutputOptions { force: true, live: false, quality: Quality::Constant(22), sound: None };
+        OutputOptions { force: true, live: false, source: None, quality: Quality::Constant(22), sound: None };
 
     #[test]
     fn frames_are_named_by_their_number_and_are_never_overwritten_unasked() {
