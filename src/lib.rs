@@ -11,6 +11,7 @@
 //!
 //! | module | what it owns |
 //! |---|---|
+//! | [`recognize`] | the way into the library for other programs |
 //! | [`cli`] | arguments as typed, and what is wrong with them |
 //! | [`run`] | what each command does |
 //! | `annotate` | many files: which outputs each gets, what is done already, what failed |
@@ -74,6 +75,7 @@ pub mod plot;
 pub mod preprocess;
 mod presenter;
 mod programs;
+pub mod recognize;
 mod render;
 pub mod run;
 pub mod sink;
@@ -86,3 +88,8 @@ pub mod track;
 pub mod train;
 pub mod viewer;
 pub mod weights;
+
+/// The examples of the README are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

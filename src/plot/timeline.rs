@@ -77,12 +77,13 @@ pub fn timeline(path: &Path, title: &str, summary: &Summary) -> Result<()> {
     canvas.save(path)
 }
 
-/// The end of a title that is too long: of a path, its name.
+/// Of a path its name, and the end of one that is too long.
 fn shortened(title: &str) -> String {
     const MOST: usize = 48;
+    let title = Path::new(title).file_name().map_or(title.into(), |name| name.to_string_lossy());
     let length = title.chars().count();
     if length <= MOST {
-        title.to_owned()
+        title.into_owned()
     } else {
         format!("…{}", title.chars().skip(length - MOST).collect::<String>())
     }

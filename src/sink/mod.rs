@@ -220,9 +220,6 @@ impl SinkSpec {
         if let Self::Stills(folder) = self {
             return stills::check(folder, &Naming::default(), options.force);
         }
-        if let Some(picture) = self.timeline() {
-            picture.check(options).context("the picture of a summary lies beside it")?;
-        }
         if let Some(naming) = naming_of(path) {
             return stills::check(parent, &naming, options.force);
         }
@@ -230,6 +227,9 @@ impl SinkSpec {
         // A link that leads nowhere is there, too: symlink_metadata does not follow it.
         let exists = fs::symlink_metadata(path).is_ok();
         ensure!(options.force || !exists, "{self} exists already (--force overwrites it)");
+        if let Some(picture) = self.timeline() {
+            picture.check(options).context("the picture of a summary lies beside it")?;
+        }
         if self.is_written_in_part(options) { part::check(path, options.leftover()) } else { Ok(()) }
     }
 

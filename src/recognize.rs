@@ -1,0 +1,113 @@
+//! The way into the library for other programs: pictures or a source in, faces with emotions out.
+//!
+//! ```no_run
+//! use std::ops::ControlFlow;
+//!
+//! use emocam::recognize::Recognizer;
+//! use emocam::source::SourceSpec;
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let mut camera = SourceSpec::CameraIndex(0).open()?;
+//! Recognizer::new()?.run(camera.as_mut(), |annotated| {
+//!     println!("{:?}: {} faces", annotated.frame.pts, annotated.predictions.len());
+//!     ControlFlow::Continue(())
+//! })
+//! # }
+//! ```
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use anyhow::Result;
+use candle_core::Device;
+use image::RgbImage;
+
+use crate::classify::Classifier;
+use crate::detect::SmallestFace;
+use crate::emotion::Prediction;
+use crate::frame::Frame;
+use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
+use crate::preprocess::gray_from_rgb;
+use crate::smooth::Smoother;
+use crate::source::Source;
+use crate::track::{FaceTracker, Search, Sequence};
+use crate::weights::Weights;
+
+/// How long a change of expression takes to show in motion: the default of the program.
+const SMOOTHING: Duration = Duration::from_millis(110);
+
+/// Finds faces and tells what they express, as the program does by default.
+pub struct Recognizer {
+    classifier: Classifier,
+}
+
+impl Recognizer {
+    /// With the weights inside the program, on the processor.
+    ///
+    /// # Errors
+    /// When there is no memory for the network.
+    pub fn new() -> Result<Self> {
+        Self::with_weights(&Weights::embedded()?)
+    }
+
+    /// With other weights, on the processor.
+    ///
+    /// # Errors
+    /// When the weights don't fit their own card.
+    pub fn with_weights(weights: &Weights) -> Result<Self> {
+        Ok(Self { classifier: Classifier::new(weights, None, Device::Cpu)? })
+    }
+
+    /// The faces of a picture by itself, the largest first.
+    ///
+    /// # Errors
+    /// When the detector or the network fails.
+    pub fn faces(&mut self, picture: &RgbImage) -> Result<Vec<Prediction>> {
+        let search = Search { smallest_face: SmallestFace::IN_PICTURES, sequence: Sequence::Pictures };
+        let gray = gray_from_rgb(picture, picture.width(), picture.height())?;
+        let found = FaceTracker::new(search)?.track(&gray, 0, Duration::ZERO)?.tracked;
+        let boxes: Vec<_> = found.iter().map(|tracked| tracked.face).collect();
+        let labels = self.classifier.classify(&gray, &boxes)?;
+        let predictions = found.into_iter().zip(labels);
+        Ok(predictions
+            .map(|(tracked, probabilities)| Prediction {
+                id: tracked.id,
+                face: tracked.face,
+                probabilities,
+                unsure: false,
+            })
+            .collect())
+    }
+
+    /// Calls `each` with every frame of a file, or with the latest frame of a camera, until the source ends or `each`
+    /// breaks. Faces keep their numbers from frame to frame, and probabilities are smoothed over time.
+    ///
+    /// # Errors
+    /// The first error of the source, the detector or the network.
+    pub fn run(&mut self, source: &mut dyn Source, mut each: impl FnMut(&Annotated) -> ControlFlow<()>) -> Result<()> {
+        let delivery = if source.info().live { Delivery::Latest } else { Delivery::Every };
+        let search = Search { smallest_face: SmallestFace::IN_MOTION, sequence: Sequence::Motion(None) };
+        let mut smoother = Smoother::new(SMOOTHING);
+        let classifier = &mut self.classifier;
+        let stages = Stages {
+            source,
+            make_detect: || {
+                let mut tracker = FaceTracker::new(search)?;
+                Ok(move |frame: &Frame, gray: &_| tracker.track(gray, frame.id, frame.pts))
+            },
+            classify: |gray: &_, faces: &[_]| classifier.classify(gray, faces),
+            recorders: Vec::new(),
+            survives_recorders: false,
+        };
+        let (_, outcome) = pipeline::run(stages, delivery, &Stop::default(), |event| {
+            let Event::Frame(annotated) = event else { return Ok(ControlFlow::Continue(())) };
+            let pts = annotated.frame.pts;
+            for prediction in &mut annotated.predictions {
+                prediction.probabilities = smoother.smooth(prediction.id, prediction.probabilities, pts);
+            }
+            smoother.forget(pts);
+            Ok(each(annotated))
+        });
+        outcome
+    }
+}
