@@ -27,7 +27,14 @@ pub use train::{Eval, Parts, Train};
 ///
 /// Everything runs on this machine: nothing is downloaded and nothing leaves it.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 100)]
+#[command(version, propagate_version = true, max_term_width = 80)]
+#[command(after_help = "Examples:
+  emocam live                              the first camera, in a window
+  emocam annotate clip.mp4 -o out.mp4      a video with labels
+  emocam annotate photos/ -o faces.csv     a folder of pictures as a table
+  emocam train --data faces --out mine     weights for faces of your own
+
+`emocam COMMAND --help` has each command's options and more examples.")]
 pub struct Cli {
     /// What to do
     #[command(subcommand)]
@@ -54,7 +61,7 @@ impl Cli {
             }
             Command::Bench(bench) => return bench.check(),
             Command::Train(train) => return train.check(),
-            Command::Cameras(_) | Command::Eval(_) => return Ok(()),
+            Command::Cameras(_) | Command::Eval(_) | Command::Completions(_) | Command::Man => return Ok(()),
         };
         // The statistics are one more file that is written.
         let stats = common.stats.iter().cloned().map(SinkSpec::Jsonl);
@@ -79,18 +86,36 @@ pub enum Command {
     Train(Box<Train>),
     /// Measure weights on labelled faces
     Eval(Eval),
+    /// Write completions for a shell to standard output
+    Completions(Completions),
+    /// Write the manual page to standard output
+    Man,
+}
+
+/// `emocam completions`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  emocam completions bash > ~/.local/share/bash-completion/completions/emocam
+  emocam completions zsh > ~/.zfunc/_emocam
+  emocam completions fish > ~/.config/fish/completions/emocam.fish")]
+pub struct Completions {
+    /// bash, zsh or fish
+    #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish"], hide_possible_values = true)]
+    pub shell: String,
 }
 
 /// `emocam live`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  emocam live                            the first camera that opens, else the demo
-  emocam live 1 -o today.mp4             camera 1, and a recording of what the window shows
+  emocam live                            the first camera, else the demo
+  emocam live 1 -o today.mp4             camera 1, and a recording
   emocam live C920                       the camera with this in its name
   emocam live demo                       a short clip inside the program
-  emocam live --headless -o - | jq .     no window; JSON lines on standard output
+  emocam live --privacy blur             nobody can be recognized
+  emocam live --headless -o - | jq .     no window, JSON lines
 
-In the window, q or Esc ends the run; Ctrl-C in the terminal does too.")]
+Keys in the window: h shows them all, q or Esc ends the run, r records,
+s saves the picture, p hides faces. Ctrl-C in the terminal ends it, too.")]
 pub struct Live {
     /// Camera index, part of a camera's name, /dev/video path, video, picture, folder of pictures, or demo
     #[arg(value_name = "SOURCE", value_parser = source_parser())]
@@ -102,16 +127,23 @@ pub struct Live {
 
     /// Ask a camera for a size, a frame rate and a pixel format (mjpeg, yuyv, nv12 or grey), such as 1280x720,
     /// 1280x720@30 or 1280x720@30:mjpeg [default: what is nearest to 640x480 at 25 fps or more]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", help_heading = "Camera")]
     pub camera_format: Option<WantedFormat>,
 
     /// End with an error when the camera is unplugged or stops, instead of waiting for it
-    #[arg(long)]
+    #[arg(long, help_heading = "Camera")]
     pub no_reconnect: bool,
 
     /// Where to mirror the picture: off, auto (in the window, for cameras), window or all (recordings, too). Data keep the
     /// camera's own sides
-    #[arg(long, value_enum, value_name = "WHERE", default_value_t, hide_possible_values = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHERE",
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Picture"
+    )]
     pub mirror: Mirror,
 
     /// Options that `annotate` has too
@@ -130,9 +162,13 @@ pub struct Cameras {
 /// `emocam annotate`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  emocam annotate clip.mp4 -o out.mp4 -o out.jsonl     video with labels, and data
-  emocam annotate photos/ -o faces.csv                 a folder of pictures as one table
-  emocam annotate *.mp4 -o results/                    many files: results/NAME.mp4 and results/NAME.jsonl")]
+  emocam annotate clip.mp4 -o out.mp4 -o out.jsonl     video and data
+  emocam annotate photos/ -o faces.csv                 pictures as a table
+  emocam annotate clip.mp4 -o frames/%06d.png          each frame as a PNG
+  emocam annotate clip.mp4 --summary clip.json         each face's time
+  emocam annotate *.mp4 -o results/                    many files:
+      results/NAME.mp4 and results/NAME.jsonl; the same command again does
+      what is not done yet")]
 pub struct Annotate {
     /// Videos, pictures or folders of pictures; `demo` is the clip inside the program
     #[arg(value_name = "INPUT", required = true, value_parser = source_parser())]
@@ -170,9 +206,10 @@ impl Annotate {
 
 /// Options of `live` and `annotate`.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Outputs")]
 pub struct Common {
     /// Write results here; may be given several times. FILE ends in .mp4 (annotated video), .jsonl or .csv (data) or
-    /// .png (one picture), or is a folder (PNGs); - writes JSON lines to standard output
+    /// .png (one picture; with %06d in its name, one a frame), or is a folder; - writes JSON lines to standard output
     #[arg(short, long = "output", value_name = "FILE", value_parser = sink_parser())]
     pub outputs: Vec<SinkSpec>,
 
@@ -195,7 +232,7 @@ pub struct Common {
     pub bitrate: Option<BitsPerSecond>,
 
     /// Hide faces in the window, in recordings and in pictures: blur, pixelate or box. Labels and data stay
-    #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true)]
+    #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true, help_heading = "Picture")]
     pub privacy: Option<Privacy>,
 
     /// Overwrite outputs that exist
@@ -211,7 +248,7 @@ pub struct Common {
     pub dials: Dials,
 
     /// Say "Unsure" of a face whose likeliest emotion has a probability below this, from 0 to 1, such as 0.45
-    #[arg(long, value_name = "CONFIDENCE", value_parser = confidence)]
+    #[arg(long, value_name = "CONFIDENCE", value_parser = confidence, help_heading = "Faces and labels")]
     pub unsure: Option<f32>,
 
     /// Write frame rate, times and processor time per stage, memory and dropped frames as JSON

@@ -13,6 +13,7 @@
 //! |---|---|
 //! | [`recognize`] | the way into the library for other programs |
 //! | [`cli`] | arguments as typed, and what is wrong with them |
+//! | [`manual`] | completions and the manual page, made of the same |
 //! | [`run`] | what each command does |
 //! | `annotate` | many files: which outputs each gets, what is done already, what failed |
 //! | [`job`] | one run of the pipeline, from a source to outputs and a viewer |
@@ -67,6 +68,7 @@ mod files;
 pub mod frame;
 pub mod job;
 pub mod machine;
+pub mod manual;
 pub mod model;
 pub mod ops;
 pub mod optim;

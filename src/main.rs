@@ -24,11 +24,20 @@ fn main() -> ExitCode {
     let outcome = hear_signals(&cli, &stop).and_then(|()| run::run(&cli.command, &stop, started));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        // `emocam ... | head`: the reader has what it wanted.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("emocam: error: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether the reader of standard output has gone.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let kind =
+        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    error.chain().filter_map(kind).any(|kind| kind == std::io::ErrorKind::BrokenPipe)
 }
 
 /// The first Ctrl-C ends a run cleanly, with all outputs complete; the second one ends the program at once. Commands that

@@ -22,6 +22,7 @@ use crate::detect::SmallestFace;
 use crate::device::DeviceSpec;
 use crate::eval;
 use crate::job::Job;
+use crate::manual;
 use crate::pipeline::{Delivery, Stop};
 use crate::preprocess::InputSpec;
 use crate::sink::{OutputOptions, SinkSpec, check_display};
@@ -44,6 +45,8 @@ pub fn run(command: &Command, stop: &Stop, started: Instant) -> Result<()> {
         Command::Cameras(arguments) => cameras::command(arguments, &mut io::stdout().lock()),
         Command::Train(arguments) => train(arguments, stop),
         Command::Eval(arguments) => eval::command(arguments, &mut io::stdout().lock(), &mut io::stderr()),
+        Command::Completions(arguments) => manual::completions(&arguments.shell, &mut io::stdout().lock()),
+        Command::Man => manual::page(&mut io::stdout().lock()),
     }
 }
 

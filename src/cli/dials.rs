@@ -10,6 +10,7 @@ use crate::device::DeviceSpec;
 
 /// Options of `live`, `annotate` and `bench`.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Faces and labels")]
 pub struct Dials {
     /// Width of the smallest face to be found, in pixels [default: a sixth of the
     /// frame's shorter side; a tenth in pictures]

@@ -43,7 +43,7 @@ const STEPS: [f64; 19] = [
 /// When the file can't be written.
 pub fn timeline(path: &Path, title: &str, summary: &Summary) -> Result<()> {
     let mut faces: Vec<(u64, &FaceTime)> = summary.faces().collect();
-    faces.sort_by(|a, b| b.1.seen.cmp(&a.1.seen));
+    faces.sort_by_key(|(_, face)| std::cmp::Reverse(face.seen));
     let more = faces.len().saturating_sub(MOST_ROWS);
     faces.truncate(MOST_ROWS);
     let rows = faces.len().max(1) as i32;
