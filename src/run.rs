@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::iter;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -216,12 +217,18 @@ pub(crate) fn check_outputs(
     let stats = common.stats.clone().map(SinkSpec::Jsonl);
     for output in outputs.iter().chain(&stats) {
         output.check(options)?;
-        if let (Some(path), Some(SourceSpec::Path(input))) = (output.path(), input) {
+        let Some(SourceSpec::Path(path)) = input else { continue };
+        for written in iter::once(output).chain(&output.timeline()) {
             ensure!(
-                !is_part_of(path, input),
-                "{output} is the input itself or one of its pictures: choose another output"
+                !written.path().is_some_and(|output| is_part_of(output, path)),
+                "{written} is the input itself or one of its pictures: choose another output"
             );
         }
+        ensure!(
+            !(matches!(output, SinkSpec::Summary(_)) && input.is_some_and(SourceSpec::is_pictures)),
+            "--summary is about time, and pictures have none: for {} use -o FILE.csv",
+            path.display()
+        );
     }
     Ok(())
 }

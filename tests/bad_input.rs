@@ -301,6 +301,9 @@ fn the_input_itself_is_no_output() {
     let before = fs::read(&picture).expect("a picture");
     fail(annotate(&picture).arg("-o").arg(&picture).arg("--force"), 1, &["picture.png", "is the input itself"]);
     fail(annotate(&picture).arg("--stats").arg(&picture).arg("--force"), 1, &["picture.png", "is the input itself"]);
+    // The timeline of this summary would have the picture's name.
+    let summary = picture.with_extension("json");
+    fail(annotate(&picture).arg("--summary").arg(summary).arg("--force"), 1, &["picture.png", "is the input itself"]);
     fail(annotate(folder.path()).arg("-o").arg(&picture).arg("--force"), 1, &["picture.png", "one of its pictures"]);
     assert_eq!(fs::read(&picture).expect("a picture"), before);
 }
@@ -420,4 +423,24 @@ fn one_bad_input_of_several_is_named_and_the_others_are_written() {
     command.arg(file("results/"));
     fail(&mut command, 1, &["bad.jpg", "none.mp4", "2 of 4 inputs failed"]);
     assert_eq!(names_in(&file("results")), ["good.jsonl", "good.png", "last.jsonl", "last.png"]);
+}
+
+#[test]
+fn pictures_have_no_time_to_sum_up() {
+    let (folder, elsewhere) = (temporary_folder(), temporary_folder());
+    save_picture(&folder.path().join("picture.png"));
+    let summary = elsewhere.path().join("summary.json");
+    fail(annotate(folder.path()).arg("--summary").arg(summary), 1, &["--summary", "pictures", "-o FILE.csv"]);
+    assert!(names_in(elsewhere.path()).is_empty());
+}
+
+#[test]
+fn what_a_killed_run_left_of_a_summary_is_in_nobodys_way() {
+    let folder = temporary_folder();
+    let summary = folder.path().join("summary.json");
+    for left in ["summary.part.json", "summary.part.png"] {
+        fs::write(folder.path().join(left), "").expect("a file");
+    }
+    succeed(emocam().args(["live", "demo", "--headless", "--frames", "3", "--summary"]).arg(&summary));
+    assert_eq!(names_in(folder.path()), ["summary.json", "summary.png"]);
 }

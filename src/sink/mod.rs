@@ -211,6 +211,9 @@ impl SinkSpec {
     /// would be overwritten.
     pub fn check(&self, options: OutputOptions<'_>) -> Result<()> {
         let Some(path) = self.path() else { return Ok(()) };
+        // Of a summary that was cut off nothing is there: it is written at the end.
+        let live = options.live && !matches!(self, Self::Summary(_));
+        let options = OutputOptions { live, ..options };
         let parent = parent_of(path);
         ensure!(
             parent.is_dir(),

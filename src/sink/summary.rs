@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::part::PartFile;
+use super::part::{Leftover, PartFile};
 use super::{Ending, OutputOptions, Sink};
 use crate::pipeline::Annotated;
 use crate::plot;
@@ -26,7 +26,8 @@ pub(super) struct SummarySink {
 
 impl SummarySink {
     pub(super) fn create(path: &Path, options: OutputOptions<'_>) -> Result<Self> {
-        let file = |path: &Path| PartFile::create(path, options.force, options.leftover());
+        // Nothing is written before the end, so a run that was killed left nothing that anybody could miss.
+        let file = |path: &Path| PartFile::create(path, options.force, Leftover::Replace);
         let files = Some((file(path)?, file(&picture_path(path))?));
         Ok(Self { files, source: options.source.unwrap_or_default().to_owned(), summary: Summary::default() })
     }
