@@ -1,3 +1,5 @@
+mod broken;
+
 use std::fs;
 use std::process::Command;
 

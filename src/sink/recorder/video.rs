@@ -103,6 +103,7 @@ impl Video {
     /// # Errors
     /// When it can't be encoded or written. What is in the file by then can be played, and nothing more is taken.
     pub(super) fn append(&mut self, picture: &RgbImage, pts: Duration) -> Result<()> {
+        ensure!(!matches!(self.container, Container::Broken(_)), self.broken());
         let coded = framed(&mut self.resizer, picture, self.size, self.coded_size)?;
         let (width, height) = self.coded_size;
         self.yuv.read_rgb8(RgbSliceU8::new(&coded, (width as usize, height as usize)));
@@ -181,10 +182,8 @@ impl Video {
 
     fn broken(&self) -> anyhow::Error {
         match &self.container {
-            Container::Broken(playable) if !playable.is_zero() => {
-                anyhow!("no more than its first {:.1} s can be played", playable.as_secs_f64())
-            }
-            _ => anyhow!("nothing of it can be played"),
+            Container::Broken(playable) => anyhow!(no_more_than(*playable)),
+            Container::Planned(_) | Container::Open(_) => anyhow!(no_more_than(Duration::ZERO)),
         }
     }
 
@@ -198,14 +197,22 @@ impl Video {
             let held = hold.map(|hold| ticks(hold).saturating_sub(last.start).clamp(1, LONGEST_FRAME) as u32);
             self.write(&last.sample, held.unwrap_or(self.last_duration.min(TIMESCALE)))?;
         }
-        match self.container {
+        match &mut self.container {
             Container::Open(file) => {
-                let playable = file.playable();
-                file.finish().with_context(|| format!("its first {:.1} s can be played", playable.as_secs_f64()))
+                file.finish().with_context(|| no_more_than(file.playable()))?;
+                Ok(file.playable())
             }
             Container::Planned(_) | Container::Broken(_) => Err(self.broken()),
         }
     }
+}
+
+/// What is left of a video that could not be written to its end.
+fn no_more_than(playable: Duration) -> String {
+    if playable.is_zero() {
+        return "nothing of it can be played".to_owned();
+    }
+    format!("no more than its first {:.1} s can be played", playable.as_secs_f64())
 }
 
 /// The side of a video that can hold a side of a picture.
