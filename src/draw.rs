@@ -153,4 +153,6 @@ fn bounded(probability: f32) -> f32 {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests;

@@ -54,6 +54,54 @@ fn ends_cleanly(test: &str, end: End) {
     assert_eq!(frames, json_lines(&lines).len());
 }
 
+/// A recording and a picture by key, with faces hidden; and every other key, which must do no harm.
+#[test]
+fn keys_record_save_hide_and_switch() {
+    let display = match Display::start() {
+        Ok(display) => display,
+        Err(reason) => return skip("keys_record_save_hide_and_switch", &reason),
+    };
+    let folder = temporary_folder();
+    let mut command = emocam();
+    command.env("DISPLAY", display.name()).current_dir(folder.path());
+    command.args(["live", "demo", "--privacy", "box", "--mirror", "window"]);
+    let mut running = start(&mut command);
+    let window = running.wait_for("its window is open", || display.window("emocam"));
+    let named =
+        |start: &'static str, end: &'static str| move |name: &String| name.starts_with(start) && name.ends_with(end);
+    let find = |wanted: &dyn Fn(&String) -> bool| common::names_in(folder.path()).into_iter().find(|name| wanted(name));
+    display.press(window, "r");
+    running.wait_for("a recording has begun", || find(&named("emocam-2", ".part.mp4")));
+    for key in ["h", "b", "t", "m", "f", "h", "space", "p", "p", "space"] {
+        display.press(window, key);
+    }
+    display.press(window, "s");
+    let picture = running
+        .wait_for("a picture is saved", || find(&|name: &String| name.ends_with(".png") && !name.contains(".part.")));
+    display.press(window, "r");
+    let video = running.wait_for("the recording is complete", || {
+        find(&|name: &String| name.ends_with(".mp4") && !name.contains(".part."))
+    });
+    display.press(window, "plus");
+    let window = running.wait_for("there is another window", || display.window("emocam").filter(|new| *new != window));
+    display.press(window, "minus");
+    running.wait_for("there is a third one", || display.window("emocam").filter(|new| *new != window));
+    let window = running.wait_for("its window is open", || display.window("emocam"));
+    display.press(window, "q");
+    let output = running.finish(LIMIT);
+    assert_exit(&output, 0, &["saved emocam-2", ".mp4", ".png"]);
+    assert!(frames_of(&folder.path().join(&video)) >= 2);
+    // What was written shows no face.
+    for name in [video, picture] {
+        let output = common::succeed(
+            emocam().args(["annotate", &name, "--detect-every", "1", "-o", "-"]).current_dir(folder.path()),
+        );
+        for line in common::parsed_lines(&common::text(&output.stdout)) {
+            assert_eq!(line["faces"], serde_json::json!([]), "{name}");
+        }
+    }
+}
+
 #[test]
 fn a_display_that_cannot_be_reached_is_told_and_the_run_goes_on() {
     let mut command = emocam();
