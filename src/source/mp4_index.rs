@@ -1,8 +1,8 @@
 //! Where the pictures of an MP4 file are.
 //!
 //! Owns the way from a file to a list of H.264 samples, each with its place and time; the decoding is in `h264.rs`. The
-//! crate mp4 is for writing: its reader refuses a file whose picture data is cut short, reads a sample of any claimed size
-//! into memory, and panics on some damaged files. The few boxes that matter (ISO/IEC 14496-12 and -15) are read here, out
+//! crates that read such files refuse one whose picture data is cut short, or take memory for whatever it claims; the crate
+//! mp4 panics on some damaged ones. The few boxes that matter (ISO/IEC 14496-12 and -15) are read here, out
 //! of an index that is in memory, and every count is held against the bytes that are there before it is relied on.
 
 use std::io::{Read, Seek, SeekFrom};

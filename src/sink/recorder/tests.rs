@@ -130,7 +130,7 @@ fn other_programs_read_the_video() {
 }
 
 #[test]
-fn colours_survive() {
+fn colors_survive() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
     let size = (64, 48);
