@@ -222,7 +222,7 @@ pub struct Common {
     #[arg(long, value_name = "FILE", value_parser = summary_parser())]
     pub summary: Option<SinkSpec>,
 
-    /// How well recordings show what was seen, from 0 (exactly) to 51, as x264's option of this name; larger is smaller
+    /// How well recordings show what was seen, from 0 (best) to 51, as x264's option of this name; larger is smaller
     /// [default: 22]
     #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(0..=51), conflicts_with = "bitrate")]
     pub crf: Option<u8>,
@@ -252,7 +252,7 @@ pub struct Common {
     pub unsure: Option<f32>,
 
     /// Write frame rate, times and processor time per stage, memory and dropped frames as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = "Outputs")]
     pub stats: Option<PathBuf>,
 }
 

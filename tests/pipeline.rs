@@ -57,6 +57,26 @@ fn no_frame_of_a_file_in_real_time_comes_before_its_time() {
 }
 
 #[test]
+fn a_file_that_was_paused_goes_on_at_its_own_pace() {
+    // Frames are 10 ms apart. After the pause those come that were on their way; the next twenty take their time.
+    let times = within_limit(|| {
+        let mut times = Vec::new();
+        let outcome = run_with(&mut frames(40), Delivery::EveryInRealTime, &Stop::default(), vec![], |id| {
+            times.push(Instant::now());
+            if id == 3 {
+                thread::sleep(Duration::from_secs(1));
+            }
+            go_on(id)
+        });
+        assert_frames(&outcome.ids, 0..40);
+        times
+    });
+    let after = 4 + ON_THE_WAY as usize;
+    let took = times[after + 20] - times[after];
+    assert!(took >= Duration::from_millis(150), "{took:?}");
+}
+
+#[test]
 fn a_slow_consumer_gets_the_latest_frames_of_a_camera_and_the_rest_is_counted() {
     const PRODUCED: u64 = 200;
     let outcome = within_limit(|| {

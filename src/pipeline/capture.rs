@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
@@ -40,6 +40,9 @@ impl FrameSender<'_> {
     }
 }
 
+/// A file that is so far behind its time was paused: it goes on from where it stands, and does not catch up.
+const PAUSE: Duration = Duration::from_millis(500);
+
 /// Takes frames from a source until it ends or a stop is requested.
 pub(super) fn capture(
     source: &mut dyn Source,
@@ -62,8 +65,12 @@ pub(super) fn capture(
         };
         let timing = Timing { capture: watch.spent(), ..Default::default() };
         if delivery == Delivery::EveryInRealTime {
-            let origin = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
-            wait_until(origin.0 + frame.pts.saturating_sub(origin.1), stop);
+            let (begun, first) = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
+            let due = begun + frame.pts.saturating_sub(first);
+            if due.elapsed() > PAUSE {
+                origin = Some((Instant::now(), frame.pts));
+            }
+            wait_until(due, stop);
             frame.captured_at = Instant::now();
         }
         if sender.send((frame, timing)).is_break() {
