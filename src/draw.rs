@@ -22,11 +22,13 @@ use image::RgbImage;
 
 use crate::emotion::Prediction;
 use crate::frame::{FaceBox, Frame};
+pub(crate) use color::text_color_on;
 pub use color::{color_of, color_of_label};
 pub use mirror::mirrored;
 pub use notice::notice;
 pub use overlay::{help, hud, paused, recording, toast};
 use paint::{Color, Rect};
+pub(crate) use panel::TRACK;
 pub use privacy::{Privacy, hide};
 pub use trail::Trails;
 

@@ -1,24 +1,21 @@
 //! One line that tells how a run goes: in the window's corner, and in the terminal where there is no window.
 
+mod terminal;
+
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use console::Term;
 
-use crate::draw::color_of_label;
+use crate::emotion::Prediction;
 use crate::pipeline::Annotated;
+use terminal::Terminal;
 
 /// How often the line changes: fast enough to feel live, slow enough to be read.
 const PERIOD: Duration = Duration::from_millis(250);
 
 /// Stands for faces that the line has no room for.
 const MORE: &str = "  ...";
-
-/// How many columns a face's bar has.
-const BAR: usize = 6;
-
-/// The eighths of a column, the whole one last.
-const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
 
 /// The frame rate and the latency of the last moments.
 #[derive(Debug)]
@@ -54,180 +51,168 @@ impl Meter {
 /// The line in the terminal. Nothing is written where standard error is no terminal.
 #[derive(Debug)]
 pub struct StatusLine {
-    on_terminal: bool,
-    style: Style,
-    written: Option<Instant>,
-    /// How many columns the last line took, where it can't be cleared.
+    terminal: Option<Terminal>,
+    written: Option<Written>,
+}
+
+/// What stands in the terminal.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    at: Instant,
     columns: usize,
-}
-
-/// What the terminal can show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Style {
-    colors: Colors,
-    /// Whether there are blocks, or only ASCII.
-    blocks: bool,
-    /// Whether it knows control sequences.
-    controls: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Colors {
-    None,
-    /// The 6 by 6 by 6 colors of xterm's 256.
-    Indexed,
-    Rgb,
-}
-
-impl Style {
-    /// As the environment has it: NO_COLOR (<https://no-color.org>), TERM, COLORTERM, and the locale.
-    fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let set = |name| variable(name).filter(|value| !value.is_empty());
-        let controls = set("TERM").is_none_or(|term| term != "dumb");
-        let colors = if !controls || set("NO_COLOR").is_some() {
-            Colors::None
-        } else if set("COLORTERM").is_some_and(|term| ["truecolor", "24bit"].contains(&term.as_str())) {
-            Colors::Rgb
-        } else {
-            Colors::Indexed
-        };
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
-        let blocks = locale.is_none_or(|name| {
-            let name = name.to_lowercase();
-            name.contains("utf-8") || name.contains("utf8")
-        });
-        Self { colors, blocks, controls }
-    }
-
-    /// A text in a color.
-    fn colored(self, text: &str, [red, green, blue]: [u8; 3]) -> String {
-        match self.colors {
-            Colors::None => text.to_owned(),
-            Colors::Rgb => format!("\x1b[38;2;{red};{green};{blue}m{text}\x1b[0m"),
-            Colors::Indexed => {
-                // The levels are 0, 95, 135, 175, 215 and 255.
-                let level = |value: u8| if value < 48 { 0 } else { (usize::from(value).max(75) - 35) / 40 };
-                let index = 16 + 36 * level(red) + 6 * level(green) + level(blue);
-                format!("\x1b[38;5;{index}m{text}\x1b[0m")
-            }
-        }
-    }
-
-    /// A bar of a share, 0 to 1, as wide as it ever is.
-    fn bar(self, share: f32) -> String {
-        let eighths = (share.clamp(0.0, 1.0) * (BAR * 8) as f32).round() as usize;
-        let (whole, rest) = (eighths / 8, eighths % 8);
-        if !self.blocks {
-            return format!("{:<BAR$}", "#".repeat(((eighths + 4) / 8).min(BAR)));
-        }
-        let mut bar = "█".repeat(whole);
-        if rest > 0 {
-            bar.push(EIGHTHS[rest - 1]);
-        }
-        format!("{bar:<BAR$}")
-    }
 }
 
 impl Default for StatusLine {
     fn default() -> Self {
-        let style = Style::of(|name| std::env::var(name).ok());
-        Self { on_terminal: io::stderr().is_terminal(), style, written: None, columns: 0 }
+        Self { terminal: io::stderr().is_terminal().then(Terminal::from_environment), written: None }
     }
 }
 
 impl StatusLine {
     /// Writes the line for a frame, unless it was written a moment ago.
     pub fn show(&mut self, annotated: &Annotated, meter: &str) {
-        if self.on_terminal && self.written.is_none_or(|at| at.elapsed() >= PERIOD) {
-            self.written = Some(Instant::now());
-            // Without a standard error there is nobody to tell.
-            let (text, columns) = line(annotated, meter, self.width(), self.style);
-            let _ = write!(io::stderr(), "{}{text}", self.cleared());
-            self.columns = columns;
+        let Some(terminal) = self.terminal else { return };
+        if self.written.is_some_and(|written| written.at.elapsed() < PERIOD) {
+            return;
         }
-    }
-
-    /// Columns that the line may take. In the last one some terminals would begin a new line.
-    fn width(&self) -> usize {
-        // A terminal that does not know its own size is one of 80 columns.
-        let columns = Term::stderr().size_checked().map_or(0, |(_, columns)| columns);
-        usize::from(if columns == 0 { 80 } else { columns }) - 1
+        let width = width();
+        let before = self.written.map_or(0, |written| written.columns).min(width);
+        let (line, columns) = line(annotated, meter, width, terminal);
+        self.written = Some(Written { at: Instant::now(), columns });
+        // In one piece, so that nothing flickers. Without a standard error there is nobody to tell.
+        let _ = io::stderr().write_all((terminal.erased(before) + &line).as_bytes());
     }
 
     /// Takes the line away, so that what comes next stands alone.
     pub fn clear(&mut self) {
-        if self.written.take().is_some() {
-            let _ = write!(io::stderr(), "{}", self.cleared());
-            let _ = io::stderr().flush();
+        if let (Some(terminal), Some(written)) = (self.terminal, self.written.take()) {
+            let _ = io::stderr().write_all(terminal.erased(written.columns.min(width())).as_bytes());
         }
     }
+}
 
-    /// What takes the last line away.
-    fn cleared(&self) -> String {
-        if self.style.controls { "\r\x1b[2K".to_owned() } else { format!("\r{:1$}\r", "", self.columns) }
+/// Columns that the line may take. In the last one some terminals would begin a new line.
+fn width() -> usize {
+    // A terminal that does not know its own size is one of 80 columns.
+    let columns = Term::stderr().size_checked().map_or(0, |(_, columns)| columns);
+    usize::from(if columns == 0 { 80 } else { columns }) - 1
+}
+
+/// How much is said of a face.
+#[derive(Clone, Copy)]
+enum Form {
+    /// Its label, a bar of so many cells, and the confidence.
+    Bar(usize),
+    /// Its label and the confidence.
+    Number,
+    /// Its label.
+    Name,
+}
+
+/// How much is said of each face where there is room for all of them, the most first.
+const FORMS: [Form; 4] = [Form::Bar(10), Form::Bar(6), Form::Bar(3), Form::Number];
+
+/// A text with escape sequences, and the columns that it takes without them.
+#[derive(Clone, Default)]
+struct Text {
+    text: String,
+    columns: usize,
+}
+
+impl Text {
+    fn plain(text: &str) -> Self {
+        Self { text: text.to_owned(), columns: text.chars().count() }
+    }
+
+    fn with(mut self, other: &Self) -> Self {
+        self.text.push_str(&other.text);
+        self.columns += other.columns;
+        self
     }
 }
 
-/// Faces, each with its emotion and a bar of its confidence, as far as there is room, and what the meter says; with the
-/// columns that it takes. Where bars have no room, the labels go without.
-fn line(annotated: &Annotated, meter: &str, width: usize, style: Style) -> (String, usize) {
-    let with_bars = fitted(annotated, meter, width, style, true);
-    with_bars.or_else(|| fitted(annotated, meter, width, style, false)).unwrap_or_else(|| {
-        let text: String = count(annotated).chars().take(width).collect();
-        let columns = text.len();
-        (text, columns)
-    })
-}
-
-fn count(annotated: &Annotated) -> String {
+/// Faces, each with its emotion, as far as there is room, and what the meter says; and the columns that this takes. What has
+/// no room gives way: first the bars, then the faces but one, then the meter.
+fn line(annotated: &Annotated, meter: &str, width: usize, terminal: Terminal) -> (String, usize) {
     let faces = annotated.predictions.len();
-    format!("{faces} {}", if faces == 1 { "face" } else { "faces" })
+    let count = Text::plain(&format!("{faces} {}", if faces == 1 { "face" } else { "faces" }));
+    let line = best_line(&count, &annotated.predictions, meter, width, terminal);
+    line.map_or_else(
+        || (count.text.chars().take(width).collect(), count.columns.min(width)),
+        |line| (line.text, line.columns),
+    )
 }
 
-/// The line, unless no face has room in it.
-fn fitted(annotated: &Annotated, meter: &str, width: usize, style: Style, bars: bool) -> Option<(String, usize)> {
-    let mut text = count(annotated);
-    let mut columns = text.len();
-    let end = if meter.is_empty() { String::new() } else { format!("  |  {meter}") };
-    let faces = &annotated.predictions;
-    for (index, prediction) in faces.iter().enumerate() {
-        let label = format!("{} {:.0}%", prediction.label(), prediction.confidence() * 100.0);
-        let is_last = index + 1 == faces.len();
-        let taken = 2 + label.len() + if bars { 1 + BAR } else { 0 };
-        let more = if is_last { 0 } else { MORE.len() };
-        if columns + taken + more + end.len() > width {
-            if index == 0 {
-                return None;
-            }
-            text.push_str(MORE);
-            columns += MORE.len();
+/// `None` where there is no room for even one face's name, or, without faces, for how many there are.
+fn best_line(count: &Text, faces: &[Prediction], meter: &str, width: usize, terminal: Terminal) -> Option<Text> {
+    let named = |form| faces.iter().map(|face| face_text(face, form, terminal)).collect::<Vec<Text>>();
+    let ends =
+        [if meter.is_empty() { Text::default() } else { Text::plain(&format!("  |  {meter}")) }, Text::default()];
+    for end in &ends {
+        let room = width.saturating_sub(end.columns);
+        let all = FORMS.iter().map(|form| named(*form).iter().fold(count.clone(), Text::with));
+        let all = all.into_iter().find(|line| line.columns <= room);
+        if let Some(line) = all.or_else(|| some_faces(count, &named(Form::Number), room)) {
+            return Some(line.with(end));
+        }
+    }
+    let names = named(Form::Name);
+    let one = || names.first().map(|name| count.clone().with(name)).filter(|line| line.columns <= width);
+    some_faces(count, &names, width).or_else(one)
+}
+
+/// As many faces as there is room for, at least one, and a sign that there are more.
+fn some_faces(count: &Text, faces: &[Text], room: usize) -> Option<Text> {
+    let more = Text::plain(MORE);
+    let mut line = count.clone();
+    let mut shown = 0;
+    for face in faces {
+        if line.columns + face.columns + more.columns > room {
             break;
         }
-        text.push_str("  ");
-        let color = color_of_label(prediction.label());
-        text.push_str(&style.colored(&label, color));
-        if bars {
-            text.push(' ');
-            text.push_str(&style.colored(&style.bar(prediction.confidence()), color));
+        line = line.with(face);
+        shown += 1;
+    }
+    (shown > 0).then(|| line.with(&more))
+}
+
+fn face_text(face: &Prediction, form: Form, terminal: Terminal) -> Text {
+    let (label, confidence) = (face.label(), face.confidence());
+    // One that is no number is none; percents as in pictures.
+    let share = if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) };
+    let percent = Text::plain(&format!(" {:.0}%", share * 100.0));
+    // The plate takes in the spaces around the name.
+    let plate = |text: String| Text { columns: text.len(), text: terminal.plate(&text, label) };
+    let gap = Text::plain(" ");
+    match form {
+        Form::Bar(cells) => {
+            let bar = terminal.colored_bar(&terminal.bar(share, cells), label);
+            let bar = Text { text: bar, columns: cells };
+            gap.clone().with(&plate(format!(" {label} "))).with(&gap).with(&bar).with(&percent)
         }
-        columns += taken;
+        Form::Number => gap.with(&plate(format!(" {label}"))).with(&percent),
+        Form::Name => gap.with(&plate(format!(" {label}"))),
     }
-    if columns + end.len() <= width {
-        text.push_str(&end);
-        columns += end.len();
-    }
-    (columns <= width).then_some((text, columns))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::terminal::Colors;
     use super::*;
-    use crate::emotion::{Prediction, Probabilities};
+    use crate::emotion::{Emotion, Probabilities};
     use crate::frame::{FaceBox, Frame};
 
-    fn annotated(faces: usize) -> Annotated {
+    const PLAIN: Terminal = Terminal { colors: Colors::None, has_blocks: true, can_erase: true };
+    const ASCII: Terminal = Terminal { has_blocks: false, ..PLAIN };
+    const COLORED: Terminal = Terminal { colors: Colors::True, ..PLAIN };
+    const PALETTE: Terminal = Terminal { colors: Colors::Palette, ..PLAIN };
+
+    /// Faces with the same emotion, sure of it.
+    fn annotated(faces: usize, emotion: Emotion) -> Annotated {
         let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
-        let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 50.0, 0.0, 0.0, 0.0]);
+        let mut logits = [0.0; Emotion::COUNT];
+        logits[emotion.index()] = 50.0;
+        let probabilities = Probabilities::from_logits(&logits);
         let frame = Frame {
             id: 0,
             pts: Duration::ZERO,
@@ -248,63 +233,87 @@ mod tests {
         }
     }
 
-    const PLAIN: Style = Style { colors: Colors::None, blocks: true, controls: true };
+    fn happy(faces: usize) -> Annotated {
+        annotated(faces, Emotion::Happy)
+    }
 
     fn plain(annotated: &Annotated, meter: &str, width: usize) -> String {
         line(annotated, meter, width, PLAIN).0
     }
 
-    #[test]
-    fn the_line_names_as_many_faces_as_there_is_room_for() {
-        assert_eq!(plain(&annotated(0), "30.0 fps  9 ms", 80), "0 faces  |  30.0 fps  9 ms");
-        assert_eq!(plain(&annotated(1), "", 80), "1 face  Happy 100% ██████");
-        assert_eq!(
-            plain(&annotated(3), "9 ms", 79),
-            "3 faces  Happy 100% ██████  Happy 100% ██████  Happy 100% ██████  |  9 ms"
-        );
-        assert_eq!(plain(&annotated(9), "9 ms", 46), "9 faces  Happy 100% ██████  ...  |  9 ms");
-        assert_eq!(plain(&annotated(1), "9 ms", 30), "1 face  Happy 100%  |  9 ms");
-        assert_eq!(plain(&annotated(1), "30.0 fps  9 ms", 20), "1 face");
-        let mut doubtful = annotated(2);
-        doubtful.predictions[1].unsure = true;
-        assert_eq!(plain(&doubtful, "", 80), "2 faces  Happy 100% ██████  Unsure 100% ██████");
+    /// What a terminal shows of a text: all but the escape sequences that switch colors.
+    fn seen(text: &str) -> String {
+        let mut parts = text.split("\x1b[");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |seen, part| seen + part.split_once('m').expect("a sequence that ends").1)
     }
 
     #[test]
-    fn a_narrow_terminal_never_gets_a_line_that_is_too_long() {
-        let styles = [Colors::None, Colors::Indexed, Colors::Rgb].map(|colors| Style { colors, ..PLAIN });
-        for width in 0..120 {
-            for style in styles {
-                let (text, columns) = line(&annotated(9), "30.0 fps  9 ms", width, style);
-                let seen = console::strip_ansi_codes(&text);
-                assert_eq!(console::measure_text_width(&seen), columns);
-                assert!(columns <= width, "{columns} of {width}");
+    fn each_face_has_a_name_a_bar_and_a_number() {
+        assert_eq!(plain(&happy(0), "30.0 fps  9 ms", 80), "0 faces  |  30.0 fps  9 ms");
+        assert_eq!(plain(&happy(1), "9 ms", 80), "1 face  Happy  ██████████ 100%  |  9 ms");
+        assert_eq!(line(&happy(1), "", 80, ASCII).0, "1 face  Happy  ########## 100%");
+        let mut doubtful = happy(2);
+        doubtful.predictions[1].unsure = true;
+        doubtful.predictions[1].probabilities = Probabilities::from_logits(&[0.0; Emotion::COUNT]);
+        assert_eq!(plain(&doubtful, "", 80), "2 faces  Happy  ██████████ 100%  Unsure  █▍         14%");
+    }
+
+    #[test]
+    fn what_has_no_room_gives_way_bars_then_faces_then_the_meter() {
+        let three = |width| plain(&happy(3), "9 ms", width);
+        assert_eq!(three(80), "3 faces  Happy  ██████ 100%  Happy  ██████ 100%  Happy  ██████ 100%  |  9 ms");
+        assert_eq!(three(70), "3 faces  Happy  ███ 100%  Happy  ███ 100%  Happy  ███ 100%  |  9 ms");
+        assert_eq!(three(60), "3 faces  Happy 100%  Happy 100%  Happy 100%  |  9 ms");
+        assert_eq!(three(46), "3 faces  Happy 100%  Happy 100%  ...  |  9 ms");
+        assert_eq!(three(33), "3 faces  Happy 100%  ...  |  9 ms");
+        assert_eq!(three(32), "3 faces  Happy 100%  ...");
+        assert_eq!(three(23), "3 faces  Happy  ...");
+        assert_eq!(three(18), "3 faces  Happy");
+        assert_eq!((three(13), three(4), three(0)), ("3 faces".into(), "3 fa".into(), String::new()));
+        assert_eq!(plain(&happy(1), "30.0 fps  9 ms", 31), "1 face  Happy  ██████████ 100%");
+        assert_eq!(plain(&happy(0), "30.0 fps  9 ms", 19), "0 faces");
+    }
+
+    #[test]
+    fn in_twenty_columns_there_is_still_the_name_of_a_face() {
+        for emotion in Emotion::ALL {
+            for faces in [1, 2, 16] {
+                let line = plain(&annotated(faces, emotion), "30.0 fps  9 ms", 19);
+                assert!(line.contains(emotion.name()), "{line}");
             }
         }
     }
 
     #[test]
-    fn the_environment_says_what_the_terminal_can_show() {
-        let style = |variables: &[(&str, &str)]| {
-            Style::of(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
-        };
-        assert_eq!(style(&[]).colors, Colors::Indexed);
-        assert_eq!(style(&[("COLORTERM", "truecolor"), ("NO_COLOR", "")]).colors, Colors::Rgb);
-        assert_eq!(style(&[("COLORTERM", "truecolor"), ("NO_COLOR", "1")]).colors, Colors::None);
-        let dumb = style(&[("TERM", "dumb"), ("COLORTERM", "truecolor")]);
-        assert_eq!((dumb.colors, dumb.controls), (Colors::None, false));
-        assert!(style(&[("LANG", "de_DE.UTF-8")]).blocks && style(&[("LC_ALL", "C.utf8"), ("LANG", "C")]).blocks);
-        assert!(!style(&[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]).blocks);
+    fn no_line_is_wider_than_there_is_room_for_and_colors_take_none() {
+        for terminal in [PLAIN, ASCII, COLORED, PALETTE] {
+            for faces in [0, 1, 3, 16] {
+                for width in 0..100 {
+                    let annotated = annotated(faces, Emotion::ALL[faces % 7]);
+                    let (text, columns) = line(&annotated, "30.0 fps  9 ms", width, terminal);
+                    assert_eq!(seen(&text).chars().count(), columns, "{text:?}");
+                    assert!(columns <= width, "{text:?}");
+                    if terminal != ASCII {
+                        assert_eq!(seen(&text), plain(&annotated, "30.0 fps  9 ms", width));
+                    }
+                    assert!(terminal != ASCII || text.is_ascii(), "{text:?}");
+                }
+            }
+        }
     }
 
     #[test]
-    fn bars_and_colors() {
-        let bars = [0.0, 0.5, 0.52, 1.0, 7.0, f32::NAN].map(|share| PLAIN.bar(share));
-        assert_eq!(bars, ["      ", "███   ", "███▏  ", "██████", "██████", "      "]);
-        let ascii = Style { blocks: false, ..PLAIN };
-        assert_eq!([0.0, 0.5, 1.0].map(|share| ascii.bar(share)), ["      ", "###   ", "######"]);
-        assert_eq!(Style { colors: Colors::Rgb, ..PLAIN }.colored("x", [1, 2, 3]), "\x1b[38;2;1;2;3mx\x1b[0m");
-        // Red is 16 + 36 * 5.
-        assert_eq!(Style { colors: Colors::Indexed, ..PLAIN }.colored("x", [255, 0, 0]), "\x1b[38;5;196mx\x1b[0m");
+    fn a_face_has_the_color_of_its_emotion() {
+        let (text, _) = line(&happy(1), "", 80, COLORED);
+        let (plate, bar) = ("38;2;0;0;0;48;2;237;225;63", "38;2;237;225;63;48;2;70;74;80");
+        assert_eq!(text, format!("1 face \x1b[{plate}m Happy \x1b[0m \x1b[{bar}m██████████\x1b[0m 100%"));
+    }
+
+    #[test]
+    fn a_network_without_numbers_still_gives_a_line() {
+        let mut broken = happy(1);
+        broken.predictions[0].probabilities = Probabilities::from_logits(&[f32::NAN; Emotion::COUNT]);
+        assert_eq!(plain(&broken, "", 80), "1 face  Anger  ▏          0%");
     }
 }

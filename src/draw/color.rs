@@ -36,7 +36,7 @@ pub const fn color_of_label(label: Label) -> [u8; 3] {
 }
 
 /// Black or white, whichever stands out more.
-pub(super) fn text_color_on(plate: Color) -> Color {
+pub(crate) fn text_color_on(plate: Color) -> Color {
     if contrast(plate, DARK_TEXT) >= contrast(plate, LIGHT_TEXT) { DARK_TEXT } else { LIGHT_TEXT }
 }
 

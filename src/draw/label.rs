@@ -20,11 +20,16 @@ const SMALLEST_LABEL: f32 = 8.0;
 
 /// A thin line all around; on boxes that are not small, with heavier corners.
 pub(super) fn draw_box(picture: &mut RgbImage, face: Rect, color: Color, style: &Style) {
-    outline(picture, face.grown(1), style.line + 2, HALO, HALO_OPACITY);
-    outline(picture, face, style.line, color, OPAQUE);
+    let halo = (style.line / 2).max(1);
     let thick = 2 * style.line;
     let arm = face.width.min(face.height) / 6;
-    if arm < 4 * thick {
+    let has_corners = arm >= 4 * thick;
+    outline(picture, face.grown(halo), style.line + 2 * halo, HALO, HALO_OPACITY);
+    if has_corners {
+        draw_corner_halos(picture, face, [style.line + halo, thick + halo, arm + halo]);
+    }
+    outline(picture, face, style.line, color, OPAQUE);
+    if !has_corners {
         return;
     }
     let (right, bottom) = (face.right(), face.bottom());
@@ -36,6 +41,23 @@ pub(super) fn draw_box(picture: &mut RgbImage, face: Rect, color: Color, style: 
     for x in [face.x, right - thick] {
         for y in [face.y, bottom - arm] {
             fill(picture, Rect { x, y, width: thick, height: arm }, color, OPAQUE);
+        }
+    }
+}
+
+/// Continues the halo of the line around the heavier corners: between `from`, where that of the line ends, and `to`, as far
+/// as `end`, all of them distances from the box's edge. Each pixel is mixed once.
+fn draw_corner_halos(picture: &mut RgbImage, face: Rect, [from, to, end]: [i32; 3]) {
+    let (depth, length) = (to - from, end - from);
+    for x in [face.x + from, face.right() - from - length] {
+        for y in [face.y + from, face.bottom() - to] {
+            fill(picture, Rect { x, y, width: length, height: depth }, HALO, HALO_OPACITY);
+        }
+    }
+    let length = end - to;
+    for x in [face.x + from, face.right() - to] {
+        for y in [face.y + to, face.bottom() - end] {
+            fill(picture, Rect { x, y, width: depth, height: length }, HALO, HALO_OPACITY);
         }
     }
 }

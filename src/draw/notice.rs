@@ -22,8 +22,8 @@ pub fn notice(picture: &mut RgbImage, message: &str, below: &str) {
     let size = style.label_text;
     let room = (bounds.width as f32 * WIDEST) as i32 - 2 * style.padding;
     let mut lines: Vec<(String, Color)> =
-        wrapped(message, room, size).into_iter().map(|line| (line, LIGHT_TEXT)).collect();
-    lines.extend(wrapped(below, room, size).into_iter().map(|line| (line, DIM_TEXT)));
+        balanced(message, room, size).into_iter().map(|line| (line, LIGHT_TEXT)).collect();
+    lines.extend(balanced(below, room, size).into_iter().map(|line| (line, DIM_TEXT)));
     let row = (size * 1.5).round() as i32;
     let widest = lines.iter().map(|(line, _)| text::BOLD.width(line, size)).max().unwrap_or(0);
     let (width, height) = (widest + 4 * style.padding, row * lines.len() as i32 + 2 * style.padding);
@@ -39,8 +39,22 @@ pub fn notice(picture: &mut RgbImage, message: &str, below: &str) {
     }
 }
 
+/// Breaks a text into as few lines as fit, of about the same length: a last line of a single word looks lost.
+pub(super) fn balanced(message: &str, room: i32, size: f32) -> Vec<String> {
+    let lines = wrapped(message, room, size);
+    // The least room for as few lines lies above `narrow`, and at most at `wide`.
+    let (mut narrow, mut wide) = (0, room);
+    while lines.len() > 1 && wide - narrow > 1 {
+        let middle = narrow + (wide - narrow) / 2;
+        let narrower = wrapped(message, middle, size);
+        let fits = narrower.iter().all(|line| text::BOLD.width(line, size) <= middle);
+        if fits && narrower.len() == lines.len() { wide = middle } else { narrow = middle }
+    }
+    if wide < room { wrapped(message, wide, size) } else { lines }
+}
+
 /// Breaks a text between words so that each line fits, as far as words do.
-pub(super) fn wrapped(message: &str, room: i32, size: f32) -> Vec<String> {
+fn wrapped(message: &str, room: i32, size: f32) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in message.split_whitespace() {
         let longer = lines.last().map(|line| format!("{line} {word}"));
@@ -65,6 +79,19 @@ mod tests {
         assert_eq!(lines.join(" "), MESSAGE);
         assert_eq!(wrapped("word", 1, 16.0), ["word"]);
         assert!(wrapped("", 100, 16.0).is_empty());
+    }
+
+    #[test]
+    fn lines_are_about_as_long_as_each_other() {
+        for room in [100, 250, 300, 400, 500, 1000] {
+            let (lines, greedy) = (balanced(MESSAGE, room, 16.0), wrapped(MESSAGE, room, 16.0));
+            assert_eq!((lines.len(), lines.join(" ")), (greedy.len(), MESSAGE.to_owned()));
+            let widest = |lines: &[String]| lines.iter().map(|line| text::BOLD.width(line, 16.0)).max();
+            assert!(widest(&lines) <= widest(&greedy), "{lines:?}");
+        }
+        assert_eq!(balanced("one two three four", 130, 16.0), ["one two", "three four"]);
+        assert_eq!(balanced("word", 1, 16.0), ["word"]);
+        assert!(balanced("", 100, 16.0).is_empty());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use image::RgbImage;
 
 use super::color::LIGHT_TEXT;
-use super::notice::wrapped;
+use super::notice::balanced;
 use super::paint::{Color, OPAQUE, Rect, disc, fill};
 use super::plate::Plate;
 use super::{DIM_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in, text};
@@ -19,8 +19,8 @@ const RECORDING: Color = [235, 64, 52];
 /// The color of keys in the help.
 const KEY: Color = [237, 225, 63];
 
-/// The keys hide the picture less than other plates: what they switch is seen behind them.
-const HELP_OPACITY: u8 = 225;
+/// Where the picture is behind the keys can still be seen, but no label shines through between their letters.
+const HELP_OPACITY: u8 = 244;
 
 /// The sizes that the help is tried in, as shares of a label's text.
 const HELP_SIZES: [f32; 5] = [1.1, 0.9, 0.75, 0.6, 0.5];
@@ -103,7 +103,7 @@ pub fn toast(picture: &mut RgbImage, message: &str) {
     let style = Style::of(bounds);
     let size = style.label_text * 0.9;
     let room = bounds.width - 2 * style.gap - 4 * style.padding;
-    let lines = wrapped(message, room, size);
+    let lines = balanced(message, room, size);
     let row = (size * 1.4).round() as i32;
     let widest = lines.iter().map(|line| text::BOLD.width(line, size)).max().unwrap_or(0).min(room);
     let (width, height) = (widest + 4 * style.padding, row * lines.len() as i32 + 2 * style.padding);
