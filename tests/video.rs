@@ -191,7 +191,7 @@ fn frames_are_written_as_pictures_to_a_folder() {
     let stills = folder.path().join("frames");
     let mut command = emocam();
     // The slash says that it is to be a folder.
-    succeed(command.args(["annotate", "demo", "--frames", "3", "-o"]).arg(stills.join("")));
+    succeed(command.args(["live", "demo", "--headless", "--frames", "3", "-o"]).arg(stills.join("")));
     let names = ["frame_000000.png", "frame_000001.png", "frame_000002.png"];
     assert_eq!(names_in(&stills), names);
     let mut demo = SourceSpec::Demo.open().expect("the demo");
