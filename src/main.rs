@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // `emocam ... | head`: the reader has what it wanted.
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if only_prints(&cli) && is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("emocam: error: {error:#}");
             ExitCode::FAILURE
@@ -33,7 +33,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the reader of standard output has gone.
+/// Whether all that the command gives goes to standard output. What others write is not done when a pipe breaks; they look
+/// after their own standard output.
+const fn only_prints(cli: &Cli) -> bool {
+    !matches!(cli.command, Command::Live(_) | Command::Annotate(_) | Command::Train(_))
+}
+
+/// Whether the reader of a pipe has gone.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let kind =
         |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
@@ -43,7 +49,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 /// The first Ctrl-C ends a run cleanly, with all outputs complete; the second one ends the program at once. Commands that
 /// have nothing to complete end as any program does.
 fn hear_signals(cli: &Cli, stop: &Stop) -> anyhow::Result<()> {
-    if !matches!(cli.command, Command::Live(_) | Command::Annotate(_) | Command::Train(_)) {
+    if only_prints(cli) {
         return Ok(());
     }
     let stop = stop.clone();

@@ -259,7 +259,7 @@ fn train(arguments: &Train, stop: &Stop) -> Result<()> {
     if let Some(threads) = *threads {
         set_threads(threads)?;
     }
-    let (device, mut log) = (device.open()?, io::stdout());
+    let (device, mut log) = (device.open()?, train::Log(io::stdout()));
     match (resume, data, out) {
         (Some(run), data, _) => {
             let place = DataPlace { data: data.as_deref(), cache: data_options.cache_folder() };

@@ -23,6 +23,7 @@ mod config;
 mod folder;
 mod history;
 mod learner;
+mod log;
 mod options;
 mod progress;
 mod run;
@@ -37,6 +38,7 @@ use serde_json::json;
 
 pub use config::{ClassWeights, Init, Recipe, Sampling, Selection, TrainConfig};
 pub use history::{EpochRecord, Timing};
+pub use log::Log;
 pub use options::RecipeOptions;
 
 use crate::dataset::{DataOptions, Dataset};
