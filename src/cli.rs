@@ -27,7 +27,7 @@ pub use train::{Eval, Parts, Train};
 ///
 /// Everything runs on this machine: nothing is downloaded and nothing leaves it.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true, max_term_width = 80)]
+#[command(version, propagate_version = true, max_term_width = 80, subcommand_value_name = "COMMAND")]
 #[command(after_help = "Examples:
   emocam live                              the first camera, in a window
   emocam annotate clip.mp4 -o out.mp4      a video with labels
@@ -89,6 +89,9 @@ pub enum Command {
     /// Write completions for a shell to standard output
     Completions(Completions),
     /// Write the manual page to standard output
+    #[command(after_help = "Examples:
+  emocam man | man -l -                                    read it
+  emocam man > ~/.local/share/man/man1/emocam.1            for `man emocam`")]
     Man,
 }
 
@@ -153,6 +156,9 @@ pub struct Live {
 
 /// `emocam cameras`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  emocam cameras                       names, sizes and frame rates
+  emocam cameras --json | jq '.[0]'    the first one, as data")]
 pub struct Cameras {
     /// Print the list as JSON
     #[arg(long)]

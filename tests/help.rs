@@ -2,12 +2,33 @@
 
 mod common;
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 
-use common::{emocam, fail, succeed, text};
+use clap::{CommandFactory, Parser};
+use common::{assert_exit, emocam, fail, names_in, succeed, temporary_folder, text};
+use emocam::cli::Cli;
 
-const COMMANDS: [&str; 7] = ["live", "annotate", "bench", "cameras", "train", "eval", "completions"];
+const COMMANDS: [&str; 8] = ["live", "annotate", "bench", "cameras", "train", "eval", "completions", "man"];
+
+/// The text below the help of the program and of each command, as it is written.
+fn texts_below_help() -> Vec<(String, String)> {
+    let program = Cli::command();
+    let below = |command: &clap::Command| {
+        let text = command.get_after_help().unwrap_or_else(|| panic!("{} has no examples", command.get_name()));
+        (command.get_name().to_owned(), text.to_string())
+    };
+    let texts: Vec<_> = [&program].into_iter().chain(program.get_subcommands()).map(below).collect();
+    let names: Vec<&str> = texts.iter().skip(1).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, COMMANDS);
+    texts
+}
+
+/// The commands among examples, without what they mean.
+fn examples(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| line.starts_with("emocam "));
+    lines.map(|line| line.split("  ").next().expect("a first part")).collect()
+}
 
 fn help(command: &[&str]) -> String {
     text(&succeed(emocam().args(command).arg("--help").env("COLUMNS", "80")).stdout)
@@ -20,11 +41,29 @@ fn help_fits_eighty_columns_and_has_examples() {
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{command:?}: {line}");
         }
-        assert!(help.contains("Examples:\n") || command == ["cameras"], "{help}");
+    }
+    for (name, below) in texts_below_help() {
+        let help = if name == "emocam" { help(&[]) } else { help(&[&name]) };
+        assert!(below.starts_with("Examples:\n  emocam "), "{below}");
+        // A line that is broken is not there as it was written.
+        assert!(help.ends_with(&format!("\n{below}\n")), "{help}");
     }
     let live = help(&["live"]);
     for heading in ["Camera:", "Picture:", "Outputs:", "Faces and labels:"] {
         assert!(live.contains(heading), "{heading} is not in:\n{live}");
+    }
+}
+
+#[test]
+fn every_example_is_a_command_that_is_understood() {
+    for (_, below) in texts_below_help() {
+        let examples = examples(&below);
+        assert!(!examples.is_empty(), "{below}");
+        for example in examples {
+            // What comes after is the shell's.
+            let words = example.split_whitespace().take_while(|word| !["|", ">"].contains(word));
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{example}: {error}"));
+        }
     }
 }
 
@@ -42,12 +81,20 @@ fn options(command: &str) -> Vec<String> {
 
 #[test]
 fn the_manual_page_has_every_option_of_every_command() {
-    let page = text(&succeed(emocam().arg("man")).stdout).replace('\\', "");
+    let page = text(&succeed(emocam().arg("man")).stdout).replace("\\*(Aq", "'").replace('\\', "");
     assert!(page.contains(".TH emocam 1"), "{page}");
     for command in COMMANDS {
         assert!(page.contains(&format!(".SH \"EMOCAM {}\"", command.to_uppercase())), "{command}");
         for option in options(command) {
             assert!(page.contains(&option), "{command} {option}");
+        }
+    }
+    for (name, below) in texts_below_help() {
+        for example in examples(&below) {
+            assert!(
+                page.contains(&format!(".TP\nfB{example}fR\n")),
+                "{name}: {example} is not in bold on a line of its own"
+            );
         }
     }
 }
@@ -71,18 +118,80 @@ fn completions_know_commands_and_options_and_are_scripts() {
     fail(emocam().args(["completions", "tcsh"]), 2, &["tcsh", "bash", "zsh", "fish"]);
 }
 
+/// Runs a command whose reader has gone before there is anything to read.
+fn run_unread(command: &mut Command) -> Output {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("emocam starts");
+    drop(child.stdout.take());
+    child.wait_with_output().expect("a child can be waited for")
+}
+
+/// Two folders of pictures from the demo, named as classes. What they show is of no interest.
+fn data_set(folder: &Path) -> PathBuf {
+    let data = folder.join("data");
+    for class in ["happy", "sad"] {
+        std::fs::create_dir_all(data.join(class)).expect("a folder");
+    }
+    succeed(emocam().args(["annotate", "demo", "--frames", "60", "-o"]).arg(data.join("happy/%06d.png")));
+    for name in names_in(&data.join("happy")).iter().step_by(3) {
+        std::fs::rename(data.join("happy").join(name), data.join("sad").join(name)).expect("a file can be moved");
+    }
+    data
+}
+
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
-    for arguments in [&["man"][..], &["completions", "bash"], &["--help"], &["live", "--help"]] {
-        let mut command = emocam();
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("emocam starts");
-        let mut line = String::new();
-        // The pipe is closed at the end of the statement.
-        BufReader::new(child.stdout.take().expect("stdout is piped")).read_line(&mut line).expect("a line");
-        let output = child.wait_with_output().expect("a child can be waited for");
+    let folder = temporary_folder();
+    let data = data_set(folder.path());
+    let data = data.to_str().expect("a path in UTF-8");
+    for line in [
+        "man",
+        "completions bash",
+        "completions zsh",
+        "completions fish",
+        "--help",
+        "live --help",
+        "help annotate",
+        "--version",
+        "bench --seconds 0.1",
+        "bench --seconds 0.1 --json",
+        &format!("eval --no-cache --device cpu --data {data}"),
+    ] {
+        let output = run_unread(emocam().args(line.split(' ')));
+        assert_exit(&output, 0, &[]);
+        assert!(!text(&output.stderr).contains("error"), "{line}: {}", text(&output.stderr));
+    }
+    // Without a camera it is an error, but never that of the pipe.
+    for line in ["cameras", "cameras --json"] {
+        let output = run_unread(emocam().args(line.split(' ')));
         let stderr = text(&output.stderr);
-        assert!(!stderr.contains("panicked") && !stderr.contains("error: "), "{arguments:?}: {stderr}");
-        assert!(output.status.success(), "{arguments:?}: {:?}", output.status);
+        assert!(output.status.success() || stderr.contains("camera"), "{line}: {stderr}");
+        assert!(!stderr.contains("pipe") && !stderr.contains("panicked"), "{line}: {stderr}");
+    }
+}
+
+#[test]
+fn training_goes_on_when_nobody_reads_its_log() {
+    let folder = temporary_folder();
+    let (data, run) = (data_set(folder.path()), folder.path().join("run"));
+    let mut command = emocam();
+    command.args("train --device cpu --init none --channels 4,4,8,8 --blocks 1,1,1 --no-cache".split(' '));
+    command.args("--epochs 2 --batch-size 16 --split random:0.3 --data".split(' ')).arg(data).arg("--out").arg(&run);
+    let output = run_unread(&mut command);
+    assert_exit(&output, 0, &[]);
+    let history = std::fs::read_to_string(run.join("history.csv")).expect("a history");
+    assert_eq!(history.lines().count(), 3, "{history}");
+    assert!(run.join("best.safetensors").is_file() && run.join("report.txt").is_file());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_is_an_error() {
+    for line in ["man", "completions bash"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+        let mut command = emocam();
+        let child = command.args(line.split(' ')).stdout(full).stderr(Stdio::piped()).spawn().expect("emocam starts");
+        let output = child.wait_with_output().expect("a child can be waited for");
+        assert_exit(&output, 1, &["standard output", "No space left"]);
     }
 }

@@ -15,11 +15,12 @@ const LONGEST: f64 = 86_400.0;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   emocam bench                                 the clip inside the program
-  emocam bench clip.mp4 --seconds 60           one's own video, a minute as if from a camera
+  emocam bench clip.mp4 --seconds 60           a minute of a video of your own
   emocam bench photos/ --json > figures.json   figures as data
 
-Needs neither a camera nor a display. Figures are also given as multiples of one scan of a whole frame on the
-same machine in the same minute, because such ratios can be compared between machines and times can't.")]
+Needs neither a camera nor a display. Figures are also given as multiples of
+one scan of a whole frame on the same machine in the same minute, because such
+ratios can be compared between machines and times can't.")]
 pub struct Bench {
     /// Video, picture, folder of pictures, or demo
     #[arg(value_name = "SOURCE", default_value = "demo", value_parser = source_parser())]

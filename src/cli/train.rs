@@ -15,13 +15,14 @@ use crate::train::{Init, Recipe, RecipeOptions};
 /// `emocam train`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  emocam train --data faces --out runs/mine                fine-tune the weights inside the program
+  emocam train --data faces --out runs/mine                fine-tune
   emocam train --data ferplus --out runs/new --init none   from scratch
-  emocam train --resume runs/mine                          go on with a stopped or killed run
+  emocam train --resume runs/mine                          go on with a run
   emocam eval --data faces --weights runs/mine/best.safetensors
 
-A run's folder holds best.safetensors (the weights to use), config.json, history.csv and the checkpoint
-from which --resume goes on. Ctrl-C ends a run after a checkpoint.")]
+A run's folder holds best.safetensors (the weights to use), config.json,
+history.csv and the checkpoint from which --resume goes on. Ctrl-C ends a run
+after a checkpoint.")]
 pub struct Train {
     /// Data set: the folder of FER+, of KDEF, or with a folder for each class (maybe below train, val and test); or
     /// FER2013 as a .csv file
@@ -78,8 +79,9 @@ fn init_parser() -> impl TypedValueParser<Value = Init> {
 /// `emocam eval`
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  emocam eval --data ferplus                                 the weights inside the program, on the test pictures
-  emocam eval --data faces --weights mine.safetensors --out report --part all")]
+  emocam eval --data ferplus                       the weights inside emocam
+  emocam eval --data faces --weights mine.safetensors --part all
+  emocam eval --data ferplus --out report          pictures and tables, too")]
 pub struct Eval {
     /// Data set: the folder of FER+, of KDEF, or with a folder for each class (maybe below train, val and test); or
     /// FER2013 as a .csv file
