@@ -175,7 +175,10 @@ impl Live {
             match self.hear(deadline) {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Timeout) => panic!("waited {LIMIT:?} for {wish}; {}", self.account()),
-                Err(RecvTimeoutError::Disconnected) => panic!("it ended before {wish}; {}", self.account()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = self.child.wait().expect("a child can be waited for");
+                    panic!("it ended ({status}) before {wish}; {}", self.account())
+                }
             }
         }
     }
