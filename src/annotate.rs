@@ -42,8 +42,9 @@ pub(crate) fn command(arguments: &Annotate, stop: &Stop) -> Result<()> {
         notice(&format!("{} of {count} inputs are done already (--force does them again)", done.len()));
     }
     make_folders(&common.outputs)?;
-    for Task { input, outputs, .. } in &tasks {
-        check_outputs(outputs, options_of(common, false), common, Some(input))?;
+    for task in &tasks {
+        let Task { input, outputs, .. } = task;
+        check_outputs(outputs, options(task, common), common, Some(input))?;
     }
     let mut stats = Stats::new(common.unsure.is_some());
     let mut failures = Vec::new();
@@ -93,7 +94,7 @@ fn one(
         SourceSpec::Path(file) if !input.is_pictures() => Some(Sound { file, start: Duration::ZERO }),
         _ => None,
     };
-    let options = OutputOptions { sound, ..options_of(common, false) };
+    let options = OutputOptions { sound, ..options(task, common) };
     let mut job = job_of(source.as_mut(), Delivery::Every, outputs, options, common, Some(input));
     if common.privacy.is_some() {
         // There is time: no face is to be seen before the search comes past it.
@@ -150,6 +151,19 @@ fn is_done(task: &Task) -> bool {
     task.is_named
         && !task.outputs.is_empty()
         && task.outputs.iter().all(|output| output.path().is_some_and(Path::is_file))
+}
+
+/// How an input's outputs are written. A run that was killed between two of them left one whole and one in part: both are
+/// its own, and are made again.
+fn options(task: &Task, common: &Common) -> OutputOptions<'static> {
+    let is_there = |output: &SinkSpec| output.path().is_some_and(Path::is_file);
+    let is_in_part = |output: &SinkSpec| output.part_path().is_some_and(|part| part.is_file());
+    let outputs = &task.outputs;
+    let was_killed = task.is_named
+        && outputs.iter().any(is_in_part)
+        && outputs.iter().all(|output| is_there(output) || is_in_part(output));
+    let options = options_of(common, false);
+    OutputOptions { force: options.force || was_killed, ..options }
 }
 
 /// The folders that inputs share are made where they are missing; their own parents must be there, so that a slip of the

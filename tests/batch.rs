@@ -61,6 +61,11 @@ fn a_folder_gets_a_video_and_data_for_each_input_also_for_a_single_one() {
     mark("b.mp4");
     fail(&mut annotate(&["b.mp4"], &[]), 1, &["b.mp4", "exists already", "--force"]);
     assert!(is_marked("b.mp4"));
+    // What a run left that was killed between the two is its own: both are made again.
+    fs::write(results.join("b.part.jsonl"), "").expect("a file");
+    succeed(&mut annotate(&["b.mp4"], &[]));
+    assert!(!is_marked("b.mp4"));
+    assert_eq!(names_in(&results), ["a.jsonl", "a.mp4", "b.jsonl", "b.mp4"]);
 }
 
 #[test]
