@@ -60,7 +60,7 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;
     check_camera_options(arguments, spec.as_ref())?;
-    let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
+    let mut classifier = classifier(&common.dials, common.dials.device.open(notice)?)?;
     let options = options_of(common, true);
     let outputs = common.all_outputs();
     check_outputs(&outputs, options, common, spec.as_ref())?;
@@ -163,13 +163,14 @@ pub(crate) fn job<'a>(
         options: OutputOptions::default(),
         frames: None,
         search: search(dials, spec),
+        frames_at_once: None,
         smoothing: Duration::from_millis(dials.smoothing.into()),
         unsure_below: None,
     }
 }
 
 fn bench(arguments: &cli::Bench, started: Instant) -> Result<()> {
-    let device = arguments.dials.device.open()?;
+    let device = arguments.dials.device.open(notice)?;
     let name = DeviceSpec::of(&device).to_string();
     let mut classifier = classifier(&arguments.dials, device)?;
     let subject = bench::Subject { arguments, classifier: &mut classifier, device: name, started };
@@ -259,7 +260,7 @@ fn train(arguments: &Train, stop: &Stop) -> Result<()> {
     if let Some(threads) = *threads {
         set_threads(threads)?;
     }
-    let (device, mut log) = (device.open()?, train::Log(io::stdout()));
+    let (device, mut log) = (device.open(notice)?, train::Log(io::stdout()));
     match (resume, data, out) {
         (Some(run), data, _) => {
             let place = DataPlace { data: data.as_deref(), cache: data_options.cache_folder() };
