@@ -3,12 +3,14 @@
 //! Owns what becomes of a run whose GPU fails: too many faces for its memory are divided, and when it is lost the CPU goes on
 //! from the very faces that it was lost with.
 
+use std::mem;
+
 use anyhow::{Context, Error, Result};
 use candle_core::{DType, Device, Tensor};
 use image::GrayImage;
 
 use crate::calibration::{Calibration, Prior};
-use crate::device::{GpuError, GpuFailure, description};
+use crate::device::{GpuError, GpuFailure, abandon, description};
 use crate::emotion::{Emotion, Probabilities};
 use crate::frame::FaceBox;
 use crate::model::{EmotionNet, FoldedConv};
@@ -53,20 +55,20 @@ impl Classifier {
     /// When the weights don't fit their own card or don't tell what the prior needs, or the device has no room for them.
     pub fn new(weights: &Weights, prior: Option<Prior>, device: Device) -> Result<Self> {
         let prior = weights.card.prior_in_use(prior)?;
-        let no_room = || format!("the network can't run on {}", description(&device));
+        let failed_on = |device: &Device| format!("the network can't run on {}", description(device));
         let mut classifier = Self {
-            net: weights.net()?.fold(&device).with_context(no_room)?,
+            net: weights.net()?.fold(&device).with_context(|| failed_on(&device))?,
             preprocessor: Preprocessor::new(weights.card.input.clone()),
             prior,
             calibration: weights.card.calibration(Some(prior)),
             card: weights.card.clone(),
             spare: None,
             limit: Limit::of(&device),
-            device: device.clone(),
+            device,
         };
         if !classifier.device.is_cpu() {
             classifier.spare = Some(weights.clone());
-            classifier.warm_up().with_context(no_room)?;
+            classifier.warm_up().with_context(|| failed_on(&classifier.device))?;
         }
         Ok(classifier)
     }
@@ -150,9 +152,7 @@ impl Classifier {
     fn take_over(&mut self) -> Result<()> {
         let weights = self.spare.take().context("the weights for the CPU are gone")?;
         let net = weights.net()?.fold(&Device::Cpu)?;
-        let lost = (std::mem::replace(&mut self.net, net), std::mem::replace(&mut self.device, Device::Cpu));
-        // CUDA's libraries panic when they can't be shut down in order, so they never are.
-        std::mem::forget(lost);
+        abandon((mem::replace(&mut self.net, net), mem::replace(&mut self.device, Device::Cpu)));
         self.limit = Limit::of(&self.device);
         Ok(())
     }
@@ -209,8 +209,8 @@ mod tests {
         Classifier::new(&Weights::embedded().expect("weights"), None, Device::Cpu).expect("a classifier")
     }
 
-    fn silent(text: String) {
-        panic!("told: {text}");
+    fn together(classifier: &mut Classifier, frames: &[FrameFaces<'_>]) -> Vec<Vec<Probabilities>> {
+        classifier.classify_frames(frames, |text| panic!("told: {text}")).expect("labels")
     }
 
     #[test]
@@ -219,12 +219,12 @@ mod tests {
         // More than go through the network at once, a frame without faces, and a limit in the middle of a frame.
         let faces = [3, 0, 40, 1].map(faces);
         let frames: Vec<_> = pictures.iter().zip(&faces).map(|(gray, faces)| FrameFaces { gray, faces }).collect();
-        let together = classifier.classify_frames(&frames, silent).expect("labels");
+        let at_once = together(&mut classifier, &frames);
         let one_by_one: Vec<_> =
             frames.iter().map(|frame| classifier.classify(frame.gray, frame.faces).expect("labels")).collect();
-        assert_eq!(together.iter().map(Vec::len).collect::<Vec<_>>(), [3, 0, 40, 1]);
-        assert_eq!(together, one_by_one, "bit for bit");
-        assert!(classifier.classify_frames(&[], silent).expect("labels").is_empty());
+        assert_eq!(at_once.iter().map(Vec::len).collect::<Vec<_>>(), [3, 0, 40, 1]);
+        assert_eq!(at_once, one_by_one, "bit for bit");
+        assert!(together(&mut classifier, &[]).is_empty());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use cuda as system;
 use no_cuda as system;
 
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::str::FromStr;
 
 use anyhow::{Error, Result, anyhow, ensure};
@@ -116,13 +117,17 @@ pub fn gpu_name(device: &Device) -> Option<String> {
 /// program's code, which a driver that is too old can't.
 fn working_gpu(index: usize) -> Result<Device> {
     let device = Device::new_cuda(index)?;
-    let tried = compute_on(&device);
-    if let Err(error) = tried {
-        // Its libraries panic when they can't be shut down in order.
-        std::mem::forget(device);
+    if let Err(error) = compute_on(&device) {
+        abandon(device);
         return Err(error);
     }
     Ok(device)
+}
+
+/// Leaves a GPU that failed, and what is on it, as they are. Dropped, they would be shut down, and where that fails CUDA's
+/// libraries panic.
+pub(crate) fn abandon<T>(on_gpu: T) {
+    let _ = ManuallyDrop::new(on_gpu);
 }
 
 fn compute_on(device: &Device) -> Result<()> {

@@ -20,7 +20,6 @@ use crate::classify::Classifier;
 use crate::cli::{self, Command, Common, Dials, Live, Train};
 use crate::controls::Controls;
 use crate::detect::SmallestFace;
-use crate::device::DeviceSpec;
 use crate::eval;
 use crate::job::Job;
 use crate::manual;
@@ -170,10 +169,8 @@ pub(crate) fn job<'a>(
 }
 
 fn bench(arguments: &cli::Bench, started: Instant) -> Result<()> {
-    let device = arguments.dials.device.open(notice)?;
-    let name = DeviceSpec::of(&device).to_string();
-    let mut classifier = classifier(&arguments.dials, device)?;
-    let subject = bench::Subject { arguments, classifier: &mut classifier, device: name, started };
+    let mut classifier = classifier(&arguments.dials, arguments.dials.device.open(notice)?)?;
+    let subject = bench::Subject { arguments, classifier: &mut classifier, started };
     bench::command(subject, &mut io::stdout().lock())
 }
 
