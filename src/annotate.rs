@@ -34,7 +34,7 @@ struct Task {
 /// When arguments don't fit what is there, and when an input failed or the run was interrupted.
 pub(crate) fn command(arguments: &Annotate, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
-    let mut classifier = classifier(&common.dials, common.dials.device.open(notice)?)?;
+    let mut classifier = classifier(&common.dials)?;
     let all = tasks(&arguments.inputs, &common.all_outputs())?;
     let count = all.len();
     let (tasks, done): (Vec<Task>, Vec<Task>) = all.into_iter().partition(|task| common.force || !is_done(task));

@@ -55,20 +55,28 @@ impl Classifier {
     /// When the weights don't fit their own card or don't tell what the prior needs, or the device has no room for them.
     pub fn new(weights: &Weights, prior: Option<Prior>, device: Device) -> Result<Self> {
         let prior = weights.card.prior_in_use(prior)?;
-        let failed_on = |device: &Device| format!("the network can't run on {}", description(device));
-        let mut classifier = Self {
-            net: weights.net()?.fold(&device).with_context(|| failed_on(&device))?,
+        Self::on(&device, weights, prior).map_err(|error| {
+            let Some(gpu) = GpuError::find(&error) else { return error };
+            let advice = gpu.advice().map(|advice| format!(" ({advice})")).unwrap_or_default();
+            let text = format!("the network can't run on {}{advice}", description(&device));
+            abandon(device);
+            Error::new(gpu).context(text)
+        })
+    }
+
+    fn on(device: &Device, weights: &Weights, prior: Prior) -> Result<Self> {
+        let classifier = Self {
+            net: weights.net()?.fold(device)?,
             preprocessor: Preprocessor::new(weights.card.input.clone()),
             prior,
             calibration: weights.card.calibration(Some(prior)),
             card: weights.card.clone(),
-            spare: None,
-            limit: Limit::of(&device),
-            device,
+            spare: (!device.is_cpu()).then(|| weights.clone()),
+            limit: Limit::of(device),
+            device: device.clone(),
         };
-        if !classifier.device.is_cpu() {
-            classifier.spare = Some(weights.clone());
-            classifier.warm_up().with_context(|| failed_on(&classifier.device))?;
+        if !device.is_cpu() {
+            classifier.warm_up()?;
         }
         Ok(classifier)
     }
@@ -139,12 +147,12 @@ impl Classifier {
     fn recover(&mut self, error: Error, faces: usize) -> Result<String> {
         let Some(gpu) = GpuError::find(&error) else { return Err(error) };
         match gpu.failure {
-            GpuFailure::OutOfMemory => self.limit.halve(faces).map_err(|text| error.context(text)),
+            GpuFailure::OutOfMemory => self.limit.halve(faces).map_err(|text| Error::new(gpu).context(text)),
             GpuFailure::Lost | GpuFailure::NoGpu | GpuFailure::NoDriver if self.spare.is_some() => {
                 self.take_over()?;
                 Ok(format!("the GPU is lost ({gpu}): the CPU goes on"))
             }
-            _ => Err(error),
+            _ => Err(gpu.into()),
         }
     }
 
@@ -239,10 +247,28 @@ mod tests {
         assert_eq!(classifier.classify(&picture, &faces).expect("labels"), before);
     }
 
+    fn gpu_error(failure: GpuFailure) -> Error {
+        Error::new(GpuError { failure, words: format!("CUDA_ERROR: {failure:?}") })
+    }
+
     #[test]
-    fn an_error_that_is_no_gpus_is_kept() {
-        let error = classifier().recover(Error::msg("a region of 0x0"), 3).expect_err("the error");
+    fn what_becomes_of_an_error_depends_on_its_kind() {
+        let mut classifier = classifier();
+        let error = classifier.recover(Error::msg("a region of 0x0"), 3).expect_err("none of a GPU");
         assert_eq!(error.to_string(), "a region of 0x0");
+        for failure in [GpuFailure::DriverTooOld, GpuFailure::GpuTooOld, GpuFailure::Other, GpuFailure::Lost] {
+            let error = classifier.recover(gpu_error(failure), 3).expect_err("the CPU has nothing to go on with");
+            assert_eq!(error.to_string(), format!("CUDA_ERROR: {failure:?}"));
+        }
+        let text = classifier.recover(gpu_error(GpuFailure::OutOfMemory), 8).expect("another try");
+        assert!(text.ends_with("4 from now on") && classifier.limit.most == 4, "{text}");
+        let error = classifier.recover(gpu_error(GpuFailure::OutOfMemory), 4).expect_err("no third try");
+        let text = format!("{error:#}");
+        assert!(text.contains("nor do 4") && text.ends_with(": CUDA_ERROR: OutOfMemory"), "{text}");
+        classifier.spare = Some(Weights::embedded().expect("weights"));
+        let text = classifier.recover(gpu_error(GpuFailure::Lost), 4).expect("the CPU");
+        assert_eq!(text, "the GPU is lost (CUDA_ERROR: Lost): the CPU goes on");
+        assert!(classifier.spare.is_none() && classifier.limit.most == BATCH);
     }
 
     #[test]

@@ -182,7 +182,13 @@ pub struct Annotate {
 
     /// Label so many frames at once, 1 to 256: a GPU does more that way; the results are the same, and so many frames
     /// are in memory [default: 1 on the CPU, 8 on a GPU]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=256), help_heading = "Faces and labels")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = value_parser!(u16).range(1..=256),
+        help_heading = "Faces and labels"
+    )]
     pub batch: Option<u16>,
 
     /// Options that `live` has too

@@ -6,10 +6,11 @@
 //!    └─────────────── stop flag ◀── window closed · Ctrl-C · a stage failed
 //! ```
 //!
-//! Owns threads, channels, the policy of delivery, and shutdown; no other file starts one that the run depends on. Two rules end a run, and
-//! nothing else does: the end of the stream flows down as each stage drops its sender, and a wish to stop flows up as one
+//! Owns threads, channels, the policy of delivery, and shutdown; no other file starts one that the run depends on. Two rules
+//! end a run, and nothing else does: the end of the stream flows down as each stage drops its sender, and a wish to stop flows up as one
 //! flag that only capture reads. So whatever was captured before an error still comes out at the end. Of several errors the
-//! first one is reported. Which stages do what is the caller's: they come in as functions.
+//! first one is reported. Which stages do what is the caller's: they come in as functions. Where every frame is delivered and
+//! none before its time, classify may take several at once: it waits for them, and they go on one by one.
 
 mod capture;
 mod label;

@@ -20,6 +20,7 @@ use crate::classify::Classifier;
 use crate::cli::{self, Command, Common, Dials, Live, Train};
 use crate::controls::Controls;
 use crate::detect::SmallestFace;
+use crate::device::{DeviceSpec, GpuError};
 use crate::eval;
 use crate::job::Job;
 use crate::manual;
@@ -59,7 +60,7 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;
     check_camera_options(arguments, spec.as_ref())?;
-    let mut classifier = classifier(&common.dials, common.dials.device.open(notice)?)?;
+    let mut classifier = classifier(&common.dials)?;
     let options = options_of(common, true);
     let outputs = common.all_outputs();
     check_outputs(&outputs, options, common, spec.as_ref())?;
@@ -169,7 +170,7 @@ pub(crate) fn job<'a>(
 }
 
 fn bench(arguments: &cli::Bench, started: Instant) -> Result<()> {
-    let mut classifier = classifier(&arguments.dials, arguments.dials.device.open(notice)?)?;
+    let mut classifier = classifier(&arguments.dials)?;
     let subject = bench::Subject { arguments, classifier: &mut classifier, started };
     bench::command(subject, &mut io::stdout().lock())
 }
@@ -188,11 +189,19 @@ fn search(dials: &Dials, source: Option<&SourceSpec>) -> Search {
 }
 
 /// The classifier that was asked for. A prior that is not the natural one is never used silently.
-pub(crate) fn classifier(dials: &Dials, device: Device) -> Result<Classifier> {
+pub(crate) fn classifier(dials: &Dials) -> Result<Classifier> {
+    let device = dials.device.open(notice)?;
     let half = || thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
     set_threads(dials.threads.unwrap_or_else(half))?;
     let weights = dials.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
-    let classifier = Classifier::new(&weights, dials.prior, device)?;
+    let classifier = match Classifier::new(&weights, dials.prior, device) {
+        // What was not asked for by name is not insisted on: its memory may be full.
+        Err(error) if dials.device == DeviceSpec::Auto && GpuError::find(&error).is_some() => {
+            notice(&format!("running on the CPU after all: {error:#}"));
+            Classifier::new(&weights, dials.prior, Device::Cpu)?
+        }
+        made => made?,
+    };
     if classifier.prior() != Prior::Natural {
         let whose =
             if dials.prior.is_some() { "as asked for" } else { "as the weights say; --prior natural undoes it" };

@@ -82,11 +82,12 @@ pub struct GpuError {
 impl GpuError {
     /// What a GPU reported, wherever in an error it is; `None` where the error is none of a GPU.
     pub fn find(error: &Error) -> Option<Self> {
-        cuda_error_in(error).map(system::understood)
+        let known = error.chain().find_map(|cause| cause.downcast_ref::<Self>());
+        known.cloned().or_else(|| cuda_error_in(error).map(system::understood))
     }
 
     /// What to try.
-    pub(super) fn advice(&self) -> Option<String> {
+    pub fn advice(&self) -> Option<String> {
         Some(match self.failure {
             GpuFailure::OutOfMemory => {
                 "its memory is full: close other programs that use it, or take --device cpu".into()
@@ -116,6 +117,8 @@ impl fmt::Display for GpuError {
         f.write_str(&self.words)
     }
 }
+
+impl StdError for GpuError {}
 
 /// `12020` is 12.2.
 fn version(number: u32) -> String {
@@ -184,6 +187,13 @@ mod tests {
         for error in [Error::msg("gone"), Error::new(candle_core::Error::Msg("gone".into()))] {
             assert!(cuda_error_in(&error).is_none(), "{error}");
         }
+    }
+
+    #[test]
+    fn what_was_understood_is_found_again() {
+        let lost = GpuError { failure: GpuFailure::Lost, words: "CUDA_ERROR_UNKNOWN".into() };
+        assert_eq!(GpuError::find(&Error::new(lost.clone()).context("labelling")), Some(lost));
+        assert_eq!(GpuError::find(&Error::msg("CUDA_ERROR_UNKNOWN")), None);
     }
 
     #[test]
