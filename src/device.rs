@@ -94,10 +94,13 @@ impl DeviceSpec {
                 "--device {self}: this emocam was built for the CPU; build one for NVIDIA GPUs with \
                  cargo build --release --features cuda"
             )),
-            Self::Cuda(index) => working_gpu(index).map_err(|error| match system::count() {
-                Some(count @ 1..) if index >= count => anyhow!("--device {self}: {}", no_such_gpu(count)),
-                _ => anyhow!("--device {self} can't be used: {}", reason(&error, true)),
-            }),
+            Self::Cuda(index) => {
+                // Where there is none at all, the driver says why.
+                if let Some(count @ 1..) = system::count() {
+                    ensure!(index < count, "--device {self}: {}", no_such_gpu(count));
+                }
+                working_gpu(index).map_err(|error| anyhow!("--device {self} can't be used: {}", reason(&error, true)))
+            }
         }
     }
 }

@@ -45,7 +45,8 @@ pub(super) fn understood(error: &(dyn Error + 'static)) -> GpuError {
 /// `CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected`
 fn words_of(error: &DriverError) -> String {
     match error.error_string() {
-        Ok(text) => format!("{:?}: {}", error.0, text.to_string_lossy()),
+        // Some are sentences, and some are not.
+        Ok(text) => format!("{:?}: {}", error.0, text.to_string_lossy().trim_end_matches('.')),
         Err(_) => format!("{:?}", error.0),
     }
 }
