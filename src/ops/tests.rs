@@ -110,12 +110,9 @@ fn layers_and_their_gradients_equal_candles() {
         let (ours, statistics) = layer.ours().expect("ours");
         let (candles, variance) = layer.candles().expect("candle's");
         compare(&ours, &candles, &layer.variables());
-        let variance: Vec<f32> = variance.flatten_all().and_then(|v| v.to_vec1()).expect("variance");
-        statistics
-            .variance
-            .iter()
-            .zip(variance)
-            .for_each(|(a, b)| assert!((a - b).abs() < 1e-5 * b.max(1.0), "{a} {b}"));
+        let values = |tensor: &Tensor| tensor.flatten_all().and_then(|v| v.to_vec1::<f32>()).expect("values");
+        let pairs = values(&statistics.variance).into_iter().zip(values(&variance));
+        pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-5 * b.max(1.0), "{a} {b}"));
         assert_eq!(statistics.count, ours.elem_count() / outputs);
     }
 }

@@ -20,12 +20,14 @@ mod batches;
 mod checkpoint;
 mod classes;
 mod config;
+mod figures;
 mod folder;
 mod history;
 mod learner;
 mod log;
 mod options;
 mod progress;
+mod resident;
 mod run;
 mod start;
 

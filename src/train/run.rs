@@ -11,9 +11,10 @@ use super::batches::Batches;
 use super::checkpoint::{Best, Checkpoint, Partial, State};
 use super::classes;
 use super::config::{Recipe, TrainConfig};
+use super::figures::StepFigures;
 use super::folder::RunFolder;
 use super::history::{self, EpochRecord, Timing};
-use super::learner::{Learner, StepResult};
+use super::learner::Learner;
 use super::progress::Progress;
 use crate::dataset::Dataset;
 use crate::eval::{self, Metrics, ReportHeader};
@@ -32,6 +33,8 @@ pub(super) struct Run<'a> {
     /// The file of the best weights so far.
     best: Option<Vec<u8>>,
     learner: Learner,
+    /// Whether the training pictures are on a GPU.
+    resident: bool,
     steps_per_epoch: usize,
 }
 
@@ -52,15 +55,17 @@ impl<'a> Run<'a> {
         tensors: &Tensors,
     ) -> Result<Self> {
         let State { config: TrainConfig { recipe, .. }, card, .. } = &state;
-        let steps_per_epoch = Batches { samples: &dataset.train, recipe, input: &card.input }.per_epoch();
+        let (samples, input) = (&dataset.train, &card.input);
+        let steps_per_epoch = Batches { samples, recipe, input, resident: false }.per_epoch();
         ensure!(
             steps_per_epoch > state.partial.steps,
             "expected at most {steps_per_epoch} steps in an epoch, found {} done",
             state.partial.steps
         );
         let weights = classes::weights(&classes::shown_shares(&dataset.train, recipe.sampling), recipe.class_weights);
-        let learner = Learner::new(card, tensors, recipe, weights, steps_per_epoch * recipe.epochs, device)?;
-        Ok(Self { folder, dataset, device, best: None, learner, steps_per_epoch, state })
+        let mut learner = Learner::new(card, tensors, recipe, weights, steps_per_epoch * recipe.epochs, device)?;
+        let resident = learner.keep_on_device(samples, input)?;
+        Ok(Self { folder, dataset, device, best: None, learner, resident, steps_per_epoch, state })
     }
 
     /// Steps done in the whole run.
@@ -136,22 +141,26 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         let (epoch, first, before) = (self.state.history.len(), self.state.partial.steps, self.step());
         let State { config: TrainConfig { recipe, .. }, card, partial, .. } = &mut self.state;
-        let batches = Batches { samples: &self.dataset.train, recipe, input: &card.input };
+        let (samples, input, resident) = (&self.dataset.train, &card.input, self.resident);
+        let batches = Batches { samples, recipe, input, resident };
         let learner = &mut self.learner;
         let diverged = batches.run(epoch, first, |prepared| {
             for (step, batch) in (before..).zip(prepared.iter()) {
-                match learner.step(batch?, step)? {
-                    StepResult::Learned { loss, right } => {
-                        partial.steps += 1;
-                        partial.loss += loss;
-                        partial.right += right;
-                    }
-                    StepResult::Diverged(how) => return Ok(Some(format!("{how} at step {}", step + 1))),
+                if let Some(how) = learner.step(batch?, step)? {
+                    return Ok(Some(format!("{how} at step {}", step + 1)));
                 }
+                partial.steps += 1;
                 progress.add(recipe.batch_size);
                 if stop.is_requested() {
                     break;
                 }
+            }
+            for StepFigures { loss, right } in learner.take_figures()? {
+                if !loss.is_finite() {
+                    return Ok(Some(format!("the loss is {loss}")));
+                }
+                partial.loss += loss;
+                partial.right += right;
             }
             Ok(None)
         })?;
