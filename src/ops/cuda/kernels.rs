@@ -122,14 +122,25 @@ pub(super) fn convolve(
     sizes: &ConvSizes,
     x: &Values<'_>,
     weights: &Values<'_>,
+    finish: Finish<'_>,
+) -> Result<CudaSlice<f32>> {
+    let tile = Tile::choose(sizes.out_channels, sizes.batch * sizes.out_pixels(), 1, processors(device)?);
+    convolve_in(tile, device, sizes, x, weights, finish)
+}
+
+/// The same in tiles of this kind.
+pub(super) fn convolve_in(
+    tile: Tile,
+    device: &CudaDevice,
+    sizes: &ConvSizes,
+    x: &Values<'_>,
+    weights: &Values<'_>,
     Finish { bias, skip, relu }: Finish<'_>,
 ) -> Result<CudaSlice<f32>> {
     check("the pictures", x.len(), sizes.input_len())?;
     check("the kernels", weights.len(), sizes.kernel_len())?;
     bias.map_or(Ok(()), |bias| check("the biases", bias.len(), sizes.out_channels))?;
     skip.map_or(Ok(()), |skip| check("the way around", skip.len(), sizes.output_len()))?;
-    let pixels = sizes.batch * sizes.out_pixels();
-    let tile = Tile::choose(sizes.out_channels, pixels, 1, processors(device)?);
     let mut y = memory(device, sizes.output_len())?;
     let (function, plan, relu) = (kernel(device, CONV, &tile.name("convolve"))?, sizes.plan()?, i32::from(relu));
     let mut args = function.builder();
@@ -137,7 +148,7 @@ pub(super) fn convolve(
     push(&mut args, bias);
     push(&mut args, skip);
     args.arg(&relu).arg(&mut y);
-    let (columns, rows) = tile.blocks(sizes.out_channels, pixels);
+    let (columns, rows) = tile.blocks(sizes.out_channels, sizes.batch * sizes.out_pixels());
     launch(&mut args, (columns, rows, 1), 0)?;
     Ok(y)
 }
@@ -161,12 +172,23 @@ pub(super) fn input_gradient(
     grad: &Values<'_>,
     weights: &Values<'_>,
 ) -> Result<CudaSlice<f32>> {
+    let (pixels, phases) = sizes.phases();
+    let tile = Tile::choose(sizes.in_channels, pixels, phases, processors(device)?);
+    input_gradient_in(tile, device, sizes, grad, weights)
+}
+
+/// The same in tiles of this kind.
+#[cfg(not(feature = "cudnn"))]
+pub(super) fn input_gradient_in(
+    tile: Tile,
+    device: &CudaDevice,
+    sizes: &ConvSizes,
+    grad: &Values<'_>,
+    weights: &Values<'_>,
+) -> Result<CudaSlice<f32>> {
     check("the gradient", grad.len(), sizes.output_len())?;
     check("the kernels", weights.len(), sizes.kernel_len())?;
-    let phases = sizes.stride * sizes.stride;
-    // The largest phase is the first one.
-    let pixels = sizes.batch * sizes.height.div_ceil(sizes.stride) * sizes.width.div_ceil(sizes.stride);
-    let tile = Tile::choose(sizes.in_channels, pixels, phases, processors(device)?);
+    let (pixels, phases) = sizes.phases();
     let mut gradient = memory(device, sizes.input_len())?;
     let (function, plan) = (kernel(device, CONV, &tile.name("input_gradient"))?, sizes.plan()?);
     let mut args = function.builder();
@@ -184,10 +206,22 @@ pub(super) fn kernel_gradient(
     x: &Values<'_>,
     grad: &Values<'_>,
 ) -> Result<CudaSlice<f32>> {
+    let tile = Tile::for_kernels(sizes.out_channels, sizes.places());
+    kernel_gradient_in(tile, device, sizes, x, grad)
+}
+
+/// The same in tiles of this kind.
+#[cfg(not(feature = "cudnn"))]
+pub(super) fn kernel_gradient_in(
+    tile: Tile,
+    device: &CudaDevice,
+    sizes: &ConvSizes,
+    x: &Values<'_>,
+    grad: &Values<'_>,
+) -> Result<CudaSlice<f32>> {
     check("the pictures", x.len(), sizes.input_len())?;
     check("the gradient", grad.len(), sizes.output_len())?;
-    let places = sizes.in_channels * sizes.kernel * sizes.kernel;
-    let (tile, pixels) = (Tile::for_kernels(sizes.out_channels, places), sizes.batch * sizes.out_pixels());
+    let (places, pixels) = (sizes.places(), sizes.batch * sizes.out_pixels());
     let (columns, rows) = tile.blocks(sizes.out_channels, places);
     // Enough blocks to keep every processor busy, as long as each sums over some steps.
     let parts = (4 * processors(device)?).div_ceil(columns * rows).min(pixels.div_ceil(64));

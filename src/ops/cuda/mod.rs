@@ -17,6 +17,8 @@ mod inference;
 mod kernels;
 mod norm;
 mod sizes;
+#[cfg(test)]
+mod tests;
 mod update;
 
 use candle_core::cuda_backend::cudarc::driver::CudaSlice;

@@ -51,6 +51,19 @@ impl ConvSizes {
         self.batch * self.out_channels * self.out_pixels()
     }
 
+    /// Weights of one output channel.
+    #[cfg(not(feature = "cudnn"))]
+    pub(super) fn places(&self) -> usize {
+        self.in_channels * self.kernel * self.kernel
+    }
+
+    /// The gradient of the input is made of so many phases (see `conv.cu`); the first and largest has that many pixels.
+    #[cfg(not(feature = "cudnn"))]
+    pub(super) fn phases(&self) -> (usize, usize) {
+        let pixels = self.height.div_ceil(self.stride) * self.width.div_ceil(self.stride);
+        (self.batch * pixels, self.stride * self.stride)
+    }
+
     /// The shape of the pictures.
     pub(super) fn input(&self) -> Shape {
         (self.batch, self.in_channels, self.height, self.width).into()
@@ -122,7 +135,7 @@ pub(super) struct Tile {
 }
 
 /// Those that `conv.cu` has.
-const TILES: [Tile; 6] = [
+pub(super) const TILES: [Tile; 6] = [
     Tile { rows: 10, columns: 4 },
     Tile { rows: 5, columns: 4 },
     Tile { rows: 2, columns: 4 },
