@@ -34,7 +34,7 @@ struct Task {
 /// When arguments don't fit what is there, and when an input failed or the run was interrupted.
 pub(crate) fn command(arguments: &Annotate, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
-    let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
+    let mut classifier = classifier(&common.dials)?;
     let all = tasks(&arguments.inputs, &common.all_outputs())?;
     let count = all.len();
     let (tasks, done): (Vec<Task>, Vec<Task>) = all.into_iter().partition(|task| common.force || !is_done(task));
@@ -50,7 +50,7 @@ pub(crate) fn command(arguments: &Annotate, stop: &Stop) -> Result<()> {
     let mut failures = Vec::new();
     for (number, task) in (1..).zip(&tasks) {
         let place = if tasks.len() > 1 { format!("[{number}/{}] ", tasks.len()) } else { String::new() };
-        let outcome = one(task, &place, common, &mut classifier, stop, &mut stats);
+        let outcome = one(task, &place, arguments, &mut classifier, stop, &mut stats);
         if let Err(error) = outcome {
             if count == 1 {
                 // An input that could not be opened has no summary: the error alone says it.
@@ -81,12 +81,13 @@ pub(crate) fn command(arguments: &Annotate, stop: &Stop) -> Result<()> {
 fn one(
     task: &Task,
     place: &str,
-    common: &Common,
+    arguments: &Annotate,
     classifier: &mut Classifier,
     stop: &Stop,
     stats: &mut Stats,
 ) -> Result<()> {
     let Task { input, outputs, .. } = task;
+    let common = &arguments.common;
     let mut source = input.open()?;
     let mut viewer = Viewer::progress(source.info(), place);
     viewer.set_controls(Controls::new(Mirror::Off, common.privacy, false));
@@ -96,6 +97,7 @@ fn one(
     };
     let options = OutputOptions { sound, ..options(task, common) };
     let mut job = job_of(source.as_mut(), Delivery::Every, outputs, options, common, Some(input));
+    job.frames_at_once = arguments.batch.map(usize::from);
     if common.privacy.is_some() {
         // There is time: no face is to be seen before the search comes past it.
         job.search.sequence = job.search.sequence.or_every(1);

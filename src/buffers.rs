@@ -13,28 +13,36 @@ const KEPT: usize = 8;
 
 /// Buffers that others may still look at.
 #[derive(Debug)]
-pub(crate) struct Buffers<T: ?Sized>(Vec<Arc<T>>);
+pub(crate) struct Buffers<T: ?Sized> {
+    kept: Vec<Arc<T>>,
+    most: usize,
+}
 
 impl<T: ?Sized> Default for Buffers<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { kept: Vec::new(), most: KEPT }
     }
 }
 
 impl<T: ?Sized> Buffers<T> {
+    /// Buffers of which a stage holds so many at a time, besides those that are on their way.
+    pub(crate) fn for_held(count: usize) -> Self {
+        Self { most: KEPT + count, ..Self::default() }
+    }
+
     /// A buffer that nobody else holds and that fits, with whatever it held the last time; else a new one. To be used
     /// again it must be given to [`Self::keep`].
     fn take(&mut self, fits: impl Fn(&T) -> bool, new: impl FnOnce() -> Arc<T>) -> Arc<T> {
         // Those of another size are left over from another format.
-        self.0.retain_mut(|buffer| fits(buffer) || Arc::get_mut(buffer).is_none());
-        let free = self.0.iter_mut().position(|buffer| Arc::get_mut(buffer).is_some());
-        free.map_or_else(new, |free| self.0.swap_remove(free))
+        self.kept.retain_mut(|buffer| fits(buffer) || Arc::get_mut(buffer).is_none());
+        let free = self.kept.iter_mut().position(|buffer| Arc::get_mut(buffer).is_some());
+        free.map_or_else(new, |free| self.kept.swap_remove(free))
     }
 
     /// Remembers a buffer for later.
     pub(crate) fn keep(&mut self, buffer: &Arc<T>) {
-        if self.0.len() < KEPT {
-            self.0.push(buffer.clone());
+        if self.kept.len() < self.most {
+            self.kept.push(buffer.clone());
         }
     }
 }
@@ -76,17 +84,18 @@ mod tests {
 
     #[test]
     fn no_more_are_kept_than_are_of_use_and_none_of_another_size() {
-        let mut buffers = Buffers::<[u8]>::default();
-        let held: Vec<_> = (0..2 * KEPT)
-            .map(|_| {
-                let bytes = buffers.bytes(3);
-                buffers.keep(&bytes);
-                bytes
-            })
-            .collect();
-        assert_eq!(buffers.0.len(), KEPT);
-        drop(held);
-        assert_eq!(buffers.bytes(5).len(), 5);
-        assert!(buffers.0.is_empty());
+        for (mut buffers, most) in [(Buffers::<[u8]>::default(), KEPT), (Buffers::for_held(20), KEPT + 20)] {
+            let held: Vec<_> = (0..2 * most)
+                .map(|_| {
+                    let bytes = buffers.bytes(3);
+                    buffers.keep(&bytes);
+                    bytes
+                })
+                .collect();
+            assert_eq!(buffers.kept.len(), most);
+            drop(held);
+            assert_eq!(buffers.bytes(5).len(), 5);
+            assert!(buffers.kept.is_empty());
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::classify::Classifier;
+use crate::classify::{Classifier, FrameFaces};
 use crate::frame::Frame;
 use crate::pipeline::{self, Delivery, Stages, Stop};
 use crate::presenter::Presenter;
@@ -30,6 +30,8 @@ pub struct Job<'a> {
     pub frames: Option<u64>,
     /// How faces are looked for.
     pub search: Search,
+    /// How many frames are labelled at once where none is waited for; by default what suits the classifier's device.
+    pub frames_at_once: Option<usize>,
     /// How long a change of expression takes to show, in motion.
     pub smoothing: Duration,
     /// The confidence below which a face is shown as unsure, 0 to 1.
@@ -96,7 +98,10 @@ impl Job<'_> {
                     tracker.track(gray, frame.id, frame.pts)
                 })
             },
-            classify: |frame: &_, faces: &[_]| classifier.classify(frame, faces),
+            frames_at_once: self.frames_at_once.unwrap_or_else(|| classifier.frames_at_once()),
+            classify: |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
+                classifier.classify_frames(frames, tell)
+            },
             recorders,
             survives_recorders,
         };

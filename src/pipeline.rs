@@ -6,12 +6,14 @@
 //!    └─────────────── stop flag ◀── window closed · Ctrl-C · a stage failed
 //! ```
 //!
-//! Owns threads, channels, the policy of delivery, and shutdown; no other file starts one that the run depends on. Two rules end a run, and
-//! nothing else does: the end of the stream flows down as each stage drops its sender, and a wish to stop flows up as one
+//! Owns threads, channels, the policy of delivery, and shutdown; no other file starts one that the run depends on. Two rules
+//! end a run, and nothing else does: the end of the stream flows down as each stage drops its sender, and a wish to stop flows up as one
 //! flag that only capture reads. So whatever was captured before an error still comes out at the end. Of several errors the
-//! first one is reported. Which stages do what is the caller's: they come in as functions.
+//! first one is reported. Which stages do what is the caller's: they come in as functions. Where every frame is delivered and
+//! none before its time, classify may take several at once: it waits for them, and they go on one by one.
 
 mod capture;
+mod label;
 mod record;
 mod stop;
 
@@ -23,22 +25,24 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow};
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded, unbounded};
 use image::{GrayImage, RgbImage};
 
 use capture::{FrameSender, capture};
+use label::Labelling;
 use record::Recording;
 pub use stop::Stop;
 
 use crate::buffers::Buffers;
+use crate::classify::FrameFaces;
 use crate::clock::{Spent, Stopwatch};
 use crate::emotion::{Prediction, Probabilities};
 use crate::frame::{FaceBox, Frame};
 use crate::preprocess::write_gray;
 use crate::sink::{Ending, Sink};
 use crate::source::{Notice, Source};
-use crate::track::{Faces, TrackedFace};
+use crate::track::Faces;
 
 /// A frame with its faces found.
 struct Detected {
@@ -118,8 +122,11 @@ pub struct Stages<'a, MakeDetect, Classify> {
     pub source: &'a mut dyn Source,
     /// Makes the function that finds the faces of a frame, given in color and in grey, in the thread that will use it.
     pub make_detect: MakeDetect,
-    /// Labels the faces of a frame, one result per box.
+    /// Labels the faces of frames, one result per box of each; what it is given hears what whoever watches should know.
     pub classify: Classify,
+    /// How many frames it is given at once, 1 or more, where every frame is delivered and none before its time; elsewhere it
+    /// is 1. So many are in memory then.
+    pub frames_at_once: usize,
     /// Outputs that take time; they get a thread of their own.
     pub recorders: Vec<Box<dyn Sink + Send>>,
     /// Whether the run is of use without them: then it goes on when one fails.
@@ -151,9 +158,10 @@ pub fn run<MakeDetect, Detect, Classify>(
 where
     MakeDetect: FnOnce() -> Result<Detect> + Send,
     Detect: FnMut(&Frame, &GrayImage) -> Result<Faces>,
-    Classify: FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>> + Send,
+    Classify: FnMut(&[FrameFaces<'_>], &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>> + Send,
 {
-    let Stages { source, make_detect, classify, recorders, survives_recorders } = stages;
+    let Stages { source, make_detect, classify, frames_at_once, recorders, survives_recorders } = stages;
+    let frames_at_once = if delivery == Delivery::Every { frames_at_once.max(1) } else { 1 };
     let (frame_sender, frames) = bounded(1);
     let (detected_sender, detected) = bounded(1);
     let (annotated_sender, annotated) = bounded(2);
@@ -171,10 +179,11 @@ where
             capture(source, sender, notices, delivery, stop)
         });
         spawn(scope, guard, "detect", (frames, detected_sender), move |(frames, sender)| {
-            detect(&mut make_detect()?, frames, sender)
+            detect(&mut make_detect()?, frames_at_once, frames, sender)
         });
-        spawn(scope, guard, "classify", (detected, annotated_sender), move |(detected, sender)| {
-            label(classify, detected, sender)
+        let ends = (detected, annotated_sender, warning_sender.clone());
+        spawn(scope, guard, "classify", ends, move |(detected, sender, warnings)| {
+            Labelling { frames_at_once, detected, sender, warnings }.label(classify)
         });
         let recorder = (!recorders.is_empty()).then_some(record_sender);
         spawn(scope, guard, "record", (records, warning_sender), move |(records, warnings)| {
@@ -243,10 +252,11 @@ fn spawn<'scope, 'env, Ends: Send + 'scope>(
 
 fn detect(
     detect: &mut impl FnMut(&Frame, &GrayImage) -> Result<Faces>,
+    frames_at_once: usize,
     frames: &Receiver<(Frame, Timing)>,
     sender: &Sender<Detected>,
 ) -> Result<()> {
-    let mut buffers = Buffers::default();
+    let mut buffers = Buffers::for_held(frames_at_once);
     for (frame, mut timing) in frames {
         let watch = Stopwatch::start();
         let mut gray = buffers.picture(frame.width, frame.height);
@@ -255,32 +265,6 @@ fn detect(
         let faces = detect(&frame, &gray).with_context(|| format!("finding faces in frame {}", frame.id))?;
         timing.detect = watch.spent();
         if sender.send(Detected { frame, gray, faces, timing }).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn label(
-    mut classify: impl FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>>,
-    detected: &Receiver<Detected>,
-    sender: &Sender<Annotated>,
-) -> Result<()> {
-    for Detected { frame, gray, faces, mut timing } in detected {
-        let watch = Stopwatch::start();
-        let Faces { tracked, ignored, unlabelled } = faces;
-        let boxes: Vec<FaceBox> = tracked.iter().map(|tracked| tracked.face).collect();
-        let labels = classify(&gray, &boxes).with_context(|| format!("labelling frame {}", frame.id))?;
-        ensure!(labels.len() == boxes.len(), "{} labels for {} faces in frame {}", labels.len(), boxes.len(), frame.id);
-        // Given back before the next frame needs one.
-        drop(gray);
-        let predictions = tracked
-            .into_iter()
-            .zip(labels)
-            .map(|(TrackedFace { id, face }, probabilities)| Prediction { id, face, probabilities, unsure: false })
-            .collect();
-        timing.classify = watch.spent();
-        if sender.send(Annotated { frame, predictions, ignored, unlabelled, timing, picture: None }).is_err() {
             break;
         }
     }

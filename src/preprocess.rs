@@ -175,13 +175,13 @@ impl Preprocessor {
         GrayImage::from_raw(size, size, self.resized.clone()).context("a crop of the wrong length")
     }
 
-    /// The inputs for regions of one picture, `(regions, 1, size, size)`.
+    /// The inputs for regions, each of its picture, `(regions, 1, size, size)`.
     ///
     /// # Errors
     /// As [`Self::write_input`], or when the device has no memory for it.
-    pub fn tensor_from_regions(&mut self, picture: &GrayImage, regions: &[Region], device: &Device) -> Result<Tensor> {
+    pub fn tensor_from_regions(&mut self, regions: &[(&GrayImage, Region)], device: &Device) -> Result<Tensor> {
         let mut values = vec![0.0; regions.len() * self.input_len()];
-        for (region, out) in regions.iter().zip(values.chunks_mut(self.spec.size * self.spec.size)) {
+        for ((picture, region), out) in regions.iter().zip(values.chunks_mut(self.spec.size * self.spec.size)) {
             self.write_input(picture, *region, out)?;
         }
         Ok(Tensor::from_vec(values, (regions.len(), 1, self.spec.size, self.spec.size), device)?)
@@ -369,7 +369,7 @@ mod tests {
         let gray = gray_from_rgb(&frame, 100, 90).expect("gray");
         let mut preprocessor = Preprocessor::new(spec.clone());
         let region = Region::around_face(&face, &spec);
-        let live = preprocessor.tensor_from_regions(&gray, &[region], &Device::Cpu).expect("live");
+        let live = preprocessor.tensor_from_regions(&[(&gray, region)], &Device::Cpu).expect("live");
         let live: Vec<f32> = live.flatten_all().and_then(|t| t.to_vec1()).expect("values");
         assert_eq!(live, input(&picture, Region::whole(&picture)));
     }

@@ -22,7 +22,7 @@ use anyhow::Result;
 use candle_core::Device;
 use image::RgbImage;
 
-use crate::classify::Classifier;
+use crate::classify::{Classifier, FrameFaces};
 use crate::detect::SmallestFace;
 use crate::emotion::Prediction;
 use crate::frame::Frame;
@@ -95,7 +95,10 @@ impl Recognizer {
                 let mut tracker = FaceTracker::new(search)?;
                 Ok(move |frame: &Frame, gray: &_| tracker.track(gray, frame.id, frame.pts))
             },
-            classify: |gray: &_, faces: &[_]| classifier.classify(gray, faces),
+            classify: |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
+                classifier.classify_frames(frames, tell)
+            },
+            frames_at_once: 1,
             recorders: Vec::new(),
             survives_recorders: false,
         };

@@ -20,7 +20,7 @@ use crate::classify::Classifier;
 use crate::cli::{self, Command, Common, Dials, Live, Train};
 use crate::controls::Controls;
 use crate::detect::SmallestFace;
-use crate::device::DeviceSpec;
+use crate::device::{DeviceSpec, GpuError};
 use crate::eval;
 use crate::job::Job;
 use crate::manual;
@@ -60,7 +60,7 @@ fn live(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;
     check_camera_options(arguments, spec.as_ref())?;
-    let mut classifier = classifier(&common.dials, common.dials.device.open()?)?;
+    let mut classifier = classifier(&common.dials)?;
     let options = options_of(common, true);
     let outputs = common.all_outputs();
     check_outputs(&outputs, options, common, spec.as_ref())?;
@@ -163,16 +163,15 @@ pub(crate) fn job<'a>(
         options: OutputOptions::default(),
         frames: None,
         search: search(dials, spec),
+        frames_at_once: None,
         smoothing: Duration::from_millis(dials.smoothing.into()),
         unsure_below: None,
     }
 }
 
 fn bench(arguments: &cli::Bench, started: Instant) -> Result<()> {
-    let device = arguments.dials.device.open()?;
-    let name = DeviceSpec::of(&device).to_string();
-    let mut classifier = classifier(&arguments.dials, device)?;
-    let subject = bench::Subject { arguments, classifier: &mut classifier, device: name, started };
+    let mut classifier = classifier(&arguments.dials)?;
+    let subject = bench::Subject { arguments, classifier: &mut classifier, started };
     bench::command(subject, &mut io::stdout().lock())
 }
 
@@ -190,11 +189,19 @@ fn search(dials: &Dials, source: Option<&SourceSpec>) -> Search {
 }
 
 /// The classifier that was asked for. A prior that is not the natural one is never used silently.
-pub(crate) fn classifier(dials: &Dials, device: Device) -> Result<Classifier> {
+pub(crate) fn classifier(dials: &Dials) -> Result<Classifier> {
+    let device = dials.device.open(notice)?;
     let half = || thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
     set_threads(dials.threads.unwrap_or_else(half))?;
     let weights = dials.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
-    let classifier = Classifier::new(&weights, dials.prior, device)?;
+    let classifier = match Classifier::new(&weights, dials.prior, device) {
+        // What was not asked for by name is not insisted on: its memory may be full.
+        Err(error) if dials.device == DeviceSpec::Auto && GpuError::find(&error).is_some() => {
+            notice(&format!("running on the CPU after all: {error:#}"));
+            Classifier::new(&weights, dials.prior, Device::Cpu)?
+        }
+        made => made?,
+    };
     if classifier.prior() != Prior::Natural {
         let whose =
             if dials.prior.is_some() { "as asked for" } else { "as the weights say; --prior natural undoes it" };
@@ -259,7 +266,7 @@ fn train(arguments: &Train, stop: &Stop) -> Result<()> {
     if let Some(threads) = *threads {
         set_threads(threads)?;
     }
-    let (device, mut log) = (device.open()?, train::Log(io::stdout()));
+    let (device, mut log) = (device.open(notice)?, train::Log(io::stdout()));
     match (resume, data, out) {
         (Some(run), data, _) => {
             let place = DataPlace { data: data.as_deref(), cache: data_options.cache_folder() };

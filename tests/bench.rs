@@ -15,7 +15,7 @@ fn all_figures_are_measured() {
     let output = succeed(emocam().args(["bench", "demo", "--json", "--seconds", "1", "--device", "cpu"]));
     let json: Value = serde_json::from_slice(&output.stdout).expect("one JSON value");
     assert_eq!(json["source"]["name"], "demo");
-    assert_eq!(json["device"], "cpu");
+    assert_eq!((&json["device"], &json["gpu"]), (&"cpu".into(), &Value::Null));
     for name in ["emocam", "machine.cpu", "machine.system"] {
         let found = name.split('.').fold(&json, |value, name| &value[name]);
         assert!(found.as_str().is_some_and(|text| !text.is_empty()), "{name}: {found}");
@@ -51,6 +51,12 @@ fn all_figures_are_measured() {
     // Nothing is labelled before it was searched.
     let live = &json["live"]["stages_ms"];
     assert!(number(live, "latency.p99") >= number(live, "detect.p50"), "{live:#}");
+    let faces = json["classification_ms"].as_array().expect("a list");
+    assert_eq!(faces.iter().map(|times| number(times, "faces")).collect::<Vec<_>>(), [1.0, 4.0, 16.0]);
+    for times in faces {
+        assert!(number(times, "rounds") >= 40.0 && number(times, "p50") > 0.0, "{times}");
+        assert!(number(times, "p50") <= number(times, "p95") && number(times, "faces_per_second") > 0.0, "{times}");
+    }
     assert!(number(&json, "memory_mb.frames") > number(&json, "memory_mb.frames_of_warm_up"));
 }
 
@@ -61,7 +67,8 @@ fn the_table_names_machine_and_source() {
     image::GrayImage::from_pixel(160, 120, image::Luma([128])).save(&picture).expect("a picture");
     let output = succeed(emocam().arg("bench").arg(&picture).args(["--seconds", "0.2", "--device", "cpu"]));
     let table = text(&output.stdout);
-    for words in ["gray.png, 160x120, 1 fps", "a second, ", "no face was found", "latency", "% of one core"] {
+    for words in ["gray.png, 160x120, 1 fps", "a second, ", "no face was found", "latency", "% of one core", "16 faces"]
+    {
         assert!(table.contains(words), "{words:?} is not in:\n{table}");
     }
 }

@@ -75,8 +75,8 @@ fn training_input(spec: &InputSpec, picture: &GrayImage, region: Region) -> Vec<
 
 /// As the classifier makes its inputs: all boxes of a frame in one tensor.
 fn live_inputs(spec: &InputSpec, frame: &GrayImage, faces: &[FaceBox]) -> Vec<Vec<u32>> {
-    let regions: Vec<_> = faces.iter().map(|face| Region::around_face(face, spec)).collect();
-    let tensor = Preprocessor::new(spec.clone()).tensor_from_regions(frame, &regions, &Device::Cpu).expect("a tensor");
+    let regions: Vec<_> = faces.iter().map(|face| (frame, Region::around_face(face, spec))).collect();
+    let tensor = Preprocessor::new(spec.clone()).tensor_from_regions(&regions, &Device::Cpu).expect("a tensor");
     assert_eq!(tensor.dims(), [faces.len(), 1, spec.size, spec.size]);
     let rows: Vec<Vec<f32>> = tensor.flatten_from(1).and_then(|tensor| tensor.to_vec2()).expect("values");
     rows.into_iter().map(|row| row.into_iter().map(f32::to_bits).collect()).collect()

@@ -6,12 +6,15 @@
 mod stages;
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use emocam::classify::FrameFaces;
+use emocam::emotion::Probabilities;
 use emocam::frame::Frame;
 use emocam::pipeline::{Delivery, Event, Losses, Stages, Stop, run};
 use emocam::source::{Next, Notice, Source, SourceInfo};
@@ -178,8 +181,14 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
     let (recorders, recorded, open) = blocked_recorder();
     let (presented, losses, error) = within_limit(move || {
         let mut source = frames(COUNT);
-        let stages =
-            Stages { source: &mut source, make_detect: || Ok(detect), classify, recorders, survives_recorders: false };
+        let stages = Stages {
+            source: &mut source,
+            make_detect: || Ok(detect),
+            classify,
+            frames_at_once: 1,
+            recorders,
+            survives_recorders: false,
+        };
         let (mut presented, mut open) = (0, Some(open));
         let (losses, result) = run(stages, Delivery::Every, &Stop::default(), |event| {
             match event {
@@ -201,6 +210,106 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
     let recorded = recorded.lock().unwrap();
     assert_frames(&recorded.ids, 0..COUNT);
     assert_eq!(recorded.finished, 1);
+}
+
+/// Runs with so many frames labelled at once. Returns the numbers of those that were labelled together, the outcome, and
+/// what was told; the label of each frame is made of its number.
+fn run_at_once(
+    source: &mut dyn Source,
+    delivery: Delivery,
+    frames_at_once: usize,
+    stop: &Stop,
+    mut present: impl FnMut(u64),
+) -> (Vec<Vec<u64>>, Vec<u64>, Vec<String>) {
+    let batches = Mutex::new(Vec::new());
+    let classify = |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
+        let numbers: Vec<u64> = frames.iter().map(|frame| number(frame.gray)).collect();
+        tell(format!("{} at once", numbers.len()));
+        batches.lock().expect("no poison").push(numbers.clone());
+        Ok(numbers.iter().map(|&number| vec![label_of(number)]).collect())
+    };
+    let (recorders, recorded) = recorder();
+    let make_detect = || Ok(detect);
+    let stages = Stages { source, make_detect, classify, frames_at_once, recorders, survives_recorders: false };
+    let (mut ids, mut told) = (Vec::new(), Vec::new());
+    let (losses, result) = run(stages, delivery, stop, |event| {
+        match event {
+            Event::Frame(annotated) => {
+                let id = annotated.frame.id;
+                assert_eq!(annotated.predictions[0].probabilities, label_of(id), "frame {id} has its own label");
+                ids.push(id);
+                present(id);
+            }
+            Event::Warning(warning) => told.push(warning),
+            Event::Notice(_) | Event::Idle => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    });
+    result.expect("no failure");
+    assert_eq!(losses, Losses::default());
+    assert_eq!(recorded.lock().expect("no poison").ids, ids);
+    (batches.into_inner().expect("no poison"), ids, told)
+}
+
+fn label_of(number: u64) -> Probabilities {
+    Probabilities::from_logits(&[number as f32 / 100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+}
+
+#[test]
+fn frames_of_a_file_are_labelled_several_at_once_and_come_one_by_one_in_order() {
+    for (count, at_once, expected) in [(20, 7, vec![7, 7, 6]), (14, 7, vec![7, 7]), (3, 200, vec![3]), (0, 7, vec![])] {
+        let (batches, ids, told) =
+            within_limit(move || run_at_once(&mut frames(count), Delivery::Every, at_once, &Stop::default(), |_| {}));
+        assert_frames(&ids, 0..count);
+        assert_frames(&batches.concat(), 0..count);
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), expected);
+        // What the stage has to tell comes to whoever watches.
+        assert_eq!(told, expected.iter().map(|count| format!("{count} at once")).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn frames_that_somebody_waits_for_are_labelled_one_by_one() {
+    let (batches, ids, _) =
+        within_limit(|| run_at_once(&mut frames(10), Delivery::EveryInRealTime, 7, &Stop::default(), |_| {}));
+    assert_frames(&ids, 0..10);
+    assert_eq!(batches.len(), 10);
+    let (batches, ids, _) = within_limit(|| {
+        // A camera that takes the next picture when the last one was shown.
+        let (shown, is_shown) = channel();
+        let mut source = FakeSource::new(move |id| {
+            if id > 0 {
+                heard(&is_shown);
+            }
+            Ok((id < 10).then(|| frame(id)))
+        });
+        run_at_once(&mut source, Delivery::Latest, 7, &Stop::default(), |_| shown.send(()).expect("it listens"))
+    });
+    assert_frames(&ids, 0..10);
+    assert_eq!(batches.len(), 10);
+}
+
+#[test]
+fn a_stop_loses_none_of_the_frames_that_wait_for_others() {
+    const AT_ONCE: usize = 7;
+    let (made, ids) = within_limit(|| {
+        let made = Arc::new(AtomicU64::new(0));
+        let counter = made.clone();
+        let mut source = FakeSource::new(move |id| {
+            counter.store(id + 1, Ordering::SeqCst);
+            Ok(Some(frame(id)))
+        });
+        let stop = Stop::default();
+        let (_, ids, _) = run_at_once(&mut source, Delivery::Every, AT_ONCE, &stop, |id| {
+            if id == 30 {
+                stop.request();
+            }
+        });
+        (made.load(Ordering::SeqCst), ids)
+    });
+    assert_frames(&ids, 0..made);
+    // As many as are held at once, and no more.
+    assert!(made <= 30 + 2 * AT_ONCE as u64 + ON_THE_WAY, "{made}");
 }
 
 /// A camera that delivers one frame and then has news, and nothing else for ever.
@@ -239,6 +348,7 @@ fn news_of_a_quiet_camera_come_in_order_and_it_can_be_left() {
             source: &mut source,
             make_detect: || Ok(detect),
             classify,
+            frames_at_once: 1,
             recorders: Vec::new(),
             survives_recorders: false,
         };

@@ -12,7 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use emocam::frame::{FaceBox, Frame};
+use emocam::classify::FrameFaces;
+use emocam::frame::Frame;
 use emocam::pipeline::{Delivery, Event, Losses, Stages, Stop, run};
 use image::GrayImage;
 
@@ -44,7 +45,14 @@ fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
                     },
                 )
             };
-            let stages = Stages { source: &mut endless(), make_detect, classify, recorders, survives_recorders: false };
+            let stages = Stages {
+                source: &mut endless(),
+                make_detect,
+                classify,
+                frames_at_once: 1,
+                recorders,
+                survives_recorders: false,
+            };
             run_stages(stages, delivery, &Stop::default(), go_on)
         });
         let error = outcome.error.expect("an error");
@@ -61,8 +69,14 @@ fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
 fn a_detector_that_cannot_be_made_ends_the_run() {
     let outcome = within_limit(|| {
         let make_detect = || Err(anyhow!("no model")).map(|()| detect);
-        let stages =
-            Stages { source: &mut endless(), make_detect, classify, recorders: vec![], survives_recorders: false };
+        let stages = Stages {
+            source: &mut endless(),
+            make_detect,
+            classify,
+            frames_at_once: 1,
+            recorders: vec![],
+            survives_recorders: false,
+        };
         run_stages(stages, Delivery::Every, &Stop::default(), go_on)
     });
     assert_eq!((outcome.error.as_deref(), outcome.ids), (Some("no model"), vec![]));
@@ -72,13 +86,14 @@ fn a_detector_that_cannot_be_made_ends_the_run() {
 fn a_network_that_fails_ends_the_run_with_its_error_and_what_came_before() {
     let (recorders, recorded) = recorder();
     let outcome = within_limit(|| {
-        let classify = |gray: &GrayImage, faces: &[FaceBox]| {
-            if number(gray) < 5 { classify(gray, faces) } else { bail!("the network is broken") }
+        let classify = |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
+            if number(frames[0].gray) < 5 { classify(frames, tell) } else { bail!("the network is broken") }
         };
         let stages = Stages {
             source: &mut endless(),
             make_detect: || Ok(detect),
             classify,
+            frames_at_once: 1,
             recorders,
             survives_recorders: false,
         };
@@ -161,16 +176,22 @@ fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
                         detect(frame, gray)
                     })
                 };
-                let classify = |gray: &GrayImage, faces: &[FaceBox]| {
-                    boom(stage, "classify", number(gray));
-                    classify(gray, faces)
+                let classify = |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
+                    boom(stage, "classify", number(frames[0].gray));
+                    classify(frames, tell)
                 };
                 let (recorders, _) = recorder_that(move |id| {
                     boom(stage, "record", id);
                     Ok(())
                 });
-                let stages =
-                    Stages { source: &mut source, make_detect, classify, recorders, survives_recorders: false };
+                let stages = Stages {
+                    source: &mut source,
+                    make_detect,
+                    classify,
+                    frames_at_once: 1,
+                    recorders,
+                    survives_recorders: false,
+                };
                 run_stages(stages, delivery, &Stop::default(), |id| {
                     boom(stage, "present", id);
                     go_on(id)
@@ -213,6 +234,7 @@ fn a_window_is_kept_alive_and_can_be_closed_while_no_frame_comes() {
             source: &mut source,
             make_detect: || Ok(detect),
             classify,
+            frames_at_once: 1,
             recorders: vec![],
             survives_recorders: false,
         };

@@ -2,9 +2,10 @@
 //!
 //! Owns the order of what is measured, and nothing of the work itself. Four runs of the same source: a short one as if
 //! from a camera, from the start of the program to the first label; the same again, until memory is taken; one as fast as it
-//! goes, as `annotate` without an output; and one as if from a camera. Between them the yardstick is laid on: machines are
+//! goes, as `annotate` without an output; and one as if from a camera. At last the classification of some faces alone. Between the runs the yardstick is laid on: machines are
 //! lent, shared and throttled, so only what was timed in the same minutes can be compared.
 
+mod faces;
 mod playback;
 mod report;
 mod yardstick;
@@ -16,6 +17,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::classify::Classifier;
 use crate::cli;
+use crate::device::{DeviceSpec, gpu_name};
 use crate::machine::{Machine, memory_now, memory_peak};
 use crate::pipeline::{Delivery, Stop};
 use crate::run;
@@ -30,6 +32,9 @@ use yardstick::Yardstick;
 const FAST_SHARE: f64 = 0.5;
 const WARM_UP_SHARE: f64 = 0.1;
 
+/// The same for each number of faces that are classified without a run around them.
+const FACES_SHARE: f64 = 0.1;
+
 /// A run that warms up ends after so many frames, if not before: by then all memory is taken that will be.
 const WARM_UP_FRAMES: u64 = 1000;
 
@@ -39,8 +44,6 @@ pub struct Subject<'a> {
     pub arguments: &'a cli::Bench,
     /// Tells what faces express.
     pub classifier: &'a mut Classifier,
-    /// Where its network runs, as it is to be shown.
-    pub device: String,
     /// When the program started.
     pub started: Instant,
 }
@@ -57,6 +60,7 @@ pub fn command(subject: Subject<'_>, out: &mut dyn Write) -> Result<()> {
 }
 
 fn measure(mut subject: Subject<'_>) -> Result<Report> {
+    let (device, gpu) = (DeviceSpec::of(subject.classifier.device()), gpu_name(subject.classifier.device()));
     let seconds = subject.arguments.seconds;
     let part = |share: f64| Extent { length: seconds.mul_f64(share), frames: u64::MAX };
     let warm_up = Extent { frames: WARM_UP_FRAMES, ..part(WARM_UP_SHARE) };
@@ -72,7 +76,17 @@ fn measure(mut subject: Subject<'_>) -> Result<Report> {
     yardstick.scan(warm_up.length)?;
     let live = subject.as_camera(part(1.0))?;
 
-    let Subject { arguments, device, .. } = subject;
+    let memory = Memory {
+        after_warm_up: memory_after_warm_up,
+        frames_of_warm_up: first.frames() + warm.frames(),
+        end: memory_now(),
+        frames: [&first, &warm, &fast, &live].into_iter().map(Stats::frames).sum(),
+        peak: memory_peak(),
+    };
+    let Subject { arguments, classifier, .. } = subject;
+    let faces = faces::classification(classifier, seconds.mul_f64(FACES_SHARE))?;
+    // The CPU goes on then, and figures of two devices are those of none.
+    ensure!(DeviceSpec::of(classifier.device()) == device, "{device} was lost while it was measured");
     Ok(Report {
         machine: Machine::this(),
         setting: Setting {
@@ -81,19 +95,15 @@ fn measure(mut subject: Subject<'_>) -> Result<Report> {
             fps: yardstick.source_fps(),
             min_face: arguments.dials.min_face,
             device,
+            gpu,
             threads: rayon::current_num_threads(),
         },
         scan: yardstick.median(),
         first_label,
-        memory: Memory {
-            after_warm_up: memory_after_warm_up,
-            frames_of_warm_up: first.frames() + warm.frames(),
-            end: memory_now(),
-            frames: [&first, &warm, &fast, &live].into_iter().map(Stats::frames).sum(),
-            peak: memory_peak(),
-        },
+        memory,
         fast,
         live,
+        faces,
     })
 }
 

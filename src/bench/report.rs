@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::faces::FaceTimes;
+use crate::device::DeviceSpec;
 use crate::machine::Machine;
 use crate::stats::{StageTimes, Stats, megabytes, ms, rounded};
 
@@ -25,6 +27,8 @@ pub(super) struct Report {
     pub(super) fast: Stats,
     /// The run as if from a camera.
     pub(super) live: Stats,
+    /// Classification alone, of some numbers of faces.
+    pub(super) faces: Vec<FaceTimes>,
 }
 
 /// What was played and how faces were looked for.
@@ -36,7 +40,9 @@ pub(super) struct Setting {
     pub(super) fps: f64,
     /// In pixels; `None` where it follows the frame's size.
     pub(super) min_face: Option<u32>,
-    pub(super) device: String,
+    pub(super) device: DeviceSpec,
+    /// The GPU's name, where it is one.
+    pub(super) gpu: Option<String>,
     pub(super) threads: usize,
 }
 
@@ -57,7 +63,7 @@ impl Report {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        let Setting { source, size, fps, min_face, device, threads } = &self.setting;
+        let Setting { source, size, fps, min_face, device, gpu, threads } = &self.setting;
         let memory = &self.memory;
         let first_label = self.first_label.map(|time| json!({"ms": ms(time), "scans": self.scans(time)}));
         json!({
@@ -68,13 +74,15 @@ impl Report {
                 "memory_mb": self.machine.memory.map(megabytes),
                 "system": self.machine.system,
             },
-            "device": device,
+            "device": device.to_string(),
+            "gpu": gpu,
             "threads": threads,
             "source": {"name": source, "width": size.0, "height": size.1, "fps": rounded(*fps, 3)},
             "min_face": min_face,
             "scan_ms": ms(self.scan),
             "throughput": self.run_to_json(&self.fast),
             "live": self.run_to_json(&self.live),
+            "classification_ms": self.faces.iter().map(face_times_to_json).collect::<Vec<_>>(),
             "start_to_first_label": first_label,
             "memory_mb": {
                 "after_warm_up": memory.after_warm_up.map(megabytes),
@@ -106,6 +114,17 @@ impl Report {
         })
     }
 
+    fn write_faces(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\nClassification alone, ways to the device and back included")?;
+        write!(f, "\n{:<10}{:>10}{:>10}{:>20}", "", "p50 ms", "p95 ms", "faces a second")?;
+        for times in &self.faces {
+            let name = format!("{} face{}", times.faces, plural(times.faces));
+            write!(f, "\n{name:<10}{:>10.3}{:>10.3}", ms(times.p50), ms(times.p95))?;
+            write!(f, "{:>20.0}", times.faces_a_second())?;
+        }
+        writeln!(f)
+    }
+
     fn write_run(&self, f: &mut fmt::Formatter<'_>, run: &Stats) -> fmt::Result {
         write!(f, "{} frames in {:.1} s, ", run.frames(), run.elapsed().as_secs_f64())?;
         write!(f, "{:.1} faces a frame", run.faces() as f64 / run.frames().max(1) as f64)?;
@@ -123,6 +142,20 @@ impl Report {
     }
 }
 
+fn face_times_to_json(times: &FaceTimes) -> Value {
+    json!({
+        "faces": times.faces,
+        "rounds": times.rounds,
+        "p50": ms(times.p50),
+        "p95": ms(times.p95),
+        "faces_per_second": rounded(times.faces_a_second(), 1),
+    })
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
 /// From one frame to the next, as a mean.
 fn time_of_frame(run: &Stats) -> Duration {
     run.elapsed().div_f64(run.frames().max(1) as f64)
@@ -130,8 +163,8 @@ fn time_of_frame(run: &Stats) -> Duration {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Setting { source, size: (width, height), fps, device, threads, .. } = &self.setting;
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let Setting { source, size: (width, height), fps, device, gpu, threads, .. } = &self.setting;
+        let device = gpu.as_ref().map_or_else(|| device.to_string(), |name| format!("{name} ({device})"));
         writeln!(f, "{}", self.machine)?;
         writeln!(f, "emocam {}, {device}, {threads} thread{}", env!("CARGO_PKG_VERSION"), plural(*threads))?;
         writeln!(f, "{source}, {width}x{height}, {} fps", rounded(*fps, 2))?;
@@ -144,6 +177,7 @@ impl fmt::Display for Report {
 
         writeln!(f, "\nAs if from a camera: {} frames dropped", self.live.dropped())?;
         self.write_run(f, &self.live)?;
+        self.write_faces(f)?;
 
         match self.first_label {
             Some(time) => write!(f, "\nFrom start to first label: {:.0} ms, {:.1} scans", ms(time), self.scans(time))?,
@@ -170,9 +204,15 @@ mod tests {
         stats.iter_mut().for_each(|stats| stats.finish(Losses::default(), Health::default()));
         let [fast, live] = stats;
         let machine = Machine { cpu: "CPU".into(), cores: 2, memory: None, system: "OS".into() };
-        let (source, device) = ("clip.mp4".into(), "cpu".into());
-        let size = (1280, 720);
-        let setting = Setting { source, size, fps: 29.97, min_face: Some(40), device, threads: 1 };
+        let setting = Setting {
+            source: "clip.mp4".into(),
+            size: (1280, 720),
+            fps: 29.97,
+            min_face: Some(40),
+            device: DeviceSpec::Cuda(1),
+            gpu: Some("NVIDIA GeForce RTX 4090 Laptop GPU".into()),
+            threads: 16,
+        };
         let memory = Memory {
             after_warm_up: Some(60_000_000),
             frames_of_warm_up: 1000,
@@ -181,7 +221,9 @@ mod tests {
             peak: None,
         };
         let scan = Duration::from_millis(50);
-        Report { machine, setting, scan, first_label, memory, fast, live }
+        let [p50, p95] = [2, 3].map(Duration::from_millis);
+        let faces = [1, 16].map(|faces| FaceTimes { faces, rounds: 40, p50, p95 }).to_vec();
+        Report { machine, setting, scan, first_label, memory, fast, live, faces }
     }
 
     #[test]
@@ -193,6 +235,9 @@ mod tests {
         assert_eq!(json["memory_mb"]["end"], 61.0);
         assert!(json["memory_mb"]["peak"].is_null(), "{json}");
         assert_eq!(json["live"]["stages_ms"]["latency"]["p95_scans"], 0.0);
+        assert_eq!((&json["device"], &json["gpu"]), (&"cuda:1".into(), &"NVIDIA GeForce RTX 4090 Laptop GPU".into()));
+        let sixteen = json!({"faces": 16, "rounds": 40, "p50": 2.0, "p95": 3.0, "faces_per_second": 8000.0});
+        assert_eq!(json["classification_ms"][1], sixteen);
     }
 
     #[test]
@@ -201,5 +246,7 @@ mod tests {
         assert!(text.contains("no face was found"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(!text.contains("Memory"), "it is not known: {text}");
+        assert!(text.contains("NVIDIA GeForce RTX 4090 Laptop GPU (cuda:1), 16 threads"), "{text}");
+        assert!(text.contains("16 faces       2.000     3.000                8000\n"), "{text}");
     }
 }

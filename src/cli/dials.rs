@@ -41,7 +41,8 @@ pub struct Dials {
     #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
     pub prior: Option<Prior>,
 
-    /// Where the network runs: auto, cpu, cuda or cuda:N
+    /// Where the network runs: auto (a GPU where this program was built for one and it works, else the CPU), cpu, cuda or
+    /// cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
     pub device: DeviceSpec,
 }

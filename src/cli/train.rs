@@ -41,7 +41,8 @@ pub struct Train {
     #[arg(long, value_name = "FILE|none", conflicts_with = "resume", value_parser = init_parser())]
     pub init: Option<Init>,
 
-    /// Where the network runs: auto, cpu, cuda or cuda:N
+    /// Where the network runs: auto (a GPU where this program was built for one and it works, else the CPU), cpu, cuda or
+    /// cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
     pub device: DeviceSpec,
 
@@ -112,7 +113,8 @@ pub struct Eval {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Where the network runs: auto, cpu, cuda or cuda:N
+    /// Where the network runs: auto (a GPU where this program was built for one and it works, else the CPU), cpu, cuda or
+    /// cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
     pub device: DeviceSpec,
 }

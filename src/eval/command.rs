@@ -8,6 +8,7 @@ use super::report::{Report, ReportHeader};
 use super::{Evaluation, evaluate};
 use crate::cli::{Eval, Parts};
 use crate::dataset::{DataOptions, Dataset};
+use crate::run::notice;
 use crate::weights::{ModelCard, Weights};
 
 /// Measures weights as asked for. The report's text goes to `out`, warnings go to `log`, the report's folder is written where
@@ -66,7 +67,7 @@ fn read(arguments: &Eval, card: &ModelCard) -> Result<Dataset> {
 }
 
 fn evaluation(weights: &Weights, dataset: &Dataset, parts: Parts, arguments: &Eval) -> Result<Evaluation> {
-    let device = arguments.device.open()?;
+    let device = arguments.device.open(notice)?;
     let net = weights.net()?.fold(&device)?;
     let mut evaluation = Evaluation::default();
     for &part in parts.parts() {

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use emocam::classify::FrameFaces;
 use emocam::emotion::Probabilities;
 use emocam::frame::{FaceBox, Frame};
 use emocam::pipeline::{Annotated, Delivery, Event, Losses, Stages, Stop, run};
@@ -90,8 +91,8 @@ pub(crate) fn detect(_: &Frame, gray: &GrayImage) -> Result<Faces> {
     Ok(Faces { tracked: vec![TrackedFace { id: 0, face }], ignored: 0, unlabelled: vec![] })
 }
 
-pub(crate) fn classify(_: &GrayImage, faces: &[FaceBox]) -> Result<Vec<Probabilities>> {
-    Ok(vec![Probabilities::from_logits(&[0.0; 7]); faces.len()])
+pub(crate) fn classify(frames: &[FrameFaces<'_>], _: &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>> {
+    Ok(frames.iter().map(|frame| vec![Probabilities::from_logits(&[0.0; 7]); frame.faces.len()]).collect())
 }
 
 /// The number of the frame that a picture was made from.
@@ -156,7 +157,14 @@ pub(crate) fn run_with(
     present: impl FnMut(u64) -> Result<ControlFlow<()>>,
 ) -> Outcome {
     run_stages(
-        Stages { source, make_detect: || Ok(detect), classify, recorders, survives_recorders: false },
+        Stages {
+            source,
+            make_detect: || Ok(detect),
+            classify,
+            frames_at_once: 1,
+            recorders,
+            survives_recorders: false,
+        },
         delivery,
         stop,
         present,
@@ -172,7 +180,7 @@ pub(crate) fn run_stages<MakeDetect, Detect, Classify>(
 where
     MakeDetect: FnOnce() -> Result<Detect> + Send,
     Detect: FnMut(&Frame, &GrayImage) -> Result<Faces>,
-    Classify: FnMut(&GrayImage, &[FaceBox]) -> Result<Vec<Probabilities>> + Send,
+    Classify: FnMut(&[FrameFaces<'_>], &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>> + Send,
 {
     let mut ids = Vec::new();
     let (losses, result) = run(stages, delivery, stop, |event| match event {

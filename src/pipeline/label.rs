@@ -1,0 +1,81 @@
+//! The third stage: what each face expresses, for one frame or for several at once.
+
+use anyhow::{Context, Result, ensure};
+use crossbeam::channel::{Receiver, Sender};
+
+use super::{Annotated, Detected};
+use crate::classify::FrameFaces;
+use crate::clock::{Spent, Stopwatch};
+use crate::emotion::{Prediction, Probabilities};
+use crate::frame::FaceBox;
+use crate::track::{Faces, TrackedFace};
+
+/// What the stage works with.
+pub(super) struct Labelling<'a> {
+    /// The most frames that are labelled at once. They are waited for; only the end of the stream comes before.
+    pub(super) frames_at_once: usize,
+    pub(super) detected: &'a Receiver<Detected>,
+    pub(super) sender: &'a Sender<Annotated>,
+    /// Takes what whoever watches should know.
+    pub(super) warnings: &'a Sender<String>,
+}
+
+impl Labelling<'_> {
+    /// Labels until the stream ends or nobody listens any more.
+    pub(super) fn label(
+        &self,
+        mut classify: impl FnMut(&[FrameFaces<'_>], &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>>,
+    ) -> Result<()> {
+        // Nobody listens where the run is over already.
+        let mut tell = |text| _ = self.warnings.send(text);
+        loop {
+            let batch: Vec<Detected> = self.detected.iter().take(self.frames_at_once).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            for annotated in labelled(batch, |frames| classify(frames, &mut tell))? {
+                if self.sender.send(annotated).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Frames with their labels, in their order. Each took its share of the time.
+fn labelled(
+    batch: Vec<Detected>,
+    classify: impl FnOnce(&[FrameFaces<'_>]) -> Result<Vec<Vec<Probabilities>>>,
+) -> Result<Vec<Annotated>> {
+    let watch = Stopwatch::start();
+    let boxes: Vec<Vec<FaceBox>> =
+        batch.iter().map(|one| one.faces.tracked.iter().map(|tracked| tracked.face).collect()).collect();
+    let frames: Vec<FrameFaces<'_>> =
+        batch.iter().zip(&boxes).map(|(one, faces)| FrameFaces { gray: &one.gray, faces }).collect();
+    let labels = classify(&frames).with_context(|| format!("labelling {}", names_of(&batch)))?;
+    let (expected, found) = (boxes.iter().map(Vec::len), labels.iter().map(Vec::len));
+    ensure!(expected.eq(found), "labels for other faces than those of {}", names_of(&batch));
+    let spent = watch.spent();
+    let count = batch.len() as u32;
+    let share = Spent { wall: spent.wall / count, cpu: spent.cpu.map(|cpu| cpu / count) };
+    let annotated = |(one, labels): (Detected, Vec<Probabilities>)| {
+        // The grey picture is given back here, before the next frame needs one.
+        let Detected { frame, faces: Faces { tracked, ignored, unlabelled }, mut timing, .. } = one;
+        let predictions = tracked
+            .into_iter()
+            .zip(labels)
+            .map(|(TrackedFace { id, face }, probabilities)| Prediction { id, face, probabilities, unsure: false })
+            .collect();
+        timing.classify = share;
+        Annotated { frame, predictions, ignored, unlabelled, timing, picture: None }
+    };
+    Ok(batch.into_iter().zip(labels).map(annotated).collect())
+}
+
+fn names_of(batch: &[Detected]) -> String {
+    match batch {
+        [one] => format!("frame {}", one.frame.id),
+        [first, .., last] => format!("frames {} to {}", first.frame.id, last.frame.id),
+        [] => "no frames".to_owned(),
+    }
+}
