@@ -11,12 +11,14 @@ use super::batches::Batches;
 use super::checkpoint::{Best, Checkpoint, Partial, State};
 use super::classes;
 use super::config::{Recipe, TrainConfig};
+use super::failure::Place;
 use super::figures::StepFigures;
 use super::folder::RunFolder;
 use super::history::{self, EpochRecord, Timing};
 use super::learner::Learner;
 use super::progress::Progress;
 use crate::dataset::Dataset;
+use crate::device::{GpuError, abandon};
 use crate::eval::{self, Metrics, ReportHeader};
 use crate::files::write_whole;
 use crate::model::{EmotionNet, Tensors};
@@ -96,8 +98,20 @@ impl<'a> Run<'a> {
         self.state.is_over()
     }
 
+    /// Runs to the end. Where a GPU fails, what is on it is left alone, and the error says what is left of the run.
+    pub(super) fn go_on(mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
+        let outcome = self.epochs(stop, log);
+        let (done, batch_size) = (self.state.history.len(), self.state.config.recipe.batch_size);
+        let place = Place { run: &self.folder.0, done, batch_size };
+        let outcome = outcome.map_err(|error| place.explain(error));
+        if outcome.as_ref().is_err_and(|error| GpuError::find(error).is_some()) {
+            abandon(self);
+        }
+        outcome
+    }
+
     /// The one loop.
-    pub(super) fn go_on(&mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
+    fn epochs(&mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
         let Recipe { epochs, batch_size, select, .. } = self.state.config.recipe;
         let pictures = |steps: usize| steps * batch_size;
         let progress = Progress::new(pictures(self.steps_per_epoch * epochs), pictures(self.step()), epochs);
