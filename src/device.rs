@@ -119,7 +119,7 @@ pub fn gpu_name(device: &Device) -> Option<String> {
 /// A GPU that has computed something. That it opens says little: only the first computation makes the driver translate this
 /// program's code, which a driver that is too old can't.
 fn working_gpu(index: usize) -> Result<Device> {
-    let device = Device::new_cuda(index)?;
+    let device = system::open(index)?;
     if let Err(error) = compute_on(&device) {
         abandon(device);
         return Err(error);

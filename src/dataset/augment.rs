@@ -1,7 +1,10 @@
 //! Random changes to training pictures: mirror, turn, scale, shift, light, and a hidden patch.
 //!
 //! They happen on the grey picture, before `preprocess.rs` turns it into a tensor, so that training and live use share that
-//! one path. Every change is drawn from a generator that the caller seeds: the same seed gives the same picture.
+//! one path. Every change is drawn from a generator that the caller seeds: the same seed gives the same picture. What was
+//! drawn can be written down for a GPU, which makes the same picture of it.
+
+use std::ops::Range;
 
 use image::GrayImage;
 use rand::{Rng, RngExt};
@@ -47,44 +50,119 @@ impl Default for Augmentation {
 }
 
 /// Sides of the erased rectangle, as shares of the picture's side.
-const ERASED: std::ops::Range<f32> = 0.125..0.375;
+const ERASED: Range<f32> = 0.125..0.375;
 
 impl Augmentation {
     /// A changed copy of the picture, of the same size.
     pub fn apply(&self, picture: &GrayImage, rng: &mut impl Rng) -> GrayImage {
+        self.draw(picture.dimensions(), rng).apply(picture)
+    }
+
+    /// Draws what happens to a picture of this size.
+    pub fn draw(&self, (columns, rows): (u32, u32), rng: &mut impl Rng) -> Change {
         let mut within = |limit: f64| rng.random_range(-1.0..=1.0f32) * limit as f32;
         let (angle, scale) = (within(self.rotation).to_radians(), 1.0 + within(self.scale));
         let (shift_x, shift_y) = (within(self.shift), within(self.shift));
         let (brightness, contrast) = (within(self.brightness), 1.0 + within(self.contrast));
         let exponent = within(self.gamma).exp();
         let mirror = if rng.random::<f64>() < self.flip { -1.0 } else { 1.0 };
-        let light: [f32; 256] = std::array::from_fn(|gray| {
+        let light = std::array::from_fn(|gray| {
             let value = (gray as f32 / 255.0).powf(exponent);
             ((value - 0.5) * contrast + 0.5 + brightness).clamp(0.0, 1.0) * 255.0
         });
+        let (cos, sin) = (angle.cos() * scale, angle.sin() * scale);
+        Change {
+            light,
+            origin: (columns as f32 * (0.5 + shift_x) - 0.5, rows as f32 * (0.5 + shift_y) - 0.5),
+            x_by: (mirror * cos, -(mirror * sin)),
+            y_by: (sin, cos),
+            erased: (rng.random::<f64>() < self.erase).then(|| Erased::draw((columns, rows), rng)),
+        }
+    }
+}
+
+/// What happens to one picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The value of each grey in the new light, 0 to 255.
+    light: [f32; 256],
+    /// Where the middle of the changed picture comes from.
+    origin: (f32, f32),
+    /// How far to the right that is a column further to the right, and a row further down.
+    x_by: (f32, f32),
+    /// How far down.
+    y_by: (f32, f32),
+    erased: Option<Erased>,
+}
+
+impl Change {
+    /// Numbers of [`Self::to_row`].
+    pub const ROW_LEN: usize = 12 + 256;
+
+    /// The changed picture.
+    pub fn apply(&self, picture: &GrayImage) -> GrayImage {
         let lit = Lit {
-            values: picture.as_raw().iter().map(|&gray| light[usize::from(gray)]).collect(),
+            values: picture.as_raw().iter().map(|&gray| self.light[usize::from(gray)]).collect(),
             width: picture.width() as usize,
             height: picture.height() as usize,
         };
-
         let (width, height) = (picture.width() as f32, picture.height() as f32);
-        let (cos, sin) = (angle.cos() * scale, angle.sin() * scale);
         let mut changed = picture.clone();
         // Rows of no length have no chunks.
         for (y, row) in changed.chunks_exact_mut(lit.width.max(1)).enumerate() {
             let dy = y as f32 + 0.5 - height / 2.0;
-            let start_x = width * (0.5 + shift_x) - 0.5 - mirror * sin * dy;
-            let start_y = height * (0.5 + shift_y) - 0.5 + cos * dy;
+            let (start_x, start_y) = (self.origin.0 + self.x_by.1 * dy, self.origin.1 + self.y_by.1 * dy);
             for (x, pixel) in row.iter_mut().enumerate() {
                 let dx = x as f32 + 0.5 - width / 2.0;
-                *pixel = (lit.at(start_x + mirror * cos * dx, start_y + sin * dx) + 0.5) as u8;
+                *pixel = (lit.at(start_x + self.x_by.0 * dx, start_y + self.y_by.0 * dx) + 0.5) as u8;
             }
         }
-        if rng.random::<f64>() < self.erase {
-            erase(&mut changed, rng);
+        if let Some(erased) = &self.erased {
+            erased.fill(&mut changed);
         }
         changed
+    }
+
+    /// This change of the picture of that number, as [`crate::ops::augment`] takes it: the number, origin, `x_by` and `y_by`;
+    /// left, top, right and bottom edge of the rectangle and its grey; the light.
+    pub fn to_row(&self, picture: usize) -> [f32; Self::ROW_LEN] {
+        let Erased { columns, rows, gray } = self.erased.clone().unwrap_or_default();
+        let edges = [columns.start, rows.start, columns.end, rows.end].map(|edge| edge as f32);
+        let mut row = [0.0; Self::ROW_LEN];
+        // Whole numbers up to 2^24 are exact in an f32.
+        row[0] = picture as f32;
+        row[1..7].copy_from_slice(&[self.origin.0, self.origin.1, self.x_by.0, self.x_by.1, self.y_by.0, self.y_by.1]);
+        row[7..11].copy_from_slice(&edges);
+        row[11] = gray.into();
+        row[12..].copy_from_slice(&self.light);
+        row
+    }
+}
+
+/// A random rectangle in a random grey (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>).
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Erased {
+    columns: Range<u32>,
+    rows: Range<u32>,
+    gray: u8,
+}
+
+impl Erased {
+    fn draw((columns, rows): (u32, u32), rng: &mut impl Rng) -> Self {
+        let mut span = |side: u32| {
+            let length = (rng.random_range(ERASED) * side as f32) as u32;
+            let start = rng.random_range(0..=side - length);
+            start..start + length
+        };
+        Self { columns: span(columns), rows: span(rows), gray: rng.random() }
+    }
+
+    fn fill(&self, picture: &mut GrayImage) {
+        for y in self.rows.clone() {
+            for x in self.columns.clone() {
+                picture.put_pixel(x, y, image::Luma([self.gray]));
+            }
+        }
     }
 }
 
@@ -105,22 +183,6 @@ impl Lit {
         let (upper, lower) = (top * self.width, (top + 1).min(self.height - 1) * self.width);
         let between = |row: usize| self.values[row + left] * (1.0 - u) + self.values[row + right] * u;
         between(upper) * (1.0 - v) + between(lower) * v
-    }
-}
-
-/// Fills a random rectangle with a random grey (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>).
-fn erase(picture: &mut GrayImage, rng: &mut impl Rng) {
-    let mut span = |side: u32| {
-        let length = (rng.random_range(ERASED) * side as f32) as u32;
-        let start = rng.random_range(0..=side - length);
-        (start, start + length)
-    };
-    let ((left, right), (top, bottom)) = (span(picture.width()), span(picture.height()));
-    let gray = image::Luma([rng.random::<u8>()]);
-    for y in top..bottom {
-        for x in left..right {
-            picture.put_pixel(x, y, gray);
-        }
     }
 }
 

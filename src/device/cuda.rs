@@ -1,5 +1,7 @@
 //! What NVIDIA's driver is asked, and what it answers: all that needs its types is here.
 
+#![allow(unsafe_code, reason = "two of the driver's calls have no safe form; each says what it relies on")]
+
 use std::error::Error;
 
 use candle_core::Device;
@@ -7,6 +9,15 @@ use candle_core::cuda::{CudaError, cudarc};
 use cudarc::driver::{CudaContext, DriverError, sys};
 
 use super::{GpuError, GpuFailure};
+
+/// A GPU whose work is all in one queue, whichever thread it comes from: what one thread has queued, another one's work
+/// waits for by itself. candle's own default is a queue for each thread, and nobody waits then.
+pub(super) fn open(index: usize) -> candle_core::Result<Device> {
+    let device = Device::new_cuda_with_stream(index)?;
+    // SAFETY: events keep several queues apart, and there is only this one: nothing in this program makes another.
+    unsafe { device.as_cuda_device()?.disable_event_tracking() };
+    Ok(device)
+}
 
 /// How many GPUs the driver sees.
 pub(super) fn count() -> Option<usize> {
@@ -20,7 +31,9 @@ pub(super) fn name(device: &Device) -> Option<String> {
 
 /// The CUDA that the driver is for, and the one that this program was built with; 12020 is 12.2.
 pub(super) fn cuda_versions() -> Option<(u32, u32)> {
-    let driver = cudarc::runtime::result::version::get_driver_version().ok()?;
+    let mut driver = 0;
+    // SAFETY: it writes one number, and asks for nothing to be set up before.
+    unsafe { sys::cuDriverGetVersion(&raw mut driver) }.result().ok()?;
     Some((driver.try_into().ok()?, sys::CUDA_VERSION))
 }
 

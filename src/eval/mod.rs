@@ -27,11 +27,12 @@ pub use temperature::fit_temperature;
 
 use crate::calibration::Calibration;
 use crate::dataset::Sample;
+use crate::device::{GpuError, GpuFailure};
 use crate::emotion::Emotion;
 use crate::model::{EmotionNet, FoldedConv};
 use crate::preprocess::{InputSpec, Preprocessor, Region};
 
-/// Pictures per forward pass.
+/// Pictures per forward pass; half as many where a GPU has no room for them.
 const BATCH: usize = 128;
 
 /// All predictions on a part of a data set, as they came out of the network.
@@ -101,18 +102,41 @@ pub fn evaluate(
     device: &Device,
 ) -> Result<Evaluation> {
     let mut evaluation = Evaluation::default();
-    for batch in samples.chunks(BATCH) {
-        let mut values = vec![0.0; batch.len() * input.size * input.size];
-        values.par_chunks_mut(input.size * input.size).zip(batch).try_for_each_init(
-            || Preprocessor::new(input.clone()),
-            |preprocessor, (out, sample)| preprocessor.write_input(&sample.image, Region::whole(&sample.image), out),
-        )?;
-        let inputs = Tensor::from_vec(values, (batch.len(), 1, input.size, input.size), device)?;
-        for (sample, logits) in batch.iter().zip(net.logits(&inputs)?) {
-            evaluation.add(&sample.name, sample.label(), logits);
+    let (mut rest, mut most) = (samples, BATCH);
+    while !rest.is_empty() {
+        let (batch, after) = rest.split_at(rest.len().min(most));
+        match logits(net, input, batch, device) {
+            Ok(logits) => {
+                let predictions = batch.iter().zip(logits);
+                predictions.for_each(|(sample, logits)| evaluation.add(&sample.name, sample.label(), logits));
+                rest = after;
+            }
+            Err(error) if GpuError::find(&error).is_some_and(|gpu| gpu.failure == GpuFailure::OutOfMemory) => {
+                let count = batch.len();
+                if most < BATCH || count == 1 {
+                    return Err(error.context(format!("{count} pictures at once do not fit into the GPU's memory")));
+                }
+                most = count.div_ceil(2);
+            }
+            Err(error) => return Err(error),
         }
     }
     Ok(evaluation)
+}
+
+fn logits(
+    net: &EmotionNet<FoldedConv>,
+    input: &InputSpec,
+    batch: &[Sample],
+    device: &Device,
+) -> Result<Vec<[f32; Emotion::COUNT]>> {
+    let len = input.size * input.size;
+    let mut values = vec![0.0; batch.len() * len];
+    values.par_chunks_mut(len).zip(batch).try_for_each_init(
+        || Preprocessor::new(input.clone()),
+        |preprocessor, (out, sample)| preprocessor.write_input(&sample.image, Region::whole(&sample.image), out),
+    )?;
+    net.logits(&Tensor::from_vec(values, (batch.len(), 1, input.size, input.size), device)?)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use architecture::ConvSpec;
 const BATCH_NORM_EPSILON: f32 = 1e-5;
 
 /// How much of a new batch's statistics enters the running ones; PyTorch's default.
-const BATCH_NORM_MOMENTUM: f32 = 0.1;
+const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
 /// Named tensors, in the order of their names.
 pub type Tensors = BTreeMap<String, Tensor>;
@@ -47,6 +47,12 @@ pub trait Layer {
     /// # Errors
     /// When the tensor has another layout.
     fn channel_means(x: &Tensor) -> Result<Tensor>;
+
+    /// Rows `(batch, inputs)` times weights `(outputs, inputs)` plus a bias `(outputs,)`.
+    ///
+    /// # Errors
+    /// When the shapes don't fit.
+    fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>;
 }
 
 /// Convolution and batch norm as they learn: normalised by the statistics of the batch at hand.
@@ -85,25 +91,15 @@ impl ConvNorm {
         Ok(FoldedConv(ops::InferenceConv::new(&weight, &bias, self.stride, device)?))
     }
 
-    /// The running statistics after the last forward pass, by tensor name.
-    fn running(&self) -> Result<Vec<(String, Tensor)>> {
+    /// Moves the running statistics to those of the last forward pass.
+    fn remember(&self) -> Result<()> {
         let last = self.last.lock().map_err(|_| anyhow::anyhow!("{}: a panic in a forward pass", self.name))?.take();
-        let Some(ops::ChannelStatistics { mean, variance, count }) = last else { return Ok(Vec::new()) };
+        let Some(ops::ChannelStatistics { mean, variance, count }) = last else { return Ok(()) };
         // As in PyTorch: normalised by the biased variance, remembered as the unbiased one.
-        let unbiased = count as f32 / (count as f32 - 1.0).max(1.0);
-        let blend = |old: &Tensor, new: Vec<f32>, factor: f32| -> Result<Tensor> {
-            let blended: Vec<f32> = old
-                .to_vec1::<f32>()?
-                .into_iter()
-                .zip(new)
-                .map(|(old, new)| old + BATCH_NORM_MOMENTUM * (new * factor - old))
-                .collect();
-            Ok(Tensor::from_vec(blended, old.shape(), old.device())?)
-        };
-        Ok(vec![
-            (format!("{}.norm.running_mean", self.name), blend(&self.running_mean, mean, 1.0)?),
-            (format!("{}.norm.running_var", self.name), blend(&self.running_var, variance, unbiased)?),
-        ])
+        let unbiased = count as f64 / (count as f64 - 1.0).max(1.0);
+        let keep = 1.0 - BATCH_NORM_MOMENTUM;
+        ops::blend(&self.running_mean, &mean, keep, BATCH_NORM_MOMENTUM)?;
+        Ok(ops::blend(&self.running_var, &variance, keep, BATCH_NORM_MOMENTUM * unbiased)?)
     }
 }
 
@@ -125,6 +121,10 @@ impl Layer for ConvNorm {
     fn channel_means(x: &Tensor) -> Result<Tensor> {
         Ok(ops::lane_means(x)?)
     }
+
+    fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        Ok(x.matmul(&weight.t()?)?.broadcast_add(bias)?)
+    }
 }
 
 /// A convolution with bias, which batch norm was folded into.
@@ -142,6 +142,10 @@ impl Layer for FoldedConv {
 
     fn channel_means(x: &Tensor) -> Result<Tensor> {
         Ok(ops::inference_means(x)?)
+    }
+
+    fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+        Ok(ops::inference_linear(x, weight, bias)?)
     }
 }
 
@@ -192,7 +196,7 @@ impl<L: Layer> EmotionNet<L> {
     /// # Errors
     /// When the shapes don't fit.
     pub fn head(&self, features: &Tensor) -> Result<Tensor> {
-        Ok(features.matmul(&self.head_weight.t()?)?.broadcast_add(&self.head_bias)?)
+        L::linear(features, &self.head_weight, &self.head_bias)
     }
 
     /// Faces to logits: `(batch, 1, 48, 48)` to `(batch, 7)`.
@@ -265,18 +269,20 @@ impl EmotionNet<ConvNorm> {
         })
     }
 
-    /// The running statistics as the last forward pass moved them, by tensor name.
+    /// Moves the running statistics, in the tensors that this was made of, to those of the last forward pass.
     ///
     /// # Errors
-    /// When a tensor can't be made.
-    pub fn running_statistics(&self) -> Result<Vec<(String, Tensor)>> {
-        let mut layers = vec![&self.stem, &self.down];
-        for block in &self.blocks {
-            layers.extend([&block.first, &block.second]);
-            layers.extend(&block.skip);
+    /// When the device fails.
+    pub fn remember_statistics(&self) -> Result<()> {
+        for layer in [&self.stem, &self.down] {
+            layer.remember()?;
         }
-        let running: Vec<Vec<_>> = layers.into_iter().map(ConvNorm::running).collect::<Result<_>>()?;
-        Ok(running.into_iter().flatten().collect())
+        for block in &self.blocks {
+            for layer in [&block.first, &block.second].into_iter().chain(&block.skip) {
+                layer.remember()?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -332,17 +338,20 @@ mod tests {
         let architecture = Architecture { channels: [4, 6, 8, 10], ..Default::default() };
         let tensors = architecture.initial_tensors(7).expect("tensors");
         let net = EmotionNet::new(&architecture, &tensors).expect("net");
-        assert!(net.running_statistics().expect("statistics").is_empty(), "no batch yet");
+        let running = architecture.tensors().into_iter().filter(|spec| matches!(spec.role, Role::Running(_)));
+        let values = |name: &str| tensors[name].to_vec1::<f32>().expect("values");
+        let before: Vec<_> = running.map(|spec| (values(&spec.name), spec.name)).collect();
+        net.remember_statistics().expect("no batch yet");
+        assert!(before.iter().all(|(before, name)| *before == values(name)));
         let input = Tensor::ones((16, 1, 24, 24), candle_core::DType::F32, &Device::Cpu).expect("input");
         net.forward(&input).expect("forward");
-        let moved: Tensors = net.running_statistics().expect("statistics").into_iter().collect();
-        let running = architecture.tensors().into_iter().filter(|spec| matches!(spec.role, Role::Running(_)));
-        assert_eq!(moved.len(), running.count());
+        net.remember_statistics().expect("statistics");
+        assert!(before.iter().all(|(before, name)| *before != values(name)));
         let output = input.conv2d(&tensors["stem.weight"], 1, 1, 1, 1).expect("convolution");
         // In doubles: candle's sum of so many equal values in f32 is off by more than what is tested here.
         let mean = output.to_dtype(candle_core::DType::F64).and_then(|output| output.mean((0, 2, 3)));
         let mean = mean.and_then(|mean| mean.to_vec1::<f64>()).expect("mean");
-        let found = moved["stem.norm.running_mean"].to_vec1::<f32>().expect("values");
+        let found = values("stem.norm.running_mean");
         found.iter().zip(mean).for_each(|(found, mean)| assert!((f64::from(*found) - 0.1 * mean).abs() < 1e-5));
     }
 

@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::conv::{Sizes, correlate, kernel_gradient};
-use super::norm::{ChannelStatistics, NormGradient, Normalization};
-use super::{LANES, values_of, with_values};
+use super::norm::{NormGradient, Normalization, Statistics};
+use super::{LANES, cuda, values_of, with_values};
 
 /// The learned values of one layer.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,17 @@ pub struct LayerForm {
     pub relu: bool,
 }
 
+/// Mean and (biased) variance of each channel over a batch, on the device.
+#[derive(Clone, Debug)]
+pub struct ChannelStatistics {
+    /// One mean per channel.
+    pub mean: Tensor,
+    /// One variance per channel, divided by the count.
+    pub variance: Tensor,
+    /// How many values went into each.
+    pub count: usize,
+}
+
 /// Convolves, normalizes each channel by its mean and variance over the batch (Ioffe and Szegedy 2015,
 /// <https://arxiv.org/abs/1502.03167>), adds `skip` and rectifies; differentiable. Returns the statistics too, from which
 /// running ones are kept. On a CPU pictures are `(batch / 16, channels, h, w, 16)`, on a GPU `(batch, channels, h, w)`.
@@ -45,7 +56,7 @@ pub fn conv_norm(
     form: LayerForm,
 ) -> Result<(Tensor, ChannelStatistics)> {
     if !input.device().is_cpu() {
-        return by_candle(input, weights, skip, form);
+        return cuda::conv_norm(input, weights, skip, form);
     }
     let LayerWeights { kernel, gamma, beta } = weights;
     let sizes = Sizes::new(input.shape(), kernel.shape(), form.stride)?;
@@ -60,40 +71,17 @@ pub fn conv_norm(
         Some(skip) => input.apply_op3(&packed, &skip.contiguous()?, op)?,
         None => input.apply_op2(&packed, op)?,
     };
-    let Some(Kept { statistics, .. }) = kept.get() else { bail!("a layer kept no statistics") };
-    Ok((output, statistics.clone()))
-}
-
-fn by_candle(
-    input: &Tensor,
-    LayerWeights { kernel, gamma, beta }: LayerWeights<'_>,
-    skip: Option<&Tensor>,
-    LayerForm { stride, epsilon, relu }: LayerForm,
-) -> Result<(Tensor, ChannelStatistics)> {
-    let convolved = input.conv2d(kernel, kernel.dim(3)? / 2, stride, 1, 1)?;
-    let (batch, channels, height, width) = convolved.dims4()?;
-    let mean = convolved.mean_keepdim((0, 2, 3))?;
-    let centred = convolved.broadcast_sub(&mean)?;
-    let variance = centred.sqr()?.mean_keepdim((0, 2, 3))?;
-    let mut output = centred
-        .broadcast_div(&(&variance + f64::from(epsilon))?.sqrt()?)?
-        .broadcast_mul(&gamma.reshape((1, channels, 1, 1))?)?
-        .broadcast_add(&beta.reshape((1, channels, 1, 1))?)?;
-    if let Some(skip) = skip {
-        output = (output + skip)?;
-    }
-    let statistics = ChannelStatistics {
-        mean: mean.flatten_all()?.to_vec1()?,
-        variance: variance.flatten_all()?.to_vec1()?,
-        count: batch * height * width,
+    let Some(Kept { statistics: Statistics { mean, variance, count }, .. }) = kept.get() else {
+        bail!("a layer kept no statistics")
     };
-    Ok((if relu { output.relu()? } else { output }, statistics))
+    let per_channel = |values: &[f32]| Tensor::new(values, input.device());
+    Ok((output, ChannelStatistics { mean: per_channel(mean)?, variance: per_channel(variance)?, count: *count }))
 }
 
 /// What the forward pass leaves to the backward pass.
 struct Kept {
     convolved: Vec<f32>,
-    statistics: ChannelStatistics,
+    statistics: Statistics,
 }
 
 struct ConvNorm {
@@ -124,7 +112,7 @@ impl ConvNorm {
         if skip.is_some_and(|skip| skip.len() != convolved.len()) {
             bail!("a way around a layer of another size than its output");
         }
-        let statistics = ChannelStatistics::new(&convolved, sizes.out_channels, sizes.out_pixels());
+        let statistics = Statistics::new(&convolved, sizes.out_channels, sizes.out_pixels());
         let norm =
             Normalization { statistics: &statistics, epsilon: self.form.epsilon, gamma, pixels: sizes.out_pixels() };
         let output = norm.apply(&convolved, beta, skip, self.form.relu);

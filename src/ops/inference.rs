@@ -1,13 +1,13 @@
 //! The layers of inference: convolution, bias, way around and rectification in one pass, and the mean of each channel.
 //!
-//! Owns the choice between this program's own loops on a CPU (`packed.rs`) and candle's operations on a GPU, and with it the
+//! Owns the choice between the loops for a CPU (`packed.rs`) and the kernels for a GPU (`cuda`), and with it the
 //! layout of pictures: channels last, `(batch, height, width, channels)`, on a CPU; `(batch, channels, height, width)` on a
 //! GPU. Any number of pictures goes in, and nothing here has a gradient.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Device, Layout, Result, Shape, Tensor, bail};
 
 use super::packed::PackedConv;
-use super::values_of;
+use super::{cuda, values_of};
 
 /// A convolution with bias, for inference on one device.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ enum Form {
     /// On a CPU.
     Packed(PackedConv),
     /// On a GPU.
-    Plain { kernel: Tensor, bias: Tensor, stride: usize },
+    Fused(cuda::FusedConv),
 }
 
 impl InferenceConv {
@@ -30,8 +30,8 @@ impl InferenceConv {
         if device.is_cpu() {
             return PackedConv::new(kernel, bias, stride).map(|packed| Self(Form::Packed(packed)));
         }
-        let bias = bias.reshape((1, (), 1, 1))?.to_device(device)?;
-        Ok(Self(Form::Plain { kernel: kernel.to_device(device)?, bias, stride }))
+        let conv = cuda::FusedConv::new(kernel.to_device(device)?, bias.to_device(device)?, stride)?;
+        Ok(Self(Form::Fused(conv)))
     }
 
     /// Convolves, adds the bias and `skip`, and makes negative outputs 0 where `relu` is set.
@@ -47,13 +47,7 @@ impl InferenceConv {
                     None => x.contiguous()?.apply_op1_no_bwd(&op),
                 }
             }
-            Form::Plain { kernel, bias, stride } => {
-                let mut y = x.conv2d(kernel, kernel.dim(3)? / 2, *stride, 1, 1)?.broadcast_add(bias)?;
-                if let Some(skip) = skip {
-                    y = (y + skip)?;
-                }
-                if relu { y.relu() } else { Ok(y) }
-            }
+            Form::Fused(conv) => conv.forward(x, skip, relu),
         }
     }
 }
@@ -71,7 +65,15 @@ pub fn inference_layout(pictures: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// When the tensor has other dimensions.
 pub fn inference_means(x: &Tensor) -> Result<Tensor> {
-    if x.device().is_cpu() { x.contiguous()?.apply_op1_no_bwd(&PixelMeans) } else { x.mean((2, 3)) }
+    if x.device().is_cpu() { x.contiguous()?.apply_op1_no_bwd(&PixelMeans) } else { cuda::channel_means(x) }
+}
+
+/// The last layer: rows `(batch, inputs)` times weights `(outputs, inputs)` plus a bias `(outputs,)`, without a gradient.
+///
+/// # Errors
+/// When the shapes don't fit each other.
+pub fn inference_linear(x: &Tensor, weights: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    if x.device().is_cpu() { x.matmul(&weights.t()?)?.broadcast_add(bias) } else { cuda::linear(x, weights, bias) }
 }
 
 struct Forward<'a> {

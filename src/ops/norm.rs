@@ -11,17 +11,16 @@ use super::kept;
 use super::lanes::LANES;
 
 /// Mean and (biased) variance of each channel over a batch.
-#[derive(Clone, Debug)]
-pub struct ChannelStatistics {
+pub(super) struct Statistics {
     /// One mean per channel.
-    pub mean: Vec<f32>,
+    pub(super) mean: Vec<f32>,
     /// One variance per channel, divided by the count.
-    pub variance: Vec<f32>,
+    pub(super) variance: Vec<f32>,
     /// How many values went into each.
-    pub count: usize,
+    pub(super) count: usize,
 }
 
-impl ChannelStatistics {
+impl Statistics {
     pub(super) fn new(values: &[f32], channels: usize, pixels: usize) -> Self {
         let (arch, count) = (Arch::new(), values.len() / channels);
         let statistics = (0..channels).into_par_iter().map(|channel| {
@@ -43,7 +42,7 @@ impl ChannelStatistics {
 
 /// Batch norm by given statistics.
 pub(super) struct Normalization<'a> {
-    pub(super) statistics: &'a ChannelStatistics,
+    pub(super) statistics: &'a Statistics,
     pub(super) epsilon: f32,
     /// Scale of each channel.
     pub(super) gamma: &'a [f32],

@@ -9,22 +9,22 @@ use super::kernel::{Correlate, KernelGradient, Plan, TILE};
 use super::packed::{PackedConv, padded};
 use super::*;
 
-fn random(seed: u64, shape: &[usize]) -> Var {
+pub(super) fn random(seed: u64, shape: &[usize]) -> Var {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let values: Vec<f32> =
         (0..shape.iter().product()).map(|_| (rng.next_u32() as f32 / u32::MAX as f32) * 2.0 - 1.0).collect();
     Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).expect("shape")).expect("variable")
 }
 
-fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
+pub(super) fn largest_difference(a: &Tensor, b: &Tensor) -> f32 {
     assert_eq!(a.dims(), b.dims());
     (a - b).and_then(|d| d.abs()?.flatten_all()?.max(0)?.to_scalar()).expect("difference")
 }
 
 /// A loss whose gradient differs from value to value.
-fn loss(y: &Tensor) -> Tensor {
-    let weights = random(99, y.dims());
-    (y.sqr().expect("square") * weights.as_tensor()).and_then(|t| t.sum_all()).expect("sum")
+pub(super) fn loss(y: &Tensor) -> Tensor {
+    let weights = random(99, y.dims()).to_device(y.device()).expect("weights");
+    (y.sqr().expect("square") * weights).and_then(|t| t.sum_all()).expect("sum")
 }
 
 fn compare(ours: &Tensor, candles: &Tensor, variables: &[&Var]) {
@@ -45,17 +45,17 @@ fn pictures_from_lanes(y: &Tensor) -> Tensor {
 }
 
 /// The variables of one layer: input, kernel, scale, shift, way around; and its form.
-struct Layer {
-    x: Var,
-    kernel: Var,
-    gamma: Var,
-    beta: Var,
-    skip: Option<Var>,
-    form: LayerForm,
+pub(super) struct Layer {
+    pub(super) x: Var,
+    pub(super) kernel: Var,
+    pub(super) gamma: Var,
+    pub(super) beta: Var,
+    pub(super) skip: Option<Var>,
+    pub(super) form: LayerForm,
 }
 
 impl Layer {
-    fn new(x: &[usize], outputs: usize, kernel: usize, form: LayerForm, skip: bool) -> Self {
+    pub(super) fn new(x: &[usize], outputs: usize, kernel: usize, form: LayerForm, skip: bool) -> Self {
         let out = |size: usize| size.div_ceil(form.stride);
         Self {
             x: random(1, x),
@@ -67,12 +67,12 @@ impl Layer {
         }
     }
 
-    fn variables(&self) -> Vec<&Var> {
+    pub(super) fn variables(&self) -> Vec<&Var> {
         [&self.x, &self.kernel, &self.gamma, &self.beta].into_iter().chain(&self.skip).collect()
     }
 
     /// Ours, in the usual layout.
-    fn ours(&self) -> Result<(Tensor, ChannelStatistics)> {
+    pub(super) fn ours(&self) -> Result<(Tensor, ChannelStatistics)> {
         let weights = LayerWeights { kernel: &self.kernel, gamma: &self.gamma, beta: &self.beta };
         let skip = self.skip.as_ref().map(|skip| lanes_from_pictures(skip)).transpose()?;
         let (y, statistics) = conv_norm(&lanes_from_pictures(&self.x)?, weights, skip.as_ref(), self.form)?;
@@ -80,7 +80,7 @@ impl Layer {
     }
 
     /// What batch norm is defined to compute, step by step, by candle's operations; and the variance.
-    fn candles(&self) -> Result<(Tensor, Tensor)> {
+    pub(super) fn candles(&self) -> Result<(Tensor, Tensor)> {
         let channels = |t: &Tensor| t.reshape((1, t.elem_count(), 1, 1));
         let y = self.x.conv2d(&self.kernel, self.kernel.dim(3)? / 2, self.form.stride, 1, 1)?;
         let centred = y.broadcast_sub(&y.mean_keepdim((0, 2, 3))?)?;
@@ -110,12 +110,9 @@ fn layers_and_their_gradients_equal_candles() {
         let (ours, statistics) = layer.ours().expect("ours");
         let (candles, variance) = layer.candles().expect("candle's");
         compare(&ours, &candles, &layer.variables());
-        let variance: Vec<f32> = variance.flatten_all().and_then(|v| v.to_vec1()).expect("variance");
-        statistics
-            .variance
-            .iter()
-            .zip(variance)
-            .for_each(|(a, b)| assert!((a - b).abs() < 1e-5 * b.max(1.0), "{a} {b}"));
+        let values = |tensor: &Tensor| tensor.flatten_all().and_then(|v| v.to_vec1::<f32>()).expect("values");
+        let pairs = values(&statistics.variance).into_iter().zip(values(&variance));
+        pairs.for_each(|(a, b)| assert!((a - b).abs() < 1e-5 * b.max(1.0), "{a} {b}"));
         assert_eq!(statistics.count, ours.elem_count() / outputs);
     }
 }

@@ -2,9 +2,9 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var, bail};
-use rayon::prelude::*;
 
-use super::Rate;
+use super::{OnDevice, Rate, each};
+use crate::ops::{AdamWStep, adamw};
 
 /// Decay of the running mean of squared gradients; the default of the paper.
 const BETA_2: f64 = 0.999;
@@ -41,14 +41,8 @@ pub struct Moments {
 struct Parameter {
     variable: Var,
     group: Group,
-    state: State,
-}
-
-/// [`Moments`], on the CPU as plain values.
-#[derive(Debug)]
-enum State {
-    Values { mean: Vec<f32>, square: Vec<f32> },
-    Tensors(Moments),
+    /// [`Moments`], one after the other, `(2, n)`.
+    moments: Tensor,
 }
 
 /// What is the same for all variables of a step.
@@ -69,8 +63,8 @@ impl AdamW {
         let parameters = variables
             .into_iter()
             .map(|(variable, group)| {
-                let zeros = Moments { mean: variable.zeros_like()?, square: variable.zeros_like()? };
-                Ok(Parameter { state: State::new(zeros)?, variable, group })
+                let moments = Tensor::zeros((2, variable.elem_count()), variable.dtype(), variable.device())?;
+                Ok(Parameter { variable, group, moments })
             })
             .collect::<Result<_>>()?;
         Ok(Self { parameters, step: 0 })
@@ -81,7 +75,7 @@ impl AdamW {
     /// # Errors
     /// When the device fails.
     pub fn moments(&self) -> Result<Vec<Moments>> {
-        self.parameters.iter().map(|parameter| parameter.state.moments(&parameter.variable)).collect()
+        self.parameters.iter().map(Parameter::moments).collect()
     }
 
     /// Goes on from the state after `step` steps.
@@ -99,7 +93,7 @@ impl AdamW {
                     bail!("optimizer: expected moments of shape {shape:?}, found {found:?}");
                 }
             }
-            parameter.state = State::new(moments)?;
+            parameter.moments = Tensor::stack(&[moments.mean.flatten_all()?, moments.square.flatten_all()?], 0)?;
         }
         self.step = step;
         Ok(())
@@ -114,59 +108,40 @@ impl AdamW {
         // Past this many steps both are 1 to the last digit.
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
         let step = Step { rate, bias_1: 1.0 - rate.momentum.powi(power), bias_2: 1.0 - BETA_2.powi(power) };
-        self.parameters.par_iter_mut().try_for_each(|parameter| match gradients.get(&parameter.variable) {
+        each(&mut self.parameters, |parameter| match gradients.get(&parameter.variable) {
             Some(gradient) => parameter.step(gradient, step),
             None => Ok(()),
         })
     }
 }
 
-impl State {
-    fn new(Moments { mean, square }: Moments) -> Result<Self> {
-        if !mean.device().is_cpu() {
-            return Ok(Self::Tensors(Moments { mean, square }));
-        }
-        Ok(Self::Values { mean: mean.flatten_all()?.to_vec1()?, square: square.flatten_all()?.to_vec1()? })
+impl Parameter {
+    fn moments(&self) -> Result<Moments> {
+        // A copy: the moments go on changing in place.
+        let part = |row: usize| self.moments.narrow(0, row, 1)?.force_contiguous()?.reshape(self.variable.shape());
+        Ok(Moments { mean: part(0)?, square: part(1)? })
     }
 
-    fn moments(&self, variable: &Var) -> Result<Moments> {
-        match self {
-            Self::Values { mean, square } => {
-                let tensor = |values: &[f32]| Tensor::from_slice(values, variable.shape(), variable.device());
-                Ok(Moments { mean: tensor(mean)?, square: tensor(square)? })
-            }
-            Self::Tensors(moments) => Ok(moments.clone()),
+    fn step(&mut self, gradient: &Tensor, Step { rate: Rate { rate, momentum }, bias_1, bias_2 }: Step) -> Result<()> {
+        let rate = rate * self.group.rate_factor;
+        let step = AdamWStep {
+            momentum,
+            square_momentum: BETA_2,
+            kept: 1.0 - rate * self.group.weight_decay,
+            length: rate / bias_1,
+            scale: 1.0 / bias_2.sqrt(),
+            epsilon: EPSILON,
+        };
+        if gradient.shape() != self.variable.shape() {
+            bail!("optimizer: a gradient of {:?} for a variable of {:?}", gradient.shape(), self.variable.shape());
         }
+        adamw(&self.variable, &self.moments, &gradient.detach(), &step)
     }
 }
 
-impl Parameter {
-    fn step(&mut self, gradient: &Tensor, Step { rate: Rate { rate, momentum }, bias_1, bias_2 }: Step) -> Result<()> {
-        let rate = rate * self.group.rate_factor;
-        let kept = 1.0 - rate * self.group.weight_decay;
-        match &mut self.state {
-            State::Values { mean, square } => {
-                let gradient: Vec<f32> = gradient.flatten_all()?.to_vec1()?;
-                let mut values: Vec<f32> = self.variable.flatten_all()?.to_vec1()?;
-                let (keep_1, add_1) = (momentum as f32, (1.0 - momentum) as f32);
-                let (keep_2, add_2) = (BETA_2 as f32, (1.0 - BETA_2) as f32);
-                let (kept, length) = (kept as f32, (rate / bias_1) as f32);
-                let (scale, epsilon) = ((1.0 / bias_2.sqrt()) as f32, EPSILON as f32);
-                for (((value, mean), square), g) in values.iter_mut().zip(mean).zip(square).zip(gradient) {
-                    *mean = *mean * keep_1 + g * add_1;
-                    *square = *square * keep_2 + g * g * add_2;
-                    *value = *value * kept - length * *mean / (square.sqrt() * scale + epsilon);
-                }
-                self.variable.set(&Tensor::from_vec(values, self.variable.shape(), self.variable.device())?)
-            }
-            State::Tensors(Moments { mean, square }) => {
-                let gradient = gradient.detach();
-                *mean = ((&*mean * momentum)? + (&gradient * (1.0 - momentum))?)?;
-                *square = ((&*square * BETA_2)? + (gradient.sqr()? * (1.0 - BETA_2))?)?;
-                let direction = ((&*mean / bias_1)? / ((&*square / bias_2)?.sqrt()? + EPSILON)?)?;
-                self.variable.set(&((self.variable.as_detached_tensor() * kept)? - (direction * rate)?)?)
-            }
-        }
+impl OnDevice for Parameter {
+    fn is_on_cpu(&self) -> bool {
+        self.variable.device().is_cpu()
     }
 }
 
@@ -211,18 +186,6 @@ mod tests {
     fn the_values_equal_the_formula_in_double_precision() {
         let variable = variable();
         let mut optimizer = AdamW::new([(variable.clone(), PLAIN)]).expect("optimizer");
-        descend(&mut optimizer, &variable, 3);
-        for (value, expected) in values(&variable).iter().zip(AFTER_THREE_STEPS) {
-            assert!((value - expected).abs() < 1e-5, "{value} {expected}");
-        }
-    }
-
-    #[test]
-    fn the_tensors_of_other_devices_go_the_same_way() {
-        let variable = variable();
-        let mut optimizer = AdamW::new([(variable.clone(), PLAIN)]).expect("optimizer");
-        let zeros = variable.zeros_like().expect("zeros");
-        optimizer.parameters[0].state = State::Tensors(Moments { mean: zeros.clone(), square: zeros });
         descend(&mut optimizer, &variable, 3);
         for (value, expected) in values(&variable).iter().zip(AFTER_THREE_STEPS) {
             assert!((value - expected).abs() < 1e-5, "{value} {expected}");

@@ -2,28 +2,25 @@
 //! weights), which is what is validated and kept.
 
 use candle_core::{Result, Tensor, Var, bail};
-use rayon::prelude::*;
+
+use super::{OnDevice, each};
+use crate::ops::blend;
 
 /// An average that follows variables.
 #[derive(Debug)]
 pub struct Average {
-    entries: Vec<(Var, State)>,
+    entries: Vec<Entry>,
 }
 
-/// One variable's average, on the CPU as plain values.
 #[derive(Debug)]
-enum State {
-    Values(Vec<f32>),
-    Tensor(Tensor),
+struct Entry {
+    variable: Var,
+    average: Tensor,
 }
 
-impl State {
-    fn new(tensor: &Tensor) -> Result<Self> {
-        if tensor.device().is_cpu() {
-            Ok(Self::Values(tensor.flatten_all()?.to_vec1()?))
-        } else {
-            Ok(Self::Tensor(tensor.copy()?))
-        }
+impl OnDevice for Entry {
+    fn is_on_cpu(&self) -> bool {
+        self.variable.device().is_cpu()
     }
 }
 
@@ -33,8 +30,8 @@ impl Average {
     /// # Errors
     /// When there is no memory for it.
     pub fn new(variables: impl IntoIterator<Item = Var>) -> Result<Self> {
-        let entries = variables.into_iter().map(|variable| Ok((variable.clone(), State::new(&variable)?)));
-        Ok(Self { entries: entries.collect::<Result<_>>()? })
+        let entry = |variable: Var| Ok(Entry { average: variable.as_detached_tensor().force_contiguous()?, variable });
+        Ok(Self { entries: variables.into_iter().map(entry).collect::<Result<_>>()? })
     }
 
     /// Moves each value to its variable's, but for the share `keep`.
@@ -42,34 +39,15 @@ impl Average {
     /// # Errors
     /// When the device fails.
     pub fn follow(&mut self, keep: f64) -> Result<()> {
-        self.entries.par_iter_mut().try_for_each(|(variable, state)| {
-            match state {
-                State::Values(averages) => {
-                    let values: Vec<f32> = variable.flatten_all()?.to_vec1()?;
-                    let (keep, add) = (keep as f32, (1.0 - keep) as f32);
-                    averages
-                        .iter_mut()
-                        .zip(values)
-                        .for_each(|(average, value)| *average = *average * keep + value * add);
-                }
-                State::Tensor(average) => {
-                    *average = ((&*average * keep)? + (variable.as_detached_tensor() * (1.0 - keep))?)?;
-                }
-            }
-            Ok(())
-        })
+        each(&mut self.entries, |entry| blend(&entry.average, &entry.variable, keep, 1.0 - keep))
     }
 
-    /// The averages, in the order in which the variables were given.
+    /// Copies of the averages, in the order in which the variables were given.
     ///
     /// # Errors
     /// When the device fails.
     pub fn tensors(&self) -> Result<Vec<Tensor>> {
-        let tensor = |(variable, state): &(Var, State)| match state {
-            State::Values(values) => Tensor::from_slice(values, variable.shape(), variable.device()),
-            State::Tensor(tensor) => Ok(tensor.clone()),
-        };
-        self.entries.iter().map(tensor).collect()
+        self.entries.iter().map(|entry| entry.average.force_contiguous()).collect()
     }
 
     /// Goes on from these averages.
@@ -80,11 +58,11 @@ impl Average {
         if tensors.len() != self.entries.len() {
             bail!("average: expected {} tensors, found {}", self.entries.len(), tensors.len());
         }
-        for ((variable, state), tensor) in self.entries.iter_mut().zip(tensors) {
+        for (Entry { variable, average }, tensor) in self.entries.iter_mut().zip(tensors) {
             if tensor.shape() != variable.shape() {
                 bail!("average: expected shape {:?}, found {:?}", variable.shape(), tensor.shape());
             }
-            *state = State::new(tensor)?;
+            *average = tensor.force_contiguous()?;
         }
         Ok(())
     }
@@ -111,16 +89,16 @@ mod tests {
     }
 
     #[test]
-    fn values_and_tensors_follow_alike() {
+    fn it_follows_and_what_was_handed_out_stays() {
         let variable = Var::new(&[0f32, 8.0], &Device::Cpu).expect("variable");
-        let mut average = Average::new([variable.clone(), variable.clone()]).expect("average");
-        average.entries[1].1 = State::Tensor(variable.copy().expect("copy"));
+        let mut average = Average::new([variable.clone()]).expect("average");
+        let before = average.tensors().expect("tensors");
         variable.set(&Tensor::new(&[4f32, 0.0], &Device::Cpu).expect("tensor")).expect("set");
         average.follow(0.75).expect("follow");
-        for tensor in average.tensors().expect("tensors") {
-            assert_eq!(tensor.to_vec1::<f32>().expect("values"), [1.0, 6.0]);
-        }
+        let values = |tensors: &[Tensor]| tensors[0].to_vec1::<f32>().expect("values");
+        assert_eq!(values(&average.tensors().expect("tensors")), [1.0, 6.0]);
         average.follow(0.0).expect("follow");
-        assert_eq!(average.tensors().expect("tensors")[0].to_vec1::<f32>().expect("values"), [4.0, 0.0]);
+        assert_eq!(values(&average.tensors().expect("tensors")), [4.0, 0.0]);
+        assert_eq!(values(&before), [0.0, 8.0]);
     }
 }

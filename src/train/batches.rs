@@ -3,7 +3,8 @@
 //! Everything is drawn from streams that are named by the seed and a position in the run, so nothing depends on threads, and
 //! any step can be prepared without those before it. A thread prepares the next batches while a step runs.
 //!
-//! A [`Batch`] holds `(count, 1, size, size)` inputs and `(count, 7)` targets as plain values, row-major.
+//! A [`Batch`] holds `(count, 1, size, size)` inputs, or what a GPU makes them of, and `(count, 7)` targets, as plain values,
+//! row-major.
 
 use std::thread;
 
@@ -16,6 +17,7 @@ use rayon::prelude::*;
 
 use super::config::{Recipe, Sampling};
 use crate::dataset::Sample;
+use crate::dataset::augment::Change;
 use crate::emotion::Emotion;
 use crate::preprocess::{InputSpec, Preprocessor, Region};
 
@@ -41,8 +43,18 @@ pub(super) fn random(seed: u64, stream: Stream, position: usize) -> ChaCha8Rng {
 /// Pictures of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Batch {
-    pub(super) inputs: Vec<f32>,
+    pub(super) inputs: Inputs,
     pub(super) targets: Vec<f32>,
+}
+
+/// What the network is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Inputs {
+    /// The inputs themselves.
+    Values(Vec<f32>),
+    /// What is to be done to pictures that are on a GPU already: `(count, ROW_LEN)` rows of
+    /// [`crate::dataset::augment::Change`], and how the results are to be mixed.
+    Changes { rows: Vec<f32>, mixture: Option<Mixture> },
 }
 
 /// Prepares the batches of a run.
@@ -51,6 +63,8 @@ pub(super) struct Batches<'a> {
     pub(super) samples: &'a [Sample],
     pub(super) recipe: &'a Recipe,
     pub(super) input: &'a InputSpec,
+    /// Whether the pictures are on a GPU, which changes them itself.
+    pub(super) resident: bool,
 }
 
 impl Batches<'_> {
@@ -120,38 +134,79 @@ impl Batches<'_> {
 
     /// The batch of these samples at a step of the run.
     fn prepare(&self, indices: &[usize], step: usize) -> Result<Batch> {
-        let Recipe { augmentation, seed, mixup, .. } = self.recipe;
+        let Recipe { seed, mixup, .. } = *self.recipe;
+        let mixture = || Mixture::draw(indices.len(), mixup, &mut random(seed, Stream::Mixup, step));
+        let mixture = (mixup > 0.0).then(mixture);
+        let mut targets: Vec<f32> = indices.iter().flat_map(|&index| self.samples[index].target).collect();
+        if let Some(mixture) = &mixture {
+            mixture.blend(&mut targets);
+        }
+        let inputs = if self.resident {
+            Inputs::Changes { rows: self.rows(indices, step), mixture }
+        } else {
+            let mut inputs = self.values(indices, step)?;
+            if let Some(mixture) = &mixture {
+                mixture.blend(&mut inputs);
+            }
+            Inputs::Values(inputs)
+        };
+        Ok(Batch { inputs, targets })
+    }
+
+    /// The generator of what happens to the `i`th picture of a step.
+    fn changes(&self, step: usize, i: usize) -> ChaCha8Rng {
+        random(self.recipe.seed, Stream::Augmentation, step * self.recipe.batch_size + i)
+    }
+
+    fn values(&self, indices: &[usize], step: usize) -> Result<Vec<f32>> {
         let len = self.input.size * self.input.size;
-        let first = step * self.recipe.batch_size;
         let mut inputs = vec![0.0; indices.len() * len];
         inputs.par_chunks_mut(len).zip(indices).enumerate().try_for_each_init(
             || Preprocessor::new(self.input.clone()),
             |preprocessor, (i, (out, &index))| {
-                let mut rng = random(*seed, Stream::Augmentation, first + i);
-                let picture = augmentation.apply(&self.samples[index].image, &mut rng);
+                let image = &self.samples[index].image;
+                let picture = self.recipe.augmentation.apply(image, &mut self.changes(step, i));
                 preprocessor.write_input(&picture, Region::whole(&picture), out)
             },
         )?;
-        let targets = indices.iter().flat_map(|&index| self.samples[index].target).collect();
-        let mut batch = Batch { inputs, targets };
-        if *mixup > 0.0 {
-            mix(&mut batch, indices.len(), *mixup, &mut random(*seed, Stream::Mixup, step));
-        }
-        Ok(batch)
+        Ok(inputs)
+    }
+
+    fn rows(&self, indices: &[usize], step: usize) -> Vec<f32> {
+        let mut rows = vec![0.0; indices.len() * Change::ROW_LEN];
+        rows.par_chunks_mut(Change::ROW_LEN).zip(indices).enumerate().for_each(|(i, (row, &index))| {
+            let size = self.samples[index].image.dimensions();
+            let change = self.recipe.augmentation.draw(size, &mut self.changes(step, i));
+            row.copy_from_slice(&change.to_row(index));
+        });
+        rows
     }
 }
 
-/// Blends each picture and its target with another one of the batch, by a share from Beta(alpha, alpha)
+/// How each picture and its target are blended with another one of the batch, by a share from Beta(alpha, alpha)
 /// (Zhang et al. 2017, <https://arxiv.org/abs/1710.09412>).
-fn mix(batch: &mut Batch, count: usize, alpha: f64, rng: &mut impl Rng) {
-    let mut partners: Vec<usize> = (0..count).collect();
-    partners.shuffle(rng);
-    let shares: Vec<f32> = partners.iter().map(|_| beta(alpha, rng) as f32).collect();
-    for values in [&mut batch.inputs, &mut batch.targets] {
-        let before = values.clone();
-        let len = values.len() / count.max(1);
-        for ((out, &partner), &share) in values.chunks_exact_mut(len).zip(&partners).zip(&shares) {
-            let other = &before[partner * len..][..len];
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Mixture {
+    /// The other one of each.
+    pub(super) partners: Vec<u32>,
+    /// How much of each stays.
+    pub(super) shares: Vec<f32>,
+}
+
+impl Mixture {
+    fn draw(count: usize, alpha: f64, rng: &mut impl Rng) -> Self {
+        let mut partners: Vec<u32> = (0..count as u32).collect();
+        partners.shuffle(rng);
+        let shares = partners.iter().map(|_| beta(alpha, rng) as f32).collect();
+        Self { partners, shares }
+    }
+
+    /// Blends rows of values.
+    fn blend(&self, values: &mut [f32]) {
+        let before = values.to_vec();
+        let len = values.len() / self.partners.len().max(1);
+        for ((out, &partner), &share) in values.chunks_exact_mut(len).zip(&self.partners).zip(&self.shares) {
+            let other = &before[partner as usize * len..][..len];
             out.iter_mut().zip(other).for_each(|(out, other)| *out = *out * share + other * (1.0 - share));
         }
     }
@@ -204,10 +259,10 @@ mod tests {
     #[test]
     fn an_epoch_can_be_entered_at_any_step() {
         let (samples, recipe, input) = (samples(&[5, 6]), recipe(), input());
-        let batches = Batches { samples: &samples, recipe: &recipe, input: &input };
+        let batches = Batches { samples: &samples, recipe: &recipe, input: &input, resident: false };
         let all = collect(&batches, 3, 0);
         assert_eq!(all.len(), 2);
-        assert_eq!(all[0].inputs.len(), 4 * 16 * 16);
+        assert!(matches!(&all[0].inputs, Inputs::Values(values) if values.len() == 4 * 16 * 16));
         assert_eq!(collect(&batches, 3, 1), all[1..]);
         assert_ne!(collect(&batches, 4, 0), all);
         assert!(collect(&batches, 3, 2).is_empty());
@@ -216,7 +271,7 @@ mod tests {
     #[test]
     fn a_consumer_that_leaves_early_ends_the_thread() {
         let (samples, recipe, input) = (samples(&[50, 50]), recipe(), input());
-        let batches = Batches { samples: &samples, recipe: &recipe, input: &input };
+        let batches = Batches { samples: &samples, recipe: &recipe, input: &input, resident: false };
         let first = batches.run(0, 0, |receiver| receiver.recv()?).expect("a batch");
         assert_eq!(first, collect(&batches, 0, 0)[0]);
     }
@@ -226,7 +281,7 @@ mod tests {
         let (samples, input) = (samples(&[1, 9, 0, 4]), input());
         for sampling in [Sampling::Natural, Sampling::Balanced] {
             let recipe = Recipe { sampling, ..recipe() };
-            let mut order = Batches { samples: &samples, recipe: &recipe, input: &input }.order(0);
+            let mut order = Batches { samples: &samples, recipe: &recipe, input: &input, resident: false }.order(0);
             assert_eq!(order.len(), 14);
             order.sort_unstable();
             let counts = [0..1, 1..10, 10..14].map(|class| order.iter().filter(|&i| class.contains(i)).count());
@@ -239,14 +294,15 @@ mod tests {
 
     #[test]
     fn mixed_targets_still_sum_to_one_and_inputs_lie_between() {
-        let mut batch = Batch { inputs: vec![0.0, 0.0, 1.0, 1.0], targets: vec![1.0, 0.0, 0.0, 1.0] };
         let mut moved = 0;
         for seed in 0..20 {
-            let before = batch.clone();
-            mix(&mut batch, 2, 0.3, &mut random(seed, Stream::Mixup, 0));
-            moved += usize::from(batch != before);
-            assert!(batch.targets.chunks(2).all(|target| (target.iter().sum::<f32>() - 1.0).abs() < 1e-5));
-            assert!(batch.inputs.iter().all(|value| (-1e-6..=1.0 + 1e-6).contains(value)));
+            let mixture = Mixture::draw(2, 0.3, &mut random(seed, Stream::Mixup, 0));
+            let (mut inputs, mut targets) = ([0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, 1.0]);
+            mixture.blend(&mut inputs);
+            mixture.blend(&mut targets);
+            moved += usize::from(inputs != [0.0, 0.0, 1.0, 1.0]);
+            assert!(targets.chunks(2).all(|target| (target.iter().sum::<f32>() - 1.0).abs() < 1e-5));
+            assert!(inputs.iter().all(|value| (-1e-6..=1.0 + 1e-6).contains(value)));
         }
         assert!(moved > 0);
     }

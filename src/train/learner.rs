@@ -4,11 +4,15 @@ use anyhow::{Context, Result};
 use candle_core::{D, DType, Device, Tensor, Var};
 use rand::RngExt;
 
-use super::batches::{Batch, Stream, random};
+use super::batches::{Batch, Inputs, Stream, random};
 use super::config::Recipe;
+use super::figures::{Figures, StepFigures};
+use super::resident::Resident;
+use crate::dataset::Sample;
 use crate::emotion::Emotion;
 use crate::model::{ConvNorm, EmotionNet, Role, Tensors};
 use crate::optim::{AdamW, Average, Group, Moments, Schedule, average_decay};
+use crate::preprocess::InputSpec;
 use crate::weights::ModelCard;
 
 /// The tensors of the last layer, which learn at the full rate.
@@ -32,17 +36,11 @@ pub(super) struct Learner {
     optimizer: AdamW,
     schedule: Schedule,
     class_weights: Tensor,
+    figures: Figures,
+    /// The training pictures, where they are on a GPU.
+    resident: Option<Resident>,
     size: usize,
     device: Device,
-}
-
-/// What one step came to.
-#[derive(Clone, Debug)]
-pub(super) enum StepResult {
-    /// The loss, and how many pictures were labelled right.
-    Learned { loss: f64, right: f64 },
-    /// What is not a number any more.
-    Diverged(String),
 }
 
 impl Learner {
@@ -80,6 +78,8 @@ impl Learner {
             optimizer: AdamW::new(groups)?,
             schedule: Schedule { shape: schedule, top: learning_rate, warm_up, steps },
             class_weights: Tensor::new(&class_weights, device)?,
+            figures: Figures::new(device),
+            resident: None,
             size: card.input.size,
             device: device.clone(),
             recipe: recipe.clone(),
@@ -148,10 +148,16 @@ impl Learner {
         self.schedule.at(step).rate
     }
 
-    /// One step of the run, counted from 0.
-    pub(super) fn step(&mut self, batch: Batch, step: usize) -> Result<StepResult> {
+    /// Whether training pictures are on a GPU and stay there, once they have been put there where that can be.
+    pub(super) fn keep_on_device(&mut self, samples: &[Sample], input: &InputSpec) -> Result<bool> {
+        self.resident = Resident::new(samples, input, &self.device)?;
+        Ok(self.resident.is_some())
+    }
+
+    /// One step of the run, counted from 0. Returns what is not a number any more, if that was seen.
+    pub(super) fn step(&mut self, batch: Batch, step: usize) -> Result<Option<String>> {
         let count = batch.targets.len() / Emotion::COUNT;
-        let inputs = Tensor::from_vec(batch.inputs, (count, 1, self.size, self.size), &self.device)?;
+        let inputs = self.inputs(batch.inputs, count)?;
         let targets = Tensor::from_vec(batch.targets, (count, Emotion::COUNT), &self.device)?;
         let features = self.net.features(&inputs)?;
         let mask = self.dropout_mask(features.dims(), step)?;
@@ -160,18 +166,31 @@ impl Learner {
         let smooth = ((&targets * (1.0 - smoothing))? + smoothing / Emotion::COUNT as f64)?;
         let log_probabilities = candle_nn::ops::log_softmax(&logits, D::Minus1)?;
         let loss = (smooth * log_probabilities)?.broadcast_mul(&self.class_weights)?.sum(1)?.mean(0)?.neg()?;
-        let value = f64::from(loss.to_scalar::<f32>()?);
         let right = logits.argmax(1)?.eq(&targets.argmax(1)?)?.to_dtype(DType::F32)?.sum_all()?;
-        let right = f64::from(right.to_scalar::<f32>()?);
-        if !value.is_finite() {
-            return Ok(StepResult::Diverged(format!("the loss is {value}")));
+        if let Some(loss) = self.figures.add(&loss, &right)? {
+            return Ok(Some(format!("the loss is {loss}")));
         }
         self.optimizer.step(&loss.backward()?, self.schedule.at(step))?;
-        self.follow(step)?;
+        self.net.remember_statistics()?;
+        self.average.follow(average_decay(step, self.recipe.ema_decay))?;
         // A rectification may turn what is no number into 0, so the loss alone does not tell. On another device this would
         // wait for each step; there it is seen at the end of the epoch.
-        let divergence = if self.device.is_cpu() { self.divergence()? } else { None };
-        Ok(divergence.map_or(StepResult::Learned { loss: value, right }, StepResult::Diverged))
+        if self.device.is_cpu() { self.divergence() } else { Ok(None) }
+    }
+
+    /// What the steps since the last call came to, in their order.
+    pub(super) fn take_figures(&mut self) -> Result<Vec<StepFigures>> {
+        self.figures.take()
+    }
+
+    fn inputs(&self, inputs: Inputs, count: usize) -> Result<Tensor> {
+        match inputs {
+            Inputs::Values(values) => Ok(Tensor::from_vec(values, (count, 1, self.size, self.size), &self.device)?),
+            Inputs::Changes { rows, mixture } => {
+                let resident = self.resident.as_ref().context("no training pictures on the GPU")?;
+                resident.inputs(rows, mixture)
+            }
+        }
     }
 
     /// Zeros with the chance of dropout, else what keeps the mean (Srivastava et al. 2014,
@@ -183,14 +202,5 @@ impl Learner {
         let values: Vec<f32> =
             (0..shape.iter().product()).map(|_| if rng.random::<f32>() < dropout { 0.0 } else { keep }).collect();
         Ok(Tensor::from_vec(values, shape, &self.device)?)
-    }
-
-    /// Takes the batch's statistics into the running ones, and all tensors into the average.
-    fn follow(&mut self, step: usize) -> Result<()> {
-        for (name, value) in self.net.running_statistics()? {
-            let variable = self.variables.iter().find(|(known, _)| *known == name);
-            variable.with_context(|| format!("no tensor {name}"))?.1.set(&value)?;
-        }
-        Ok(self.average.follow(average_decay(step, self.recipe.ema_decay))?)
     }
 }

@@ -20,12 +20,15 @@ mod batches;
 mod checkpoint;
 mod classes;
 mod config;
+mod failure;
+mod figures;
 mod folder;
 mod history;
 mod learner;
 mod log;
 mod options;
 mod progress;
+mod resident;
 mod run;
 mod start;
 
@@ -111,7 +114,7 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
         other => other.clone(),
     };
     let config = TrainConfig { data: absolute(data)?, data_options, init, recipe };
-    let mut run = Run::new(folder, &dataset, device, State::new(config, card, dataset.order_hash()), &start.tensors)?;
+    let run = Run::new(folder, &dataset, device, State::new(config, card, dataset.order_hash()), &start.tensors)?;
     run.create()?;
     run.go_on(stop, log)
 }

@@ -11,11 +11,14 @@ use super::batches::Batches;
 use super::checkpoint::{Best, Checkpoint, Partial, State};
 use super::classes;
 use super::config::{Recipe, TrainConfig};
+use super::failure::Place;
+use super::figures::StepFigures;
 use super::folder::RunFolder;
 use super::history::{self, EpochRecord, Timing};
-use super::learner::{Learner, StepResult};
+use super::learner::Learner;
 use super::progress::Progress;
 use crate::dataset::Dataset;
+use crate::device::{GpuError, abandon};
 use crate::eval::{self, Metrics, ReportHeader};
 use crate::files::write_whole;
 use crate::model::{EmotionNet, Tensors};
@@ -32,6 +35,8 @@ pub(super) struct Run<'a> {
     /// The file of the best weights so far.
     best: Option<Vec<u8>>,
     learner: Learner,
+    /// Whether the training pictures are on a GPU.
+    resident: bool,
     steps_per_epoch: usize,
 }
 
@@ -52,15 +57,17 @@ impl<'a> Run<'a> {
         tensors: &Tensors,
     ) -> Result<Self> {
         let State { config: TrainConfig { recipe, .. }, card, .. } = &state;
-        let steps_per_epoch = Batches { samples: &dataset.train, recipe, input: &card.input }.per_epoch();
+        let (samples, input) = (&dataset.train, &card.input);
+        let steps_per_epoch = Batches { samples, recipe, input, resident: false }.per_epoch();
         ensure!(
             steps_per_epoch > state.partial.steps,
             "expected at most {steps_per_epoch} steps in an epoch, found {} done",
             state.partial.steps
         );
         let weights = classes::weights(&classes::shown_shares(&dataset.train, recipe.sampling), recipe.class_weights);
-        let learner = Learner::new(card, tensors, recipe, weights, steps_per_epoch * recipe.epochs, device)?;
-        Ok(Self { folder, dataset, device, best: None, learner, steps_per_epoch, state })
+        let mut learner = Learner::new(card, tensors, recipe, weights, steps_per_epoch * recipe.epochs, device)?;
+        let resident = learner.keep_on_device(samples, input)?;
+        Ok(Self { folder, dataset, device, best: None, learner, resident, steps_per_epoch, state })
     }
 
     /// Steps done in the whole run.
@@ -91,8 +98,20 @@ impl<'a> Run<'a> {
         self.state.is_over()
     }
 
+    /// Runs to the end. Where a GPU fails, what is on it is left alone, and the error says what is left of the run.
+    pub(super) fn go_on(mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
+        let outcome = self.epochs(stop, log);
+        let (done, batch_size) = (self.state.history.len(), self.state.config.recipe.batch_size);
+        let place = Place { run: &self.folder.0, done, batch_size };
+        let outcome = outcome.map_err(|error| place.explain(error));
+        if outcome.as_ref().is_err_and(|error| GpuError::find(error).is_some()) {
+            abandon(self);
+        }
+        outcome
+    }
+
     /// The one loop.
-    pub(super) fn go_on(&mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
+    fn epochs(&mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
         let Recipe { epochs, batch_size, select, .. } = self.state.config.recipe;
         let pictures = |steps: usize| steps * batch_size;
         let progress = Progress::new(pictures(self.steps_per_epoch * epochs), pictures(self.step()), epochs);
@@ -136,22 +155,26 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         let (epoch, first, before) = (self.state.history.len(), self.state.partial.steps, self.step());
         let State { config: TrainConfig { recipe, .. }, card, partial, .. } = &mut self.state;
-        let batches = Batches { samples: &self.dataset.train, recipe, input: &card.input };
+        let (samples, input, resident) = (&self.dataset.train, &card.input, self.resident);
+        let batches = Batches { samples, recipe, input, resident };
         let learner = &mut self.learner;
         let diverged = batches.run(epoch, first, |prepared| {
             for (step, batch) in (before..).zip(prepared.iter()) {
-                match learner.step(batch?, step)? {
-                    StepResult::Learned { loss, right } => {
-                        partial.steps += 1;
-                        partial.loss += loss;
-                        partial.right += right;
-                    }
-                    StepResult::Diverged(how) => return Ok(Some(format!("{how} at step {}", step + 1))),
+                if let Some(how) = learner.step(batch?, step)? {
+                    return Ok(Some(format!("{how} at step {}", step + 1)));
                 }
+                partial.steps += 1;
                 progress.add(recipe.batch_size);
                 if stop.is_requested() {
                     break;
                 }
+            }
+            for StepFigures { loss, right } in learner.take_figures()? {
+                if !loss.is_finite() {
+                    return Ok(Some(format!("the loss is {loss}")));
+                }
+                partial.loss += loss;
+                partial.right += right;
             }
             Ok(None)
         })?;
