@@ -81,8 +81,7 @@ impl Classifier {
         Ok(classifier)
     }
 
-    /// Runs the network once. A GPU's driver translates its code now, not while a camera waits; and each thread has a queue
-    /// of its own there, so the weights must have arrived before another thread uses them: the result comes after them.
+    /// Runs the network once: a GPU's driver translates its code now, and says now if it can't, not while a camera waits.
     fn warm_up(&self) -> Result<()> {
         let size = self.card.input.size;
         let face = Tensor::zeros((1, 1, size, size), DType::F32, &self.device)?;
