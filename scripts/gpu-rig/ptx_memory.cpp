@@ -80,16 +80,9 @@ struct Addresses {
     }
 };
 
-// What must be added to the addresses of the active lanes where all of them are in one piece of memory, which then is
-// checked once. Null if they are not, or if something is wrong with them.
-template <Space S> unsigned char *one_piece(Warp &w, const Op &o, const Addresses &addresses, uint64_t bytes) {
-    uint64_t low = ~0ull, high = 0;
-    for (unsigned i = 0; i < LANES; i++) {
-        uint64_t a = addresses.of[i];
-        bool on = w.m >> i & 1;
-        low = on && a < low ? a : low;
-        high = on && a > high ? a : high;
-    }
+// What must be added to addresses between these two where both are in one piece of memory, which then is checked once.
+// Null if they are not, or if something is wrong with them.
+template <Space S> unsigned char *one_piece(Warp &w, const Op &o, uint64_t low, uint64_t high, uint64_t bytes) {
     if (S == Space::Shared) {
         bool inside = high <= w.block->shared_size && bytes <= w.block->shared_size - high;
         return inside ? w.block->shared : nullptr;
@@ -100,26 +93,44 @@ template <Space S> unsigned char *one_piece(Warp &w, const Op &o, const Addresse
 }
 
 // M is the type in memory, R the register's: a wider register is extended as M's sign says. This is for one value a lane
-// of global or shared memory, which is what programs are made of.
+// of global or shared memory, which is what programs are made of, so it looks out for what they do most: all lanes read
+// the same value, or values that stand one after the other.
 template <Space S, class M, class R, bool LOAD> void access(Warp &w, const Op &o) {
     Addresses addresses(w, o, LOAD ? 1 : 0);
-    addresses.aligned(w, o, sizeof(M));
+    const uint64_t *of = addresses.of;
     R *r = w.reg<R>(o.x[LOAD ? 0 : 1]);
-    if (unsigned char *base = one_piece<S>(w, o, addresses, sizeof(M))) {
-        auto one = [&](unsigned i) {
-            M *p = reinterpret_cast<M *>(base + addresses.of[i]);
-            if (LOAD) r[i] = R(*p);
-            else *p = M(r[i]);
-        };
-        if (w.m == ALL)
-            for (unsigned i = 0; i < LANES; i++) one(i);
-        else
-            for (uint32_t m = w.m; m; m &= m - 1) one(unsigned(__builtin_ctz(m)));
-        return;
+    if (w.m == ALL && !(of[0] & (sizeof(M) - 1))) {
+        uint64_t same = 0, rows = 0;
+        for (unsigned i = 0; i < LANES; i++) {
+            same |= of[i] ^ of[0];
+            rows |= of[i] ^ (of[0] + i * sizeof(M));
+        }
+        unsigned char *base = (LOAD && !same) || !rows ? one_piece<S>(w, o, of[0], of[LANES - 1], sizeof(M)) : nullptr;
+        M *p = reinterpret_cast<M *>(base + of[0]);
+        if (base && !rows) {
+            for (unsigned i = 0; i < LANES; i++) {
+                if (LOAD) r[i] = R(p[i]);
+                else p[i] = M(r[i]);
+            }
+            return;
+        }
+        if (base) {
+            R value = R(*p);
+            for (unsigned i = 0; i < LANES; i++) r[i] = value;
+            return;
+        }
     }
+    addresses.aligned(w, o, sizeof(M));
+    uint64_t low = ~0ull, high = 0;
+    for (unsigned i = 0; i < LANES; i++) {
+        bool on = w.m >> i & 1;
+        low = on && of[i] < low ? of[i] : low;
+        high = on && of[i] > high ? of[i] : high;
+    }
+    unsigned char *base = one_piece<S>(w, o, low, high, sizeof(M));
     for (uint32_t m = w.m; m; m &= m - 1) {
         unsigned i = unsigned(__builtin_ctz(m));
-        M *p = reinterpret_cast<M *>(at(w, o, S, i, addresses.of[i], sizeof(M)));
+        M *p = reinterpret_cast<M *>(base ? base + of[i] : at(w, o, S, i, of[i], sizeof(M)));
         if (LOAD) r[i] = R(*p);
         else *p = M(r[i]);
     }
