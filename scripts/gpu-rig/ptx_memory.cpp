@@ -136,6 +136,38 @@ template <Space S, class M, class R, bool LOAD> void access(Warp &w, const Op &o
     }
 }
 
+// The same for two or four values a lane.
+template <Space S, class M, unsigned V, bool LOAD> void access_vector(Warp &w, const Op &o) {
+    constexpr unsigned BYTES = V * sizeof(M);
+    Addresses addresses(w, o, LOAD ? V : 0);
+    addresses.aligned(w, o, BYTES);
+    const uint64_t *of = addresses.of;
+    M *r[V];
+    for (unsigned v = 0; v < V; v++) r[v] = w.reg<M>(o.x[(LOAD ? 0 : 1) + v]);
+    if (w.m == ALL) {
+        uint64_t rows = 0;
+        for (unsigned i = 0; i < LANES; i++) rows |= of[i] ^ (of[0] + i * BYTES);
+        unsigned char *base = rows ? nullptr : one_piece<S>(w, o, of[0], of[LANES - 1], BYTES);
+        if (base) {
+            M *p = reinterpret_cast<M *>(base + of[0]);
+            for (unsigned v = 0; v < V; v++)
+                for (unsigned i = 0; i < LANES; i++) {
+                    if (LOAD) r[v][i] = p[i * V + v];
+                    else p[i * V + v] = r[v][i];
+                }
+            return;
+        }
+    }
+    for (uint32_t m = w.m; m; m &= m - 1) {
+        unsigned i = unsigned(__builtin_ctz(m));
+        M *p = reinterpret_cast<M *>(at(w, o, S, i, of[i], BYTES));
+        for (unsigned v = 0; v < V; v++) {
+            if (LOAD) r[v][i] = p[v];
+            else p[v] = r[v][i];
+        }
+    }
+}
+
 // All others: vectors, and the other spaces. o.from is the type in memory, o.to_width the registers' width.
 template <bool LOAD> void access_any(Warp &w, const Op &o) {
     Space space = Space(o.mode);
@@ -182,12 +214,21 @@ template <Space S, bool LOAD> Handler quick(Type memory, unsigned reg) {
     }
 }
 
+template <Space S, bool LOAD> Handler quick_vector(Type memory, unsigned reg, unsigned count) {
+    if (reg != width(memory)) return nullptr;
+    if (reg == 4) return count == 2 ? access_vector<S, uint32_t, 2, LOAD> : access_vector<S, uint32_t, 4, LOAD>;
+    if (reg == 8 && count == 2) return access_vector<S, uint64_t, 2, LOAD>;
+    return nullptr;
+}
+
 template <bool LOAD> Handler access_in(Space space, Type memory, unsigned reg, unsigned count) {
     Handler made = nullptr;
     // A sign that a wider register must have goes the long way.
-    bool extended = memory == Type::S32 && reg == 8;
-    if (count == 1 && !extended && (space == Space::Global || space == Space::Const)) made = quick<Space::Global, LOAD>(memory, reg);
-    if (count == 1 && !extended && space == Space::Shared) made = quick<Space::Shared, LOAD>(memory, reg);
+    bool extended = memory == Type::S32 && reg == 8, is_global = space == Space::Global || space == Space::Const;
+    if (count > 1 && is_global) made = quick_vector<Space::Global, LOAD>(memory, reg, count);
+    else if (count > 1 && space == Space::Shared) made = quick_vector<Space::Shared, LOAD>(memory, reg, count);
+    else if (!extended && is_global) made = quick<Space::Global, LOAD>(memory, reg);
+    else if (!extended && space == Space::Shared) made = quick<Space::Shared, LOAD>(memory, reg);
     if (!LOAD && space == Space::Param) throw Unsupported();
     return made ? made : access_any<LOAD>;
 }
