@@ -34,6 +34,17 @@ int cublasCreate_v2(void **);
 int cublasSgemm_v2(void *, int, int, int, int, int, const void *, const void *, int, const void *, int, const void *, void *, int);
 int curandCreateGenerator(void **, int);
 int curandGenerateUniform(void *, float *, size_t);
+int cudnnCreate(void **);
+int cudnnCreateTensorDescriptor(void **);
+int cudnnCreateFilterDescriptor(void **);
+int cudnnCreateConvolutionDescriptor(void **);
+int cudnnSetTensor4dDescriptor(void *, int, int, int, int, int, int);
+int cudnnSetFilter4dDescriptor(void *, int, int, int, int, int, int);
+int cudnnSetConvolution2dDescriptor(void *, int, int, int, int, int, int, int, int);
+int cudnnGetConvolutionForwardWorkspaceSize(void *, void *, void *, void *, void *, int, size_t *);
+int cudnnConvolutionForward(void *, const float *, void *, const void *, void *, const void *, void *, int, void *, size_t, const float *, void *, void *);
+int cudnnConvolutionBackwardData(void *, const float *, void *, const void *, void *, const void *, void *, int, void *, size_t, const float *, void *, void *);
+int cudnnConvolutionBackwardFilter(void *, const float *, void *, const void *, void *, const void *, void *, int, void *, size_t, const float *, void *, void *);
 }
 
 namespace {
@@ -404,6 +415,57 @@ void libraries() {
     SAME(std::fabs(sum / 10000 - 0.5) < 0.01, true);
     SAME(curandGenerateUniform(random, static_cast<float *>(at(numbers)), 10001), 201);
 }
+// Whole numbers, so that all sums are exact. The gradients are those for which the sum of output times its gradient is
+// that of input times its gradient, and of weights times theirs: the output is linear in both.
+void convolutions() {
+    Device d;
+    void *dnn, *xd, *wd, *yd, *conv;
+    SAME(cudnnCreate(&dnn), 0);
+    SAME(cudnnCreateTensorDescriptor(&xd), 0);
+    SAME(cudnnCreateFilterDescriptor(&wd), 0);
+    SAME(cudnnCreateTensorDescriptor(&yd), 0);
+    SAME(cudnnCreateConvolutionDescriptor(&conv), 0);
+    constexpr int N = 2, IN = 3, OUT = 4, H = 7, W = 6, K = 3;
+    for (int stride : {1, 2}) {
+        const int h = (H + 2 - K) / stride + 1, w = (W + 2 - K) / stride + 1;
+        auto whole = [](int count, int by) {
+            std::vector<float> values(static_cast<size_t>(count));
+            for (int i = 0; i < count; i++) values[size_t(i)] = float(i * by % 11 - 5);
+            return values;
+        };
+        auto x = whole(N * IN * H * W, 7), k = whole(OUT * IN * K * K, 5), g = whole(N * OUT * h * w, 3);
+        SAME(cudnnSetTensor4dDescriptor(xd, 0, 0, N, IN, H, W), 0);
+        SAME(cudnnSetFilter4dDescriptor(wd, 0, 0, OUT, IN, K, K), 0);
+        SAME(cudnnSetTensor4dDescriptor(yd, 0, 0, N, OUT, h, w), 0);
+        SAME(cudnnSetConvolution2dDescriptor(conv, 1, 1, stride, stride, 1, 1, 1, 0), 0);
+        size_t bytes = 0;
+        SAME(cudnnGetConvolutionForwardWorkspaceSize(dnn, xd, wd, conv, yd, 1, &bytes), 0);
+        auto at = [](uint64_t p) { return reinterpret_cast<void *>(p); };
+        uint64_t px = d.with(x), pk = d.with(k), pg = d.with(g), py = d.room(g.size() * 4), pdx = d.room(x.size() * 4), pdk = d.room(k.size() * 4);
+        void *scratch = at(d.room(bytes));
+        float one = 1, none = 0;
+        SAME(cudnnConvolutionForward(dnn, &one, xd, at(px), wd, at(pk), conv, 1, scratch, bytes, &none, yd, at(py)), 0);
+        SAME(cudnnConvolutionBackwardData(dnn, &one, wd, at(pk), yd, at(pg), conv, 1, scratch, bytes, &none, xd, at(pdx)), 0);
+        SAME(cudnnConvolutionBackwardFilter(dnn, &one, xd, at(px), yd, at(pg), conv, 1, scratch, bytes, &none, wd, at(pdk)), 0);
+        auto y = d.read<float>(py, g.size()), dx = d.read<float>(pdx, x.size()), dk = d.read<float>(pdk, k.size());
+        for (int i = 0; i < N * OUT * h * w; i++) {
+            int column = i % w, row = i / w % h, out = i / w / h % OUT, n = i / w / h / OUT;
+            float sum = 0;
+            for (int j = 0; j < IN * K * K; j++) {
+                int r = row * stride + j / K % K - 1, c = column * stride + j % K - 1;
+                if (r >= 0 && r < H && c >= 0 && c < W) sum += x[size_t(((n * IN + j / K / K) * H + r) * W + c)] * k[size_t(out * IN * K * K + j)];
+            }
+            SAME(y[size_t(i)], sum);
+        }
+        auto dot = [](const std::vector<float> &a, const std::vector<float> &b) {
+            double sum = 0;
+            for (size_t i = 0; i < a.size(); i++) sum += double(a[i]) * double(b[i]);
+            return sum;
+        };
+        SAME(dot(x, dx), dot(y, g));
+        SAME(dot(k, dk), dot(y, g));
+    }
+}
 void traced() {
     char name[] = "/tmp/gpu-rig-trace-XXXXXX";
     close(mkstemp(name));
@@ -434,7 +496,7 @@ const Case CASES[] = {
     {"outside", outside}, {"inside", inside}, {"freed", freed}, {"misaligned", misaligned}, {"outside shared", outside_shared},
     {"deadlock", deadlock}, {"unknown instruction", unknown}, {"stub", stub}, {"bad PTX", bad_ptx}, {"copies", copies},
     {"no device", no_device}, {"several devices", several_devices}, {"little memory", little_memory}, {"lost", lost},
-    {"old driver", old_driver}, {"libraries", libraries}, {"trace", traced},
+    {"old driver", old_driver}, {"libraries", libraries}, {"convolutions", convolutions}, {"trace", traced},
 };
 
 }  // namespace
