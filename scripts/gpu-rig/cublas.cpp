@@ -68,34 +68,31 @@ template <class T> std::vector<T> packed(const unsigned char *data, const Matrix
 }
 
 // C = A B, where A is by columns and `m` long, B is by columns and `k` long. Four columns of C at a time share each
-// element of A that is read.
+// element of A that is read. Long sums are made of short ones, as a device's are: one long sum would be further off.
 template <class T> void product(const T *a, const T *b, T *c, size_t m, size_t n, size_t k) {
-    constexpr size_t ROWS = 512, DEPTH = 128;
+    constexpr size_t ROWS = 512, DEPTH = 64;
     std::fill(c, c + m * n, T(0));
+    std::vector<T> sums(4 * ROWS);
     for (size_t p0 = 0; p0 < k; p0 += DEPTH)
         for (size_t i0 = 0; i0 < m; i0 += ROWS) {
             size_t p1 = std::min(k, p0 + DEPTH), rows = std::min(m - i0, ROWS);
             for (size_t j = 0; j < n; j += 4) {
                 size_t some = std::min<size_t>(4, n - j);
+                T *__restrict s0 = sums.data(), *__restrict s1 = s0 + ROWS, *__restrict s2 = s1 + ROWS, *__restrict s3 = s2 + ROWS;
+                std::fill(sums.begin(), sums.end(), T(0));
                 for (size_t p = p0; p < p1; p++) {
                     const T *column = a + p * m + i0;
-                    if (some == 4) {
-                        T *__restrict c0 = c + j * m + i0, *__restrict c1 = c0 + m, *__restrict c2 = c1 + m, *__restrict c3 = c2 + m;
-                        T b0 = b[j * k + p], b1 = b[(j + 1) * k + p], b2 = b[(j + 2) * k + p], b3 = b[(j + 3) * k + p];
-                        for (size_t i = 0; i < rows; i++) {
-                            c0[i] = std::fma(column[i], b0, c0[i]);
-                            c1[i] = std::fma(column[i], b1, c1[i]);
-                            c2[i] = std::fma(column[i], b2, c2[i]);
-                            c3[i] = std::fma(column[i], b3, c3[i]);
-                        }
-                    } else {
-                        for (size_t q = 0; q < some; q++) {
-                            T *__restrict to = c + (j + q) * m + i0;
-                            T factor = b[(j + q) * k + p];
-                            for (size_t i = 0; i < rows; i++) to[i] = std::fma(column[i], factor, to[i]);
-                        }
+                    T by[4] = {};
+                    for (size_t q = 0; q < some; q++) by[q] = b[(j + q) * k + p];
+                    for (size_t i = 0; i < rows; i++) {
+                        s0[i] = std::fma(column[i], by[0], s0[i]);
+                        s1[i] = std::fma(column[i], by[1], s1[i]);
+                        s2[i] = std::fma(column[i], by[2], s2[i]);
+                        s3[i] = std::fma(column[i], by[3], s3[i]);
                     }
                 }
+                for (size_t q = 0; q < some; q++)
+                    for (size_t i = 0; i < rows; i++) c[(j + q) * m + i0 + i] += sums[q * ROWS + i];
             }
         }
 }

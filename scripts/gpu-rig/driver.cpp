@@ -128,6 +128,8 @@ using namespace rig;
 RIG_API int cuInit(unsigned) {
     State &s = state();
     std::lock_guard guard(s.lock);
+    // The trace is there from now on, even if nothing is done.
+    tracing();
     if (settings().gpus == 0) return NO_DEVICE;
     if (!s.initialised) {
         for (int i = 0; i < settings().gpus; i++) s.primary.push_back({i, true});

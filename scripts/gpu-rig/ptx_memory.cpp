@@ -80,16 +80,9 @@ struct Addresses {
     }
 };
 
-// What must be added to the addresses of the active lanes where all of them are in one piece of memory, which then is
-// checked once. Null if they are not, or if something is wrong with them.
-template <Space S> unsigned char *one_piece(Warp &w, const Op &o, const Addresses &addresses, uint64_t bytes) {
-    uint64_t low = ~0ull, high = 0;
-    for (unsigned i = 0; i < LANES; i++) {
-        uint64_t a = addresses.of[i];
-        bool on = w.m >> i & 1;
-        low = on && a < low ? a : low;
-        high = on && a > high ? a : high;
-    }
+// What must be added to addresses between these two where both are in one piece of memory, which then is checked once.
+// Null if they are not, or if something is wrong with them.
+template <Space S> unsigned char *one_piece(Warp &w, const Op &o, uint64_t low, uint64_t high, uint64_t bytes) {
     if (S == Space::Shared) {
         bool inside = high <= w.block->shared_size && bytes <= w.block->shared_size - high;
         return inside ? w.block->shared : nullptr;
@@ -100,28 +93,78 @@ template <Space S> unsigned char *one_piece(Warp &w, const Op &o, const Addresse
 }
 
 // M is the type in memory, R the register's: a wider register is extended as M's sign says. This is for one value a lane
-// of global or shared memory, which is what programs are made of.
+// of global or shared memory, which is what programs are made of, so it looks out for what they do most: all lanes read
+// the same value, or values that stand one after the other.
 template <Space S, class M, class R, bool LOAD> void access(Warp &w, const Op &o) {
     Addresses addresses(w, o, LOAD ? 1 : 0);
-    addresses.aligned(w, o, sizeof(M));
+    const uint64_t *of = addresses.of;
     R *r = w.reg<R>(o.x[LOAD ? 0 : 1]);
-    if (unsigned char *base = one_piece<S>(w, o, addresses, sizeof(M))) {
-        auto one = [&](unsigned i) {
-            M *p = reinterpret_cast<M *>(base + addresses.of[i]);
-            if (LOAD) r[i] = R(*p);
-            else *p = M(r[i]);
-        };
-        if (w.m == ALL)
-            for (unsigned i = 0; i < LANES; i++) one(i);
-        else
-            for (uint32_t m = w.m; m; m &= m - 1) one(unsigned(__builtin_ctz(m)));
-        return;
+    if (w.m == ALL && !(of[0] & (sizeof(M) - 1))) {
+        uint64_t same = 0, rows = 0;
+        for (unsigned i = 0; i < LANES; i++) {
+            same |= of[i] ^ of[0];
+            rows |= of[i] ^ (of[0] + i * sizeof(M));
+        }
+        unsigned char *base = (LOAD && !same) || !rows ? one_piece<S>(w, o, of[0], of[LANES - 1], sizeof(M)) : nullptr;
+        M *p = reinterpret_cast<M *>(base + of[0]);
+        if (base && !rows) {
+            for (unsigned i = 0; i < LANES; i++) {
+                if (LOAD) r[i] = R(p[i]);
+                else p[i] = M(r[i]);
+            }
+            return;
+        }
+        if (base) {
+            R value = R(*p);
+            for (unsigned i = 0; i < LANES; i++) r[i] = value;
+            return;
+        }
+    }
+    addresses.aligned(w, o, sizeof(M));
+    uint64_t low = ~0ull, high = 0;
+    for (unsigned i = 0; i < LANES; i++) {
+        bool on = w.m >> i & 1;
+        low = on && of[i] < low ? of[i] : low;
+        high = on && of[i] > high ? of[i] : high;
+    }
+    unsigned char *base = one_piece<S>(w, o, low, high, sizeof(M));
+    for (uint32_t m = w.m; m; m &= m - 1) {
+        unsigned i = unsigned(__builtin_ctz(m));
+        M *p = reinterpret_cast<M *>(base ? base + of[i] : at(w, o, S, i, of[i], sizeof(M)));
+        if (LOAD) r[i] = R(*p);
+        else *p = M(r[i]);
+    }
+}
+
+// The same for two or four values a lane.
+template <Space S, class M, unsigned V, bool LOAD> void access_vector(Warp &w, const Op &o) {
+    constexpr unsigned BYTES = V * sizeof(M);
+    Addresses addresses(w, o, LOAD ? V : 0);
+    addresses.aligned(w, o, BYTES);
+    const uint64_t *of = addresses.of;
+    M *r[V];
+    for (unsigned v = 0; v < V; v++) r[v] = w.reg<M>(o.x[(LOAD ? 0 : 1) + v]);
+    if (w.m == ALL) {
+        uint64_t rows = 0;
+        for (unsigned i = 0; i < LANES; i++) rows |= of[i] ^ (of[0] + i * BYTES);
+        unsigned char *base = rows ? nullptr : one_piece<S>(w, o, of[0], of[LANES - 1], BYTES);
+        if (base) {
+            M *p = reinterpret_cast<M *>(base + of[0]);
+            for (unsigned v = 0; v < V; v++)
+                for (unsigned i = 0; i < LANES; i++) {
+                    if (LOAD) r[v][i] = p[i * V + v];
+                    else p[i * V + v] = r[v][i];
+                }
+            return;
+        }
     }
     for (uint32_t m = w.m; m; m &= m - 1) {
         unsigned i = unsigned(__builtin_ctz(m));
-        M *p = reinterpret_cast<M *>(at(w, o, S, i, addresses.of[i], sizeof(M)));
-        if (LOAD) r[i] = R(*p);
-        else *p = M(r[i]);
+        M *p = reinterpret_cast<M *>(at(w, o, S, i, of[i], BYTES));
+        for (unsigned v = 0; v < V; v++) {
+            if (LOAD) r[v][i] = p[v];
+            else p[v] = r[v][i];
+        }
     }
 }
 
@@ -171,12 +214,21 @@ template <Space S, bool LOAD> Handler quick(Type memory, unsigned reg) {
     }
 }
 
+template <Space S, bool LOAD> Handler quick_vector(Type memory, unsigned reg, unsigned count) {
+    if (reg != width(memory)) return nullptr;
+    if (reg == 4) return count == 2 ? access_vector<S, uint32_t, 2, LOAD> : access_vector<S, uint32_t, 4, LOAD>;
+    if (reg == 8 && count == 2) return access_vector<S, uint64_t, 2, LOAD>;
+    return nullptr;
+}
+
 template <bool LOAD> Handler access_in(Space space, Type memory, unsigned reg, unsigned count) {
     Handler made = nullptr;
     // A sign that a wider register must have goes the long way.
-    bool extended = memory == Type::S32 && reg == 8;
-    if (count == 1 && !extended && (space == Space::Global || space == Space::Const)) made = quick<Space::Global, LOAD>(memory, reg);
-    if (count == 1 && !extended && space == Space::Shared) made = quick<Space::Shared, LOAD>(memory, reg);
+    bool extended = memory == Type::S32 && reg == 8, is_global = space == Space::Global || space == Space::Const;
+    if (count > 1 && is_global) made = quick_vector<Space::Global, LOAD>(memory, reg, count);
+    else if (count > 1 && space == Space::Shared) made = quick_vector<Space::Shared, LOAD>(memory, reg, count);
+    else if (!extended && is_global) made = quick<Space::Global, LOAD>(memory, reg);
+    else if (!extended && space == Space::Shared) made = quick<Space::Shared, LOAD>(memory, reg);
     if (!LOAD && space == Space::Param) throw Unsupported();
     return made ? made : access_any<LOAD>;
 }

@@ -1,7 +1,8 @@
 // Running a launch: warps, the barriers of a block, and blocks on the machine's cores.
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
+#include <condition_variable>
+#include <functional>
 #include <new>
 #include <thread>
 
@@ -216,6 +217,46 @@ struct Worker {
     }
 };
 
+// Threads that help with a launch and otherwise wait for the next one. They are there as long as the program.
+class Pool {
+public:
+    // Runs `work` on this thread and on `others` more, to the end of them all.
+    void run(size_t others, const std::function<void()> &work) {
+        {
+            std::lock_guard guard(lock);
+            while (threads < others) {
+                std::thread([this] { help(); }).detach();
+                threads++;
+            }
+            job = &work;
+            wanted = running = others;
+        }
+        start.notify_all();
+        work();
+        std::unique_lock guard(lock);
+        done.wait(guard, [&] { return running == 0; });
+    }
+
+private:
+    std::mutex lock;
+    std::condition_variable start, done;
+    const std::function<void()> *job = nullptr;
+    size_t threads = 0, wanted = 0, running = 0;
+
+    void help() {
+        std::unique_lock guard(lock);
+        for (;;) {
+            start.wait(guard, [&] { return wanted > 0; });
+            wanted--;
+            const std::function<void()> &work = *job;
+            guard.unlock();
+            work();
+            guard.lock();
+            if (--running == 0) done.notify_all();
+        }
+    }
+};
+
 }  // namespace
 
 void run(Launch &launch) {
@@ -225,7 +266,7 @@ void run(Launch &launch) {
     std::atomic<bool> failed{false};
     std::mutex lock;
     std::unique_ptr<LaunchError> error;
-    auto work = [&] {
+    std::function<void()> work = [&] {
         static thread_local Worker worker;
         try {
             worker.lane_instructions = 0;
@@ -242,11 +283,11 @@ void run(Launch &launch) {
             failed = true;
         }
     };
-    uint64_t threads = launch.code->global_atomics ? 1 : std::min<uint64_t>(settings().threads, blocks);
-    std::vector<std::thread> pool;
-    for (uint64_t i = 1; i < threads; i++) pool.emplace_back(work);
-    work();
-    for (std::thread &thread : pool) thread.join();
+    // A few threads of the device are not worth a second processor.
+    bool alone = launch.code->global_atomics || blocks * launch.block.volume() <= 2048;
+    uint64_t threads = alone ? 1 : std::min<uint64_t>(settings().threads, blocks);
+    static Pool &pool = *new Pool;
+    pool.run(threads - 1, work);
     launch.lane_instructions = instructions;
     if (error) throw *error;
 }

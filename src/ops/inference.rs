@@ -30,7 +30,7 @@ impl InferenceConv {
         if device.is_cpu() {
             return PackedConv::new(kernel, bias, stride).map(|packed| Self(Form::Packed(packed)));
         }
-        let conv = cuda::FusedConv::new(kernel.to_device(device)?, bias.to_device(device)?, stride)?;
+        let conv = cuda::FusedConv::new(&kernel.to_device(device)?, &bias.to_device(device)?, stride)?;
         Ok(Self(Form::Fused(conv)))
     }
 

@@ -12,7 +12,7 @@ fn absent<T>() -> Result<T> {
 pub(super) struct FusedConv;
 
 impl FusedConv {
-    pub(super) fn new(_: Tensor, _: Tensor, _: usize) -> Result<Self> {
+    pub(super) fn new(_: &Tensor, _: &Tensor, _: usize) -> Result<Self> {
         absent()
     }
 

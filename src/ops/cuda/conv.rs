@@ -48,7 +48,7 @@ impl CustomOp2 for Convolution {
         let (device, first, second) = (&s1.device, values_of(s1, l1)?, values_of(s2, l2)?);
         let sizes = &self.sizes;
         let (values, shape) = match self.what {
-            What::Output => (library::convolve(device, sizes, &first, &second)?, sizes.output()),
+            What::Output => (library::output(device, sizes, &first, &second)?, sizes.output()),
             What::InputGradient => (library::input_gradient(device, sizes, &first, &second)?, sizes.input()),
             What::KernelGradient => (library::kernel_gradient(device, sizes, &first, &second)?, sizes.kernels()),
         };

@@ -18,7 +18,7 @@ pub(in crate::ops) struct FusedConv {
 
 impl FusedConv {
     /// From a kernel and a bias that are on the GPU already.
-    pub(in crate::ops) fn new(kernel: Tensor, bias: Tensor, stride: usize) -> Result<Self> {
+    pub(in crate::ops) fn new(kernel: &Tensor, bias: &Tensor, stride: usize) -> Result<Self> {
         // A picture of one pixel will do to see whether the rest fits.
         let picture = Shape::from((1, kernel.dim(1)?, 1, 1));
         let sizes = ConvSizes::new(&picture, kernel.shape(), stride)?;

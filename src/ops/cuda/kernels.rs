@@ -7,10 +7,13 @@
 
 #![allow(unsafe_code, reason = "kernels are foreign code; each launch is checked here, and nowhere else is one")]
 
+use std::sync::Arc;
+
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaSlice, CudaView, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg, sys::CUdevice_attribute,
+    CudaFunction, CudaSlice, CudaStream, CudaView, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg,
+    sys::CUdevice_attribute,
 };
-use candle_core::cuda_backend::{CudaDevice, CudaFunc, WrapErr};
+use candle_core::cuda_backend::{CudaDevice, WrapErr};
 use candle_core::{Result, bail};
 
 use super::sizes::{ConvSizes, NormSizes, Tile};
@@ -48,9 +51,22 @@ const CONV: Module = module!("conv");
 const NORM: Module = module!("norm");
 const VALUES: Module = module!("values");
 
-fn kernel(device: &CudaDevice, (module, ptx): Module, name: &str) -> Result<CudaFunc> {
+/// A kernel and the queue that it goes into.
+struct Kernel {
+    function: CudaFunction,
+    stream: Arc<CudaStream>,
+}
+
+impl Kernel {
+    fn builder(&self) -> LaunchArgs<'_> {
+        self.stream.launch_builder(&self.function)
+    }
+}
+
+fn kernel(device: &CudaDevice, (module, ptx): Module, name: &str) -> Result<Kernel> {
     // Modules are known by their name alone, and a dependency could have one of the same.
-    device.get_or_load_custom_func(name, &format!("emocam-{module}"), ptx)
+    let function = device.get_or_load_custom_func(name, &format!("emocam-{module}"), ptx)?.into_cuda_function();
+    Ok(Kernel { function, stream: device.cuda_stream() })
 }
 
 /// Memory that the caller writes as a whole before anything reads it.

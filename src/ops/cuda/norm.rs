@@ -69,15 +69,15 @@ impl Norm {
         // Where the way around wants the rectified gradient, the others take it, too.
         let mut rectified = self.form.relu.then_some(output);
         if has_skip && let Some(y) = rectified.take() {
-            grad = y.apply_op2_no_bwd(&grad, &Gradient::OfRectification)?;
+            grad = y.apply_op2_no_bwd(&grad, &Gradient::Rectified)?;
         }
         let (sizes, epsilon) = (self.sizes, self.form.epsilon);
         let of = |what: fn(NormParts) -> Gradient| {
             let parts = NormParts { sizes, epsilon, statistics: statistics.clone(), y: rectified.cloned() };
             what(parts)
         };
-        let weights = x.apply_op2_no_bwd(&grad, &of(Gradient::OfWeights))?;
-        let values = x.apply_op3_no_bwd(&grad, &weights, &of(Gradient::OfValues))?;
+        let weights = x.apply_op2_no_bwd(&grad, &of(Gradient::Weights))?;
+        let values = x.apply_op3_no_bwd(&grad, &weights, &of(Gradient::Values))?;
         Ok([values, weights, grad])
     }
 }
@@ -155,11 +155,11 @@ struct NormParts {
 /// The gradients of [`Norm`], none of which has one itself.
 enum Gradient {
     /// From the output and its gradient: that of the sum before rectification.
-    OfRectification,
+    Rectified,
     /// From the values and the output's gradient: that of scales and shifts.
-    OfWeights(NormParts),
+    Weights(NormParts),
     /// From the values, the output's gradient and that of scales and shifts.
-    OfValues(NormParts),
+    Values(NormParts),
 }
 
 impl NormParts {
@@ -190,14 +190,14 @@ impl CustomOp2 for Gradient {
     fn cuda_fwd(&self, s1: &CudaStorage, l1: &Layout, s2: &CudaStorage, l2: &Layout) -> Result<(CudaStorage, Shape)> {
         let (device, first, grad) = (&s1.device, values_of(s1, l1)?, values_of(s2, l2)?);
         match self {
-            Self::OfRectification => {
+            Self::Rectified => {
                 Ok(result(kernels::rectified_gradient(device, &first, &grad)?, device, l1.shape().clone()))
             }
-            Self::OfWeights(parts) => {
+            Self::Weights(parts) => {
                 let gradients = parts.with(&first, &grad, |gradient| gradient.weights(device))?;
                 Ok(result(gradients, device, 2 * parts.sizes.channels))
             }
-            Self::OfValues(_) => bail!("the gradient of values wants that of scales and shifts"),
+            Self::Values(_) => bail!("the gradient of values wants that of scales and shifts"),
         }
     }
 }
@@ -228,7 +228,7 @@ impl CustomOp3 for Gradient {
         s3: &CudaStorage,
         l3: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        let (Self::OfWeights(parts) | Self::OfValues(parts)) = self else { bail!("no gradient of three operands") };
+        let (Self::Weights(parts) | Self::Values(parts)) = self else { bail!("no gradient of three operands") };
         let (device, x, grad) = (&s1.device, values_of(s1, l1)?, values_of(s2, l2)?);
         let weights = values_of(s3, l3)?;
         let gradients = parts.with(&x, &grad, |gradient| gradient.values(device, &weights))?;

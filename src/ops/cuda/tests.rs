@@ -14,6 +14,7 @@ use super::sizes::{ConvSizes, TILES};
 use super::*;
 use crate::dataset::augment::{Augmentation, Change};
 use crate::device::DeviceSpec;
+use crate::ops::ChannelStatistics;
 use crate::ops::tests::{Layer, largest_difference, loss, random};
 use crate::ops::{
     AdamWStep, InferenceConv, LayerForm, LayerWeights, adamw, conv_norm, inference_layout, inference_means,

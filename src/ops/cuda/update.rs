@@ -7,35 +7,35 @@ use super::values_of;
 
 /// See [`kernels::blend`].
 pub(in crate::ops) fn blend(
-    target: (&mut CudaStorage, &Layout),
+    (storage, layout): (&mut CudaStorage, &Layout),
     other: (&CudaStorage, &Layout),
     shares: (f32, f32),
 ) -> Result<()> {
-    whole(target.0, target.1)?;
-    let device = target.0.device.clone();
-    kernels::blend(&device, target.0.as_cuda_slice_mut::<f32>()?, &values_of(other.0, other.1)?, shares)
+    whole(storage, layout)?;
+    let device = storage.device.clone();
+    kernels::blend(&device, storage.as_cuda_slice_mut::<f32>()?, &values_of(other.0, other.1)?, shares)
 }
 
 /// See [`kernels::update_moments`].
 pub(in crate::ops) fn update_moments(
-    moments: (&mut CudaStorage, &Layout),
+    (storage, layout): (&mut CudaStorage, &Layout),
     gradient: (&CudaStorage, &Layout),
     shares: [(f32, f32); 2],
 ) -> Result<()> {
-    whole(moments.0, moments.1)?;
-    let device = moments.0.device.clone();
-    kernels::update_moments(&device, moments.0.as_cuda_slice_mut::<f32>()?, &values_of(gradient.0, gradient.1)?, shares)
+    whole(storage, layout)?;
+    let device = storage.device.clone();
+    kernels::update_moments(&device, storage.as_cuda_slice_mut::<f32>()?, &values_of(gradient.0, gradient.1)?, shares)
 }
 
 /// See [`kernels::descend`].
 pub(in crate::ops) fn descend(
-    values: (&mut CudaStorage, &Layout),
+    (storage, layout): (&mut CudaStorage, &Layout),
     moments: (&CudaStorage, &Layout),
     numbers: [f32; 4],
 ) -> Result<()> {
-    whole(values.0, values.1)?;
-    let device = values.0.device.clone();
-    kernels::descend(&device, values.0.as_cuda_slice_mut::<f32>()?, &values_of(moments.0, moments.1)?, numbers)
+    whole(storage, layout)?;
+    let device = storage.device.clone();
+    kernels::descend(&device, storage.as_cuda_slice_mut::<f32>()?, &values_of(moments.0, moments.1)?, numbers)
 }
 
 /// What is changed in place must be a whole tensor, not a part of one.
