@@ -57,10 +57,9 @@ impl Classifier {
         let prior = weights.card.prior_in_use(prior)?;
         Self::on(&device, weights, prior).map_err(|error| {
             let Some(gpu) = GpuError::find(&error) else { return error };
-            let advice = gpu.advice().map(|advice| format!(" ({advice})")).unwrap_or_default();
-            let text = format!("the network can't run on {}{advice}", description(&device));
+            let text = format!("the network can't run on {}", description(&device));
             abandon(device);
-            Error::new(gpu).context(text)
+            Error::new(gpu.with_advice()).context(text)
         })
     }
 

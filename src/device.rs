@@ -141,9 +141,11 @@ fn compute_on(device: &Device) -> Result<()> {
 
 /// Why a GPU can't be used, and what to try. Where none was asked for, that there is none is no reason to do anything.
 fn reason(error: &Error, was_asked_for: bool) -> String {
-    let Some(found) = GpuError::find(error) else { return format!("{error:#}") };
-    let advice = found.advice().filter(|_| was_asked_for || found.failure != GpuFailure::NoGpu);
-    advice.map_or_else(|| found.to_string(), |advice| format!("{found}; {advice}"))
+    match GpuError::find(error) {
+        Some(none) if none.failure == GpuFailure::NoGpu && !was_asked_for => none.to_string(),
+        Some(found) => found.with_advice().to_string(),
+        None => format!("{error:#}"),
+    }
 }
 
 fn no_such_gpu(count: usize) -> String {

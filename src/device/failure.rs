@@ -86,8 +86,14 @@ impl GpuError {
         known.cloned().or_else(|| cuda_error_in(error).map(system::understood))
     }
 
-    /// What to try.
-    pub fn advice(&self) -> Option<String> {
+    /// The same, with what to try behind the words.
+    #[must_use]
+    pub fn with_advice(self) -> Self {
+        let words = self.advice().map(|advice| format!("{}; {advice}", self.words));
+        Self { words: words.unwrap_or(self.words), ..self }
+    }
+
+    fn advice(&self) -> Option<String> {
         Some(match self.failure {
             GpuFailure::OutOfMemory => {
                 "its memory is full: close other programs that use it, or take --device cpu".into()
@@ -207,5 +213,7 @@ mod tests {
         assert!(advice(GpuFailure::DriverTooOld).is_some_and(|advice| advice.contains("update the driver")));
         assert!(advice(GpuFailure::OutOfMemory).is_some_and(|advice| advice.contains("--device cpu")));
         assert_eq!(advice(GpuFailure::Other), None);
+        let lost = GpuError { failure: GpuFailure::Lost, words: "CUDA_ERROR_UNKNOWN".into() };
+        assert_eq!(lost.with_advice().to_string(), "CUDA_ERROR_UNKNOWN; nvidia-smi may tell what is wrong with it");
     }
 }
