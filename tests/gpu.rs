@@ -12,6 +12,7 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use common::faces::Faces;
 use common::{assert_exit, demo_clip, emocam, json_lines, parsed_lines, run_within, skip, temporary_folder, text};
 use serde_json::Value;
 
@@ -310,4 +311,58 @@ fn figures_are_those_of_the_gpu_or_there_are_none() {
     if matches!(gpu(), Gpu::Simulated) {
         fails(bench().env(LOSE_AFTER, SOON), &["cuda:0 was lost while it was measured"]);
     }
+}
+
+/// A run of a tiny network: three epochs of two steps.
+fn train(folder: &Path, device: &str) -> Command {
+    let data = folder.join("data");
+    if !data.exists() {
+        Faces::drawn().write_classes(&data, 6);
+    }
+    let mut command = emocam();
+    command.args(["train", "--device", device, "--data"]).arg(data).arg("--out").arg(folder.join(device));
+    let line = "--init none --channels 4,4,8,8 --blocks 1,1,1 --epochs 3 --batch-size 16 --mixup 0.2";
+    command.args(line.split(' '));
+    command
+}
+
+/// The figures of each epoch, without times.
+fn history(run: &Path) -> Vec<Vec<f64>> {
+    let text = fs::read_to_string(run.join("history.csv")).expect("a history");
+    let row = |line: &str| line.split(',').take(7).map(|figure| figure.parse().expect("a figure")).collect();
+    text.lines().skip(1).map(row).collect()
+}
+
+#[test]
+fn training_on_a_gpu_goes_as_on_the_cpu() {
+    if cannot("training_on_a_gpu_goes_as_on_the_cpu", false) {
+        return;
+    }
+    let folder = temporary_folder();
+    for device in ["cpu", "cuda"] {
+        assert_exit(&run_within(&mut train(folder.path(), device), LIMIT), 0, &[]);
+    }
+    let [cpu, gpu] = ["cpu", "cuda"].map(|device| history(&folder.path().join(device)));
+    assert_eq!(gpu.len(), 3);
+    for (found, expected) in gpu.iter().flatten().zip(cpu.iter().flatten()) {
+        assert!((found - expected).abs() < 1e-3, "{gpu:?} instead of {cpu:?}");
+    }
+}
+
+#[test]
+fn a_training_run_whose_gpu_is_lost_goes_on_from_its_checkpoint() {
+    if cannot("a_training_run_whose_gpu_is_lost_goes_on_from_its_checkpoint", true) {
+        return;
+    }
+    let folder = temporary_folder();
+    let run = folder.path().join("cuda");
+    // About a third of what the whole run launches: after the first epoch, and before the end.
+    let output = run_within(train(folder.path(), "cuda").env(LOSE_AFTER, "900"), LIMIT);
+    assert_exit(&output, 1, &["the GPU failed in epoch", "is safe", "--resume", "CUDA_ERROR_"]);
+    let done = history(&run);
+    assert!((1..3).contains(&done.len()), "{done:?}");
+    let mut resume = emocam();
+    assert_exit(&run_within(resume.args(["train", "--device", "cpu", "--resume"]).arg(&run), LIMIT), 0, &[]);
+    let whole = history(&run);
+    assert_eq!((whole.len(), &whole[..done.len()]), (3, &done[..]));
 }
