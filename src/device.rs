@@ -92,7 +92,7 @@ impl DeviceSpec {
             },
             Self::Cuda(_) if !cfg!(feature = "cuda") => Err(anyhow!(
                 "--device {self}: this emocam was built for the CPU; build one for NVIDIA GPUs with \
-                 cargo build --release --features cuda"
+                 scripts/build-cuda (cargo's feature cuda: --features cuda)"
             )),
             Self::Cuda(index) => {
                 // Where there is none at all, the driver says why.

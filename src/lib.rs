@@ -25,9 +25,9 @@
 //! | [`track`] | which face is which from frame to frame, and where to look for it |
 //! | [`preprocess`] | the only place where pixels become a tensor |
 //! | [`model`] | the network: layers, with shapes beside them |
-//! | [`ops`] | what candle does too slowly, as custom operations |
+//! | [`ops`] | what candle does too slowly, as custom operations; `ops/cuda` has the kernels for a GPU |
 //! | [`weights`] | weights files and the card inside them: save, load, refuse |
-//! | [`device`] | CPU or GPU, as asked for and as it comes to |
+//! | [`device`] | CPU or GPU, as asked for and as it comes to; what a GPU's failures mean |
 //! | [`calibration`] | from raw outputs to probabilities: temperature and prior |
 //! | [`classify`] | network, card and device together: faces in, probabilities out |
 //! | [`smooth`] | labels that do not flicker |
