@@ -25,7 +25,7 @@ use candle_core::cuda_backend::cudarc::driver::CudaSlice;
 use candle_core::cuda_backend::{CudaDevice, DeviceId};
 use candle_core::{Error, Result};
 
-use super::kernels::{Values, check, memory};
+use super::launch::{Values, check, memory};
 use super::sizes::ConvSizes;
 
 thread_local! {

@@ -2,7 +2,8 @@
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
-use super::kernels::{self, Finish, Values};
+use super::kernels::{self, Finish};
+use super::launch::Values;
 use super::sizes::ConvSizes;
 use super::{not_on_a_cpu, result, values_of, with_values};
 

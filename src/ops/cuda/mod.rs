@@ -2,7 +2,7 @@
 //!
 //! candle's operations are general: a layer takes a dozen of them, each with its own pass over memory, several with a small
 //! upload of their own, and the gradient of a convolution's input is a transposed convolution in plain loops. Here a layer at
-//! inference is one kernel, and a layer as it learns is seven. `kernels` launches them and owns all that is unsafe, `sizes`
+//! inference is one kernel, and a layer as it learns is seven. `kernels` hands them what they rely on, `launch` owns what is unsafe of that, `sizes`
 //! decides how work is cut up, the `.cu` files are the kernels, which `build.rs` compiles; the other files make operations
 //! of candle of them. Pictures are `(batch, channels, height, width)`, contiguous, f32.
 //!
@@ -15,6 +15,7 @@ mod conv;
 mod cudnn;
 mod inference;
 mod kernels;
+mod launch;
 mod norm;
 mod sizes;
 #[cfg(test)]
@@ -30,7 +31,7 @@ pub(super) use inference::{FusedConv, channel_means, linear};
 pub(super) use norm::conv_norm;
 pub(super) use update::{blend, descend, update_moments};
 
-use kernels::Values;
+use launch::Values;
 
 /// The values of a contiguous f32 tensor.
 fn values_of<'a>(storage: &'a CudaStorage, layout: &Layout) -> Result<Values<'a>> {

@@ -6,6 +6,7 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp2, CustomOp3, Layout, Result,
 
 use super::conv::convolve;
 use super::kernels::{self, NormGradient};
+use super::launch::Values;
 use super::sizes::NormSizes;
 use super::{not_on_a_cpu, result, values_of, with_values};
 use crate::ops::{ChannelStatistics, LayerForm, LayerWeights};
@@ -166,8 +167,8 @@ impl NormParts {
     /// Calls `work` with all that a gradient is made from.
     fn with<T>(
         &self,
-        x: &kernels::Values<'_>,
-        grad: &kernels::Values<'_>,
+        x: &Values<'_>,
+        grad: &Values<'_>,
         work: impl FnOnce(NormGradient<'_>) -> Result<T>,
     ) -> Result<T> {
         let (sizes, epsilon) = (self.sizes, self.epsilon);
