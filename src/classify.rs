@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use image::GrayImage;
 
 use crate::calibration::{Calibration, Prior};
-use crate::device::{GpuError, GpuFailure, abandon, description};
+use crate::device::{GpuError, GpuFailure, abandon, description, is_gpu};
 use crate::emotion::{Emotion, Probabilities};
 use crate::frame::FaceBox;
 use crate::model::{EmotionNet, FoldedConv};
@@ -59,7 +59,7 @@ impl Classifier {
             let Some(gpu) = GpuError::find(&error) else { return error };
             let text = format!("the network can't run on {}", description(&device));
             abandon(device);
-            Error::new(gpu.with_advice()).context(text)
+            Error::msg(gpu.with_advice()).context(text)
         })
     }
 
@@ -70,11 +70,11 @@ impl Classifier {
             prior,
             calibration: weights.card.calibration(Some(prior)),
             card: weights.card.clone(),
-            spare: (!device.is_cpu()).then(|| weights.clone()),
+            spare: is_gpu(device).then(|| weights.clone()),
             limit: Limit::of(device),
             device: device.clone(),
         };
-        if !device.is_cpu() {
+        if is_gpu(device) {
             classifier.warm_up()?;
         }
         Ok(classifier)
@@ -99,7 +99,7 @@ impl Classifier {
 
     /// How many frames are best labelled at once where none of them is waited for.
     pub fn frames_at_once(&self) -> usize {
-        if self.device.is_cpu() { 1 } else { GPU_FRAMES }
+        if is_gpu(&self.device) { GPU_FRAMES } else { 1 }
     }
 
     /// What each face of a grey frame expresses, in the order of the boxes.
@@ -146,7 +146,7 @@ impl Classifier {
         let Some(gpu) = GpuError::find(&error) else { return Err(error) };
         match gpu.failure {
             GpuFailure::OutOfMemory => self.limit.halve(faces).map_err(|text| Error::new(gpu).context(text)),
-            GpuFailure::Lost | GpuFailure::NoGpu | GpuFailure::NoDriver if self.spare.is_some() => {
+            GpuFailure::Lost | GpuFailure::NoGpu if self.spare.is_some() => {
                 self.take_over()?;
                 Ok(format!("the GPU is lost ({gpu}): the CPU goes on"))
             }
@@ -157,8 +157,8 @@ impl Classifier {
     /// Goes on on the CPU.
     fn take_over(&mut self) -> Result<()> {
         let weights = self.spare.take().context("the weights for the CPU are gone")?;
-        let net = weights.net()?.fold(&Device::Cpu)?;
-        abandon((mem::replace(&mut self.net, net), mem::replace(&mut self.device, Device::Cpu)));
+        abandon(mem::replace(&mut self.device, Device::Cpu));
+        abandon(mem::replace(&mut self.net, weights.net()?.fold(&Device::Cpu)?));
         self.limit = Limit::of(&self.device);
         Ok(())
     }
@@ -174,7 +174,7 @@ struct Limit {
 
 impl Limit {
     fn of(device: &Device) -> Self {
-        Self { most: if device.is_cpu() { BATCH } else { GPU_BATCH }, too_many: None }
+        Self { most: if is_gpu(device) { GPU_BATCH } else { BATCH }, too_many: None }
     }
 
     /// Halves a batch that did not fit, once, and says so; the second time it is over, for this reason.
@@ -245,8 +245,8 @@ mod tests {
         assert_eq!(classifier.classify(&picture, &faces).expect("labels"), before);
     }
 
-    fn gpu_error(failure: GpuFailure) -> Error {
-        Error::new(GpuError { failure, words: format!("CUDA_ERROR: {failure:?}") })
+    fn gpu_error(name: &'static str) -> Error {
+        Error::new(candle_core::Error::Cuda(name.into()))
     }
 
     #[test]
@@ -254,18 +254,19 @@ mod tests {
         let mut classifier = classifier();
         let error = classifier.recover(Error::msg("a region of 0x0"), 3).expect_err("none of a GPU");
         assert_eq!(error.to_string(), "a region of 0x0");
-        for failure in [GpuFailure::DriverTooOld, GpuFailure::GpuTooOld, GpuFailure::Other, GpuFailure::Lost] {
-            let error = classifier.recover(gpu_error(failure), 3).expect_err("the CPU has nothing to go on with");
-            assert_eq!(error.to_string(), format!("CUDA_ERROR: {failure:?}"));
+        for name in ["CUDA_ERROR_INVALID_PTX", "CUBLAS_STATUS_INVALID_VALUE", "CUDA_ERROR_UNKNOWN"] {
+            let error = classifier.recover(gpu_error(name), 3).expect_err("the CPU has nothing to go on with");
+            assert_eq!(error.to_string(), name);
         }
-        let text = classifier.recover(gpu_error(GpuFailure::OutOfMemory), 8).expect("another try");
+        let (full, lost) = ("CUDA_ERROR_OUT_OF_MEMORY", "CUDA_ERROR_UNKNOWN");
+        let text = classifier.recover(gpu_error(full), 8).expect("another try");
         assert!(text.ends_with("4 from now on") && classifier.limit.most == 4, "{text}");
-        let error = classifier.recover(gpu_error(GpuFailure::OutOfMemory), 4).expect_err("no third try");
+        let error = classifier.recover(gpu_error(full), 4).expect_err("no third try");
         let text = format!("{error:#}");
-        assert!(text.contains("nor do 4") && text.ends_with(": CUDA_ERROR: OutOfMemory"), "{text}");
+        assert!(text.contains("nor do 4") && text.ends_with(": CUDA_ERROR_OUT_OF_MEMORY"), "{text}");
         classifier.spare = Some(Weights::embedded().expect("weights"));
-        let text = classifier.recover(gpu_error(GpuFailure::Lost), 4).expect("the CPU");
-        assert_eq!(text, "the GPU is lost (CUDA_ERROR: Lost): the CPU goes on");
+        let text = classifier.recover(gpu_error(lost), 4).expect("the CPU");
+        assert_eq!(text, "the GPU is lost (CUDA_ERROR_UNKNOWN): the CPU goes on");
         assert!(classifier.spare.is_none() && classifier.limit.most == BATCH);
     }
 

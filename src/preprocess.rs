@@ -2,8 +2,7 @@
 //!
 //! Training, evaluation and live use all come through [`Preprocessor::write_input`], so that what the network learned on is
 //! what it sees. A region of a grey picture (in pixels of that picture, origin top left, possibly reaching over its edges)
-//! becomes `size * size` values, row-major, with mean 0 and deviation 1. On a GPU training pictures become inputs there, in
-//! `ops/cuda/augment.cu`; a test holds it against this file, bit for bit.
+//! becomes `size * size` values, row-major, with mean 0 and deviation 1.
 
 use anyhow::{Context, Result, ensure};
 use candle_core::{Device, Tensor};

@@ -1,8 +1,8 @@
 //! Random changes to training pictures: mirror, turn, scale, shift, light, and a hidden patch.
 //!
 //! They happen on the grey picture, before `preprocess.rs` turns it into a tensor, so that training and live use share that
-//! one path. Every change is drawn from a generator that the caller seeds: the same seed gives the same picture. What was
-//! drawn can be written down for a GPU, which makes the same picture of it.
+//! one path. Every change is drawn from a generator that the caller seeds: the same seed gives the same
+//! picture.
 
 use std::ops::Range;
 
@@ -59,7 +59,7 @@ impl Augmentation {
     }
 
     /// Draws what happens to a picture of this size.
-    pub fn draw(&self, (columns, rows): (u32, u32), rng: &mut impl Rng) -> Change {
+    fn draw(&self, (columns, rows): (u32, u32), rng: &mut impl Rng) -> Change {
         let mut within = |limit: f64| rng.random_range(-1.0..=1.0f32) * limit as f32;
         let (angle, scale) = (within(self.rotation).to_radians(), 1.0 + within(self.scale));
         let (shift_x, shift_y) = (within(self.shift), within(self.shift));
@@ -82,8 +82,7 @@ impl Augmentation {
 }
 
 /// What happens to one picture.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Change {
+struct Change {
     /// The value of each grey in the new light, 0 to 255.
     light: [f32; 256],
     /// Where the middle of the changed picture comes from.
@@ -96,11 +95,8 @@ pub struct Change {
 }
 
 impl Change {
-    /// Numbers of [`Self::to_row`].
-    pub const ROW_LEN: usize = 12 + 256;
-
     /// The changed picture.
-    pub fn apply(&self, picture: &GrayImage) -> GrayImage {
+    fn apply(&self, picture: &GrayImage) -> GrayImage {
         let lit = Lit {
             values: picture.as_raw().iter().map(|&gray| self.light[usize::from(gray)]).collect(),
             width: picture.width() as usize,
@@ -122,25 +118,9 @@ impl Change {
         }
         changed
     }
-
-    /// This change of the picture of that number, as [`crate::ops::augment`] takes it: the number, origin, `x_by` and `y_by`;
-    /// left, top, right and bottom edge of the rectangle and its grey; the light.
-    pub fn to_row(&self, picture: usize) -> [f32; Self::ROW_LEN] {
-        let Erased { columns, rows, gray } = self.erased.clone().unwrap_or_default();
-        let edges = [columns.start, rows.start, columns.end, rows.end].map(|edge| edge as f32);
-        let mut row = [0.0; Self::ROW_LEN];
-        // Whole numbers up to 2^24 are exact in an f32.
-        row[0] = picture as f32;
-        row[1..7].copy_from_slice(&[self.origin.0, self.origin.1, self.x_by.0, self.x_by.1, self.y_by.0, self.y_by.1]);
-        row[7..11].copy_from_slice(&edges);
-        row[11] = gray.into();
-        row[12..].copy_from_slice(&self.light);
-        row
-    }
 }
 
 /// A random rectangle in a random grey (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>).
-#[derive(Clone, Debug, Default, PartialEq)]
 struct Erased {
     columns: Range<u32>,
     rows: Range<u32>,

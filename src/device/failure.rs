@@ -1,11 +1,11 @@
-//! What a GPU's driver reports, sorted by what can be done about it.
+//! What a GPU's driver and libraries report, sorted by what can be done about it.
+//!
+//! candle hands their errors on as several types, some as text alone, so they are known by the names that NVIDIA gave them:
+//! `CUDA_ERROR_OUT_OF_MEMORY`, `CUBLAS_STATUS_EXECUTION_FAILED`, `CUDNN_STATUS_ALLOC_FAILED`.
 
-use std::error::Error as StdError;
 use std::fmt;
 
 use anyhow::Error;
-
-use super::system;
 
 /// A kind of failure of a GPU or of its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,105 +16,85 @@ pub enum GpuFailure {
     Lost,
     /// The driver sees no GPU.
     NoGpu,
-    /// There is no driver.
-    NoDriver,
-    /// The driver does not know the CUDA that this program was built with.
-    DriverTooOld,
-    /// The program's code is for other, later GPUs.
-    GpuTooOld,
+    /// The driver, the GPU and what this program was built for don't fit each other.
+    Unfit,
     /// Anything else, such as a mistake in this program.
     Other,
 }
 
-impl GpuFailure {
-    /// By the number that CUDA's driver gives (`CUresult`).
-    pub fn from_driver(code: u32) -> Self {
-        match code {
-            2 => Self::OutOfMemory,
-            // Not initialized, as where the driver was stopped or is a library for linking only.
-            3 | 34 => Self::NoDriver,
-            100 => Self::NoGpu,
-            // A call or code that needs a later one, or a driver in two parts that don't fit each other.
-            36 | 222 | 227 | 803 | 804 => Self::DriverTooOld,
-            // No code for it, or none that can be translated for it.
-            209 | 218 => Self::GpuTooOld,
-            // Shut down; unavailable; gone; its context is invalid, or destroyed.
-            4 | 46 | 101 | 201 | 709 => Self::Lost,
-            // Errors of memory and of links; what a kernel does wrong, after which the context is of no use.
-            214 | 220 | 226 | 700 | 702 | 710 | 714..=719 => Self::Lost,
-            // The system is not ready; its server has ended; another device failed; a GPU that fell off its bus.
-            802 | 805..=807 | 810 | 911 | 999 => Self::Lost,
-            _ => Self::Other,
-        }
-    }
-
-    /// By the number that cuBLAS gives (`cublasStatus_t`).
-    pub fn from_cublas(status: u32) -> Self {
-        match status {
-            3 => Self::OutOfMemory,
-            8 => Self::GpuTooOld,
-            // It could not run, or not copy: the driver's own reason comes with whatever is tried next.
-            11 | 13 | 14 => Self::Lost,
-            _ => Self::Other,
-        }
-    }
-
-    /// By the number that cuRAND gives (`curandStatus_t`).
-    pub fn from_curand(status: u32) -> Self {
-        match status {
-            102 => Self::OutOfMemory,
-            201 | 202 => Self::Lost,
-            204 => Self::GpuTooOld,
-            _ => Self::Other,
-        }
-    }
-}
+/// Parts of names, what they mean, and what to try. The first one that a name has counts.
+const KNOWN: [(&str, GpuFailure, &str); 21] = {
+    use GpuFailure::{Lost, NoGpu, Other, OutOfMemory, Unfit};
+    const MEMORY: &str = "its memory is full: close other programs that use it, or take --device cpu";
+    const DRIVER: &str = "install or update NVIDIA's driver, until nvidia-smi lists the GPU, or build emocam for the driver \
+                          that is here, with scripts/build-cuda";
+    const BUILD: &str = "this emocam was built for other GPUs: build it on this machine, with scripts/build-cuda";
+    const GONE: &str = "nvidia-smi may tell what is wrong with it";
+    [
+        ("OUT_OF_MEMORY", OutOfMemory, MEMORY),
+        ("ALLOC", OutOfMemory, MEMORY),
+        ("CUDA_ERROR_NO_DEVICE", NoGpu, "CUDA_VISIBLE_DEVICES or a container may hide it"),
+        ("CUDA_ERROR_INVALID_DEVICE", Unfit, "nvidia-smi -L lists the GPUs that there are"),
+        ("NOT_INITIALIZED", Unfit, DRIVER),
+        ("INITIALIZATION_FAILED", Unfit, DRIVER),
+        ("STUB_LIBRARY", Unfit, DRIVER),
+        ("NEWER_DRIVER", Unfit, DRIVER),
+        ("PTX_VERSION", Unfit, DRIVER),
+        ("ARCH_MISMATCH", Unfit, BUILD),
+        ("MISMATCH", Unfit, DRIVER),
+        ("COMPAT_NOT_SUPPORTED", Unfit, DRIVER),
+        ("NO_BINARY_FOR_GPU", Unfit, BUILD),
+        ("INVALID_PTX", Unfit, BUILD),
+        // A call that was wrong, on a GPU that is well.
+        ("INVALID_VALUE", Other, ""),
+        ("NOT_SUPPORTED", Other, ""),
+        // After the driver's other errors its context is of no use.
+        ("CUDA_ERROR_", Lost, GONE),
+        ("EXECUTION_FAILED", Lost, GONE),
+        ("INTERNAL_ERROR", Lost, GONE),
+        ("MAPPING_ERROR", Lost, GONE),
+        ("FAILURE", Lost, GONE),
+    ]
+};
 
 /// A failure of a GPU, in the words of whoever reported it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GpuError {
     /// Its kind.
     pub failure: GpuFailure,
-    /// Such as `CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected`.
-    pub words: String,
+    words: String,
+    advice: &'static str,
 }
 
 impl GpuError {
     /// What a GPU reported, wherever in an error it is; `None` where the error is none of a GPU.
     pub fn find(error: &Error) -> Option<Self> {
-        let known = error.chain().find_map(|cause| cause.downcast_ref::<Self>());
-        known.cloned().or_else(|| cuda_error_in(error).map(system::understood))
-    }
-
-    /// The same, with what to try behind the words.
-    #[must_use]
-    pub fn with_advice(self) -> Self {
-        let words = self.advice().map(|advice| format!("{}; {advice}", self.words));
-        Self { words: words.unwrap_or(self.words), ..self }
-    }
-
-    fn advice(&self) -> Option<String> {
-        Some(match self.failure {
-            GpuFailure::OutOfMemory => {
-                "its memory is full: close other programs that use it, or take --device cpu".into()
-            }
-            GpuFailure::Lost => "nvidia-smi may tell what is wrong with it".into(),
-            GpuFailure::NoGpu => "CUDA_VISIBLE_DEVICES or a container may hide it".into(),
-            GpuFailure::NoDriver => "install NVIDIA's driver, until nvidia-smi lists the GPU".into(),
-            GpuFailure::DriverTooOld => {
-                let versions = system::cuda_versions().map(|(driver, program)| {
-                    format!("the driver is for CUDA {}, this emocam for {}: ", version(driver), version(program))
-                });
-                let try_this = "update the driver and restart, or build emocam with an older CUDA toolkit";
-                format!("{}{try_this}", versions.unwrap_or_default())
-            }
-            GpuFailure::GpuTooOld => {
-                "this emocam was built for later GPUs: build it on this machine, or with CUDA_COMPUTE_CAP set to what \
-                 `nvidia-smi --query-gpu=compute_cap --format=csv` says, without the dot"
-                    .into()
-            }
-            GpuFailure::Other => return None,
+        error.chain().find_map(|cause| {
+            let known = cause.downcast_ref::<Self>().cloned();
+            known.or_else(|| Self::from_text(&cause.downcast_ref::<candle_core::Error>()?.to_string()))
         })
+    }
+
+    /// From `DriverError(CUDA_ERROR_NO_DEVICE, "no CUDA-capable device is detected")`, wherever it is in a text.
+    fn from_text(text: &str) -> Option<Self> {
+        let starts = ["CUDA_ERROR_", "CUBLAS_STATUS_", "CUDNN_STATUS_", "CURAND_STATUS_"];
+        let text = &text[starts.iter().filter_map(|start| text.find(start)).min()?..];
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let (name, rest) = text.split_at(text.find(|c| !is_of_name(c)).unwrap_or(text.len()));
+        let said = rest.strip_prefix(", \"").and_then(|rest| Some(rest.split_once('"')?.0));
+        let words = match said {
+            // Some are sentences, and some are not; where the driver has no words for it, candle's begin so.
+            Some(said) if !said.starts_with('<') => format!("{name}: {}", said.trim_end_matches('.')),
+            _ => name.to_owned(),
+        };
+        let known = KNOWN.iter().find(|(part, ..)| name.contains(part));
+        let &(_, failure, advice) = known.unwrap_or(&("", GpuFailure::Other, ""));
+        Some(Self { failure, words, advice })
+    }
+
+    /// The words, with what to try behind them.
+    pub fn with_advice(&self) -> String {
+        if self.advice.is_empty() { self.to_string() } else { format!("{self}; {}", self.advice) }
     }
 }
 
@@ -124,29 +104,7 @@ impl fmt::Display for GpuError {
     }
 }
 
-impl StdError for GpuError {}
-
-/// `12020` is 12.2.
-fn version(number: u32) -> String {
-    format!("{}.{}", number / 1000, number % 1000 / 10)
-}
-
-/// What CUDA said, below all that anyhow and candle put around it.
-fn cuda_error_in(error: &Error) -> Option<&(dyn StdError + 'static)> {
-    error.chain().find_map(|cause| cause.downcast_ref().and_then(cuda_error_of_candle))
-}
-
-fn cuda_error_of_candle(error: &candle_core::Error) -> Option<&(dyn StdError + 'static)> {
-    use candle_core::Error;
-    match error {
-        Error::Cuda(cuda) => Some(&**cuda),
-        Error::Context { inner, .. } | Error::WithPath { inner, .. } | Error::WithBacktrace { inner, .. } => {
-            cuda_error_of_candle(inner)
-        }
-        Error::WrappedContext { wrapped, .. } => wrapped.downcast_ref().and_then(cuda_error_of_candle),
-        _ => None,
-    }
-}
+impl std::error::Error for GpuError {}
 
 #[cfg(test)]
 mod tests {
@@ -154,66 +112,57 @@ mod tests {
     use anyhow::Context;
 
     #[test]
-    fn the_drivers_numbers_are_sorted_by_what_can_be_done() {
+    fn errors_are_sorted_by_what_can_be_done() {
         use GpuFailure::*;
         let expected = [
-            (2, OutOfMemory),
-            (34, NoDriver),
-            (100, NoGpu),
-            (222, DriverTooOld),
-            (803, DriverTooOld),
-            (209, GpuTooOld),
-            (700, Lost),
-            (719, Lost),
-            (999, Lost),
-            (1, Other),
-            (701, Other),
+            ("CUDA_ERROR_OUT_OF_MEMORY", OutOfMemory, "--device cpu"),
+            ("CUDA_ERROR_NO_DEVICE", NoGpu, "CUDA_VISIBLE_DEVICES"),
+            ("CUDA_ERROR_STUB_LIBRARY", Unfit, "update NVIDIA's driver"),
+            ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", Unfit, "update NVIDIA's driver"),
+            ("CUDA_ERROR_NO_BINARY_FOR_GPU", Unfit, "built for other GPUs"),
+            ("CUDA_ERROR_ILLEGAL_ADDRESS", Lost, "nvidia-smi"),
+            ("CUDA_ERROR_UNKNOWN", Lost, "nvidia-smi"),
+            ("CUDA_ERROR_INVALID_VALUE", Other, ""),
+            ("CUBLAS_STATUS_ALLOC_FAILED", OutOfMemory, "--device cpu"),
+            ("CUBLAS_STATUS_EXECUTION_FAILED", Lost, "nvidia-smi"),
+            ("CUBLAS_STATUS_INVALID_VALUE", Other, ""),
+            ("CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER", Lost, "nvidia-smi"),
+            ("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", OutOfMemory, "--device cpu"),
+            ("CURAND_STATUS_PREEXISTING_FAILURE", Lost, "nvidia-smi"),
         ];
-        for (code, failure) in expected {
-            assert_eq!(GpuFailure::from_driver(code), failure, "{code}");
+        for (name, failure, advice) in expected {
+            let found = GpuError::from_text(name).expect(name);
+            assert_eq!((found.failure, &found.words), (failure, &name.to_owned()));
+            assert!(found.with_advice().starts_with(name) && found.with_advice().contains(advice), "{found:?}");
         }
-        assert_eq!([3, 13, 1].map(GpuFailure::from_cublas), [OutOfMemory, Lost, Other]);
-        assert_eq!([102, 201, 203].map(GpuFailure::from_curand), [OutOfMemory, Lost, Other]);
     }
 
     #[test]
-    fn what_cuda_said_is_found_below_all_that_is_around_it() {
-        let cuda = || candle_core::Error::Cuda(Box::new(std::io::Error::other("gone")));
-        let with_path = cuda().with_path("kernel").context("loading");
+    fn what_was_said_is_found_below_all_that_is_around_it() {
+        let words = |error: &Error| GpuError::find(error).map(|error| error.words);
+        // As cudarc's errors are displayed.
+        let driver = "DriverError(CUDA_ERROR_NO_DEVICE, \"no CUDA-capable device is detected\")";
+        let candles = || candle_core::Error::Cuda(driver.into());
         let backtrace = Box::new(std::backtrace::Backtrace::force_capture());
+        let with_path = candles().with_path("kernel").context("loading");
         let with_backtrace = candle_core::Error::WithBacktrace { inner: Box::new(with_path), backtrace };
         let wrapped: candle_core::Result<()> = candle_core::error::Context::context(Err(with_backtrace), "a kernel");
+        let understood = GpuError::find(&Error::new(candles())).expect("an error of a GPU");
         for error in [
-            Error::new(cuda()),
+            Error::new(candles()),
             Error::new(wrapped.expect_err("an error")),
-            Err::<(), _>(cuda()).context("labelling frame 3").expect_err("an error").context("live"),
+            Err::<(), _>(candles()).context("labelling frame 3").expect_err("an error").context("live"),
+            Error::new(understood).context("live"),
         ] {
-            assert_eq!(cuda_error_in(&error).expect("found").to_string(), "gone");
+            let expected = "CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected";
+            assert_eq!(words(&error).as_deref(), Some(expected), "{error:#}");
         }
-        for error in [Error::msg("gone"), Error::new(candle_core::Error::Msg("gone".into()))] {
-            assert!(cuda_error_in(&error).is_none(), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_was_understood_is_found_again() {
-        let lost = GpuError { failure: GpuFailure::Lost, words: "CUDA_ERROR_UNKNOWN".into() };
-        assert_eq!(GpuError::find(&Error::new(lost.clone()).context("labelling")), Some(lost));
-        assert_eq!(GpuError::find(&Error::msg("CUDA_ERROR_UNKNOWN")), None);
-    }
-
-    #[test]
-    fn versions_are_written_as_people_know_them() {
-        assert_eq!([12020, 11080, 13000].map(version), ["12.2", "11.8", "13.0"]);
-    }
-
-    #[test]
-    fn whatever_the_user_can_change_comes_with_advice() {
-        let advice = |failure| GpuError { failure, words: String::new() }.advice();
-        assert!(advice(GpuFailure::DriverTooOld).is_some_and(|advice| advice.contains("update the driver")));
-        assert!(advice(GpuFailure::OutOfMemory).is_some_and(|advice| advice.contains("--device cpu")));
-        assert_eq!(advice(GpuFailure::Other), None);
-        let lost = GpuError { failure: GpuFailure::Lost, words: "CUDA_ERROR_UNKNOWN".into() };
-        assert_eq!(lost.with_advice().to_string(), "CUDA_ERROR_UNKNOWN; nvidia-smi may tell what is wrong with it");
+        // cuDNN's errors come as text, and so do those of the driver that it meets.
+        let text = |text: &'static str| words(&Error::new(candle_core::Error::wrap(text)));
+        assert_eq!(text("CudnnError(CUDNN_STATUS_EXECUTION_FAILED)").as_deref(), Some("CUDNN_STATUS_EXECUTION_FAILED"));
+        let silent = "DriverError(CUDA_ERROR_UNKNOWN, \"<Failure when calling cuGetErrorString()>\")";
+        assert_eq!(text(silent).as_deref(), Some("CUDA_ERROR_UNKNOWN"));
+        assert_eq!(text("gone"), None);
+        assert_eq!(words(&Error::msg("a file named CUDA_ERROR_UNKNOWN")), None);
     }
 }

@@ -40,19 +40,13 @@ pub trait Layer {
     ///
     /// # Errors
     /// When the shapes don't fit.
-    fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor>;
+    fn forward(&self, x: &Tensor, batch: usize, skip: Option<&Tensor>, relu: bool) -> Result<Tensor>;
 
     /// The mean of each channel of each picture, `(batch, channels)`, from that layout.
     ///
     /// # Errors
     /// When the tensor has another layout.
-    fn channel_means(x: &Tensor) -> Result<Tensor>;
-
-    /// Rows `(batch, inputs)` times weights `(outputs, inputs)` plus a bias `(outputs,)`.
-    ///
-    /// # Errors
-    /// When the shapes don't fit.
-    fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor>;
+    fn channel_means(x: &Tensor, batch: usize) -> Result<Tensor>;
 }
 
 /// Convolution and batch norm as they learn: normalised by the statistics of the batch at hand.
@@ -105,12 +99,12 @@ impl ConvNorm {
 
 impl Layer for ConvNorm {
     fn arrange(pictures: &Tensor) -> Result<Tensor> {
-        Ok(ops::lanes_from_pictures(pictures)?)
+        Ok(ops::training_layout(pictures)?)
     }
 
-    fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, batch: usize, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
         let weights = ops::LayerWeights { kernel: &self.weight, gamma: &self.gamma, beta: &self.beta };
-        let form = ops::LayerForm { stride: self.stride, epsilon: BATCH_NORM_EPSILON, relu };
+        let form = ops::LayerForm { stride: self.stride, epsilon: BATCH_NORM_EPSILON, relu, batch };
         let (x, statistics) = ops::conv_norm(x, weights, skip, form)?;
         if let Ok(mut last) = self.last.lock() {
             *last = Some(statistics);
@@ -118,12 +112,8 @@ impl Layer for ConvNorm {
         Ok(x)
     }
 
-    fn channel_means(x: &Tensor) -> Result<Tensor> {
-        Ok(ops::lane_means(x)?)
-    }
-
-    fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-        Ok(x.matmul(&weight.t()?)?.broadcast_add(bias)?)
+    fn channel_means(x: &Tensor, batch: usize) -> Result<Tensor> {
+        Ok(ops::training_means(x, batch)?)
     }
 }
 
@@ -136,16 +126,12 @@ impl Layer for FoldedConv {
         Ok(ops::inference_layout(pictures)?)
     }
 
-    fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, _: usize, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
         Ok(self.0.forward(x, skip, relu)?)
     }
 
-    fn channel_means(x: &Tensor) -> Result<Tensor> {
+    fn channel_means(x: &Tensor, _: usize) -> Result<Tensor> {
         Ok(ops::inference_means(x)?)
-    }
-
-    fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-        Ok(ops::inference_linear(x, weight, bias)?)
     }
 }
 
@@ -158,11 +144,11 @@ struct Block<L> {
 }
 
 impl<L: Layer> Block<L> {
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.first.forward(x, None, true)?;
+    fn forward(&self, x: &Tensor, batch: usize) -> Result<Tensor> {
+        let y = self.first.forward(x, batch, None, true)?;
         match &self.skip {
-            Some(skip) => self.second.forward(&y, Some(&skip.forward(x, None, false)?), true),
-            None => self.second.forward(&y, Some(x), true),
+            Some(skip) => self.second.forward(&y, batch, Some(&skip.forward(x, batch, None, false)?), true),
+            None => self.second.forward(&y, batch, Some(x), true),
         }
     }
 }
@@ -183,12 +169,13 @@ impl<L: Layer> EmotionNet<L> {
     /// # Errors
     /// When the shapes don't fit.
     pub fn features(&self, x: &Tensor) -> Result<Tensor> {
-        let x = self.stem.forward(&L::arrange(x)?, None, true)?; // (batch, 16, 48, 48)
-        let mut x = self.down.forward(&x, None, true)?; // (batch, 40, 24, 24)
+        let batch = x.dim(0)?;
+        let x = self.stem.forward(&L::arrange(x)?, batch, None, true)?; // (batch, 16, 48, 48)
+        let mut x = self.down.forward(&x, batch, None, true)?; // (batch, 40, 24, 24)
         for block in &self.blocks {
-            x = block.forward(&x)?; // (batch, 40, 24, 24), (80, 12, 12), (160, 6, 6)
+            x = block.forward(&x, batch)?; // (batch, 40, 24, 24), (80, 12, 12), (160, 6, 6)
         }
-        L::channel_means(&x) // (batch, 160)
+        L::channel_means(&x, batch) // (batch, 160)
     }
 
     /// Features to logits: `(batch, 160)` to `(batch, 7)`.
@@ -196,7 +183,7 @@ impl<L: Layer> EmotionNet<L> {
     /// # Errors
     /// When the shapes don't fit.
     pub fn head(&self, features: &Tensor) -> Result<Tensor> {
-        L::linear(features, &self.head_weight, &self.head_bias)
+        Ok(features.matmul(&self.head_weight.t()?)?.broadcast_add(&self.head_bias)?)
     }
 
     /// Faces to logits: `(batch, 1, 48, 48)` to `(batch, 7)`.
@@ -326,7 +313,7 @@ mod tests {
             .expect("batch norm");
         let folded = layer
             .fold(&Device::Cpu)
-            .and_then(|folded| folded.forward(&FoldedConv::arrange(&x)?, None, false))
+            .and_then(|folded| folded.forward(&FoldedConv::arrange(&x)?, 2, None, false))
             .and_then(|y| Ok(y.permute((0, 3, 1, 2))?))
             .expect("folded");
         let difference = (folded - expected).and_then(|d| d.abs()?.flatten_all()?.max(0)?.to_scalar::<f32>());

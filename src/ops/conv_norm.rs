@@ -1,4 +1,5 @@
-//! A layer as it learns, in one operation: convolution, batch norm, an optional way around, an optional rectification.
+//! A layer as it learns on a CPU, in one operation: convolution, batch norm, an optional way around, an optional
+//! rectification.
 //!
 //! One operation instead of four, because every gradient that candle passes on costs two more passes over the values.
 
@@ -7,8 +8,9 @@ use std::sync::{Arc, OnceLock};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::conv::{Sizes, correlate, kernel_gradient};
+use super::lanes::{LANES, in_last_group};
 use super::norm::{NormGradient, Normalization, Statistics};
-use super::{LANES, cuda, values_of, with_values};
+use super::{values_of, with_values};
 
 /// The learned values of one layer.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +32,8 @@ pub struct LayerForm {
     pub epsilon: f32,
     /// Whether negative outputs become 0.
     pub relu: bool,
+    /// Pictures in the batch.
+    pub batch: usize,
 }
 
 /// Mean and (biased) variance of each channel over a batch, on the device.
@@ -43,21 +47,13 @@ pub struct ChannelStatistics {
     pub count: usize,
 }
 
-/// Convolves, normalizes each channel by its mean and variance over the batch (Ioffe and Szegedy 2015,
-/// <https://arxiv.org/abs/1502.03167>), adds `skip` and rectifies; differentiable. Returns the statistics too, from which
-/// running ones are kept. On a CPU pictures are `(batch / 16, channels, h, w, 16)`, on a GPU `(batch, channels, h, w)`.
-///
-/// # Errors
-/// When the shapes don't fit each other.
-pub fn conv_norm(
+/// As [`super::conv_norm`], on pictures `(groups, channels, height, width, 16)`.
+pub(super) fn conv_norm(
     input: &Tensor,
     weights: LayerWeights<'_>,
     skip: Option<&Tensor>,
     form: LayerForm,
 ) -> Result<(Tensor, ChannelStatistics)> {
-    if !input.device().is_cpu() {
-        return cuda::conv_norm(input, weights, skip, form);
-    }
     let LayerWeights { kernel, gamma, beta } = weights;
     let sizes = Sizes::new(input.shape(), kernel.shape(), form.stride)?;
     let kept = Arc::new(OnceLock::new());
@@ -98,6 +94,16 @@ struct Gradients {
 }
 
 impl ConvNorm {
+    fn normalization<'a>(
+        &self,
+        statistics: &'a Statistics,
+        gamma: &'a [f32],
+        sizes: &Sizes,
+    ) -> Result<Normalization<'a>> {
+        let filled = in_last_group(self.form.batch, sizes.groups)?;
+        Ok(Normalization { statistics, epsilon: self.form.epsilon, gamma, pixels: sizes.out_pixels(), filled })
+    }
+
     fn forward(
         &self,
         input: (&CpuStorage, &Layout),
@@ -112,9 +118,9 @@ impl ConvNorm {
         if skip.is_some_and(|skip| skip.len() != convolved.len()) {
             bail!("a way around a layer of another size than its output");
         }
-        let statistics = Statistics::new(&convolved, sizes.out_channels, sizes.out_pixels());
-        let norm =
-            Normalization { statistics: &statistics, epsilon: self.form.epsilon, gamma, pixels: sizes.out_pixels() };
+        let filled = in_last_group(self.form.batch, sizes.groups)?;
+        let statistics = Statistics::new(&convolved, sizes.out_channels, sizes.out_pixels(), filled);
+        let norm = self.normalization(&statistics, gamma, &sizes)?;
         let output = norm.apply(&convolved, beta, skip, self.form.relu);
         // A second forward pass over the same graph node would compute the same.
         let _ = self.kept.set(Kept { convolved, statistics });
@@ -135,7 +141,7 @@ impl ConvNorm {
         let packed: Vec<f32> = packed.to_vec1()?;
         let (kernel, norm) = packed.split_at(self.kernel.elem_count());
         let gamma = &norm[..sizes.out_channels];
-        let norm = Normalization { statistics, epsilon: self.form.epsilon, gamma, pixels: sizes.out_pixels() };
+        let norm = self.normalization(statistics, gamma, &sizes)?;
         let NormGradient { input: grad_convolved, gamma, beta, rectified } = with_values(output, |y| {
             with_values(grad, |g| Ok(norm.gradient(convolved, g, self.form.relu.then_some(y), has_skip)))
         })?;

@@ -21,14 +21,22 @@ pub(super) struct Statistics {
 }
 
 impl Statistics {
-    pub(super) fn new(values: &[f32], channels: usize, pixels: usize) -> Self {
-        let (arch, count) = (Arch::new(), values.len() / channels);
+    /// Of `(groups, channels, pixels)`, where the last group holds so many pictures.
+    pub(super) fn new(values: &[f32], channels: usize, pixels: usize, filled: usize) -> Self {
+        let groups = values.len() / channels / pixels;
+        let (arch, count) = (Arch::new(), ((groups - 1) * LANES + filled) * (pixels / LANES));
         let statistics = (0..channels).into_par_iter().map(|channel| {
             let (mut sum, mut squares) = (0f64, 0f64);
             // The first value is near the mean, so the squares do not cancel out.
             let near = values[channel * pixels];
-            for plane in planes(values, channel, channels, pixels) {
-                let (plane_sum, plane_squares) = arch.dispatch(|| sums(plane, near));
+            for (group, plane) in planes(values, channel, channels, pixels).enumerate() {
+                let (plane_sum, plane_squares) = if group + 1 == groups && filled < LANES {
+                    let pictures: Vec<f32> =
+                        in_lanes(plane).iter().flat_map(|lanes| &lanes[..filled]).copied().collect();
+                    arch.dispatch(|| sums(&pictures, near))
+                } else {
+                    arch.dispatch(|| sums(plane, near))
+                };
                 sum += f64::from(plane_sum);
                 squares += f64::from(plane_squares);
             }
@@ -48,6 +56,8 @@ pub(super) struct Normalization<'a> {
     pub(super) gamma: &'a [f32],
     /// Values of one channel in one group, a multiple of [`LANES`].
     pub(super) pixels: usize,
+    /// Pictures in the last group.
+    pub(super) filled: usize,
 }
 
 /// Gradients of batch norm.
@@ -119,7 +129,13 @@ impl Normalization<'_> {
             let (mean_shift, slope) = (beta[channel] / count, gamma[channel] / count * inverse);
             array::from_fn(|lane| factor * (kept(g[lane], y[lane] > floor) - mean_shift - (x[lane] - mean) * slope))
         });
-        let input = input.collect::<Vec<[f32; LANES]>>().into_flattened();
+        let mut input = input.collect::<Vec<[f32; LANES]>>();
+        if self.filled < LANES {
+            // No picture, no gradient; the output has none there either.
+            let last = input.len() - channels * pixels / LANES;
+            input[last..].iter_mut().for_each(|lanes| lanes[self.filled..].fill(0.0));
+        }
+        let input = input.into_flattened();
         let rectified = wants_rectified.then(|| {
             let passed = y.par_iter().zip(grad).map(|(y, g)| array::from_fn(|lane| kept(g[lane], y[lane] > floor)));
             passed.collect::<Vec<[f32; LANES]>>().into_flattened()

@@ -1,4 +1,4 @@
-//! How weights follow their gradients: what AdamW and running averages do to values, in place, on every device.
+//! How weights follow their gradients on a CPU: what AdamW and running averages do to values, in place.
 //!
 //! candle's elementwise operations make a new tensor for every term of a formula; here each is one pass. Values do not depend
 //! on each other, so neither does the result on how the work is shared out.
@@ -7,15 +7,12 @@ use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
 
 use super::values_of;
 
-/// `target = target * keep + other * add`, in place.
-///
-/// # Errors
-/// When `other` is not as long, or `target` is a part of another tensor.
-pub fn blend(target: &Tensor, other: &Tensor, keep: f64, add: f64) -> Result<()> {
+/// As [`super::blend`].
+pub(super) fn blend(target: &Tensor, other: &Tensor, keep: f64, add: f64) -> Result<()> {
     target.inplace_op2(&other.contiguous()?, &Blend { keep: keep as f32, add: add as f32 })
 }
 
-/// The numbers of one step of AdamW, as [`adamw`] takes them.
+/// The numbers of one step of AdamW, as [`super::adamw`] takes them.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamWStep {
     /// Decay of the running mean of gradients.
@@ -32,12 +29,8 @@ pub struct AdamWStep {
     pub epsilon: f64,
 }
 
-/// One step of AdamW, in place: `moments`, `(2, n)`, the running means of the gradient and of its square, move to the
-/// gradient, and values to `values * kept - length * mean / (sqrt(square) * scale + epsilon)`.
-///
-/// # Errors
-/// When the lengths differ, or one that changes is a part of another tensor.
-pub fn adamw(values: &Tensor, moments: &Tensor, gradient: &Tensor, step: &AdamWStep) -> Result<()> {
+/// As [`super::adamw`].
+pub(super) fn adamw(values: &Tensor, moments: &Tensor, gradient: &Tensor, step: &AdamWStep) -> Result<()> {
     let shares = |keep: f64| (keep as f32, (1.0 - keep) as f32);
     let update = UpdateMoments([shares(step.momentum), shares(step.square_momentum)]);
     moments.inplace_op2(&gradient.contiguous()?, &update)?;
@@ -81,17 +74,6 @@ impl InplaceOp2 for Blend {
         target.iter_mut().zip(other).for_each(|(target, other)| *target = *target * self.keep + other * self.add);
         Ok(())
     }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        s1: &mut candle_core::CudaStorage,
-        l1: &Layout,
-        s2: &candle_core::CudaStorage,
-        l2: &Layout,
-    ) -> Result<()> {
-        super::cuda::blend((s1, l1), (s2, l2), (self.keep, self.add))
-    }
 }
 
 impl InplaceOp2 for UpdateMoments {
@@ -110,17 +92,6 @@ impl InplaceOp2 for UpdateMoments {
         }
         Ok(())
     }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        s1: &mut candle_core::CudaStorage,
-        l1: &Layout,
-        s2: &candle_core::CudaStorage,
-        l2: &Layout,
-    ) -> Result<()> {
-        super::cuda::update_moments((s1, l1), (s2, l2), self.0)
-    }
 }
 
 impl InplaceOp2 for Descend {
@@ -137,17 +108,6 @@ impl InplaceOp2 for Descend {
             *value = *value * kept - length * mean / (square.sqrt() * scale + epsilon);
         }
         Ok(())
-    }
-
-    #[cfg(feature = "cuda")]
-    fn cuda_fwd(
-        &self,
-        s1: &mut candle_core::CudaStorage,
-        l1: &Layout,
-        s2: &candle_core::CudaStorage,
-        l2: &Layout,
-    ) -> Result<()> {
-        super::cuda::descend((s1, l1), (s2, l2), self.0)
     }
 }
 

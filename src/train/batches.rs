@@ -3,8 +3,7 @@
 //! Everything is drawn from streams that are named by the seed and a position in the run, so nothing depends on threads, and
 //! any step can be prepared without those before it. A thread prepares the next batches while a step runs.
 //!
-//! A [`Batch`] holds `(count, 1, size, size)` inputs, or what a GPU makes them of, and `(count, 7)` targets, as plain values,
-//! row-major.
+//! A [`Batch`] holds `(count, 1, size, size)` inputs and `(count, 7)` targets, as plain values, row-major.
 
 use std::thread;
 
@@ -17,7 +16,6 @@ use rayon::prelude::*;
 
 use super::config::{Recipe, Sampling};
 use crate::dataset::Sample;
-use crate::dataset::augment::Change;
 use crate::emotion::Emotion;
 use crate::preprocess::{InputSpec, Preprocessor, Region};
 
@@ -43,18 +41,8 @@ pub(super) fn random(seed: u64, stream: Stream, position: usize) -> ChaCha8Rng {
 /// Pictures of one step.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Batch {
-    pub(super) inputs: Inputs,
+    pub(super) inputs: Vec<f32>,
     pub(super) targets: Vec<f32>,
-}
-
-/// What the network is shown.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Inputs {
-    /// The inputs themselves.
-    Values(Vec<f32>),
-    /// What is to be done to pictures that are on a GPU already: `(count, ROW_LEN)` rows of
-    /// [`crate::dataset::augment::Change`], and how the results are to be mixed.
-    Changes { rows: Vec<f32>, mixture: Option<Mixture> },
 }
 
 /// Prepares the batches of a run.
@@ -63,8 +51,6 @@ pub(super) struct Batches<'a> {
     pub(super) samples: &'a [Sample],
     pub(super) recipe: &'a Recipe,
     pub(super) input: &'a InputSpec,
-    /// Whether the pictures are on a GPU, which changes them itself.
-    pub(super) resident: bool,
 }
 
 impl Batches<'_> {
@@ -135,27 +121,14 @@ impl Batches<'_> {
     /// The batch of these samples at a step of the run.
     fn prepare(&self, indices: &[usize], step: usize) -> Result<Batch> {
         let Recipe { seed, mixup, .. } = *self.recipe;
-        let mixture = || Mixture::draw(indices.len(), mixup, &mut random(seed, Stream::Mixup, step));
-        let mixture = (mixup > 0.0).then(mixture);
+        let mut inputs = self.values(indices, step)?;
         let mut targets: Vec<f32> = indices.iter().flat_map(|&index| self.samples[index].target).collect();
-        if let Some(mixture) = &mixture {
+        if mixup > 0.0 {
+            let mixture = Mixture::draw(indices.len(), mixup, &mut random(seed, Stream::Mixup, step));
+            mixture.blend(&mut inputs);
             mixture.blend(&mut targets);
         }
-        let inputs = if self.resident {
-            Inputs::Changes { rows: self.rows(indices, step), mixture }
-        } else {
-            let mut inputs = self.values(indices, step)?;
-            if let Some(mixture) = &mixture {
-                mixture.blend(&mut inputs);
-            }
-            Inputs::Values(inputs)
-        };
         Ok(Batch { inputs, targets })
-    }
-
-    /// The generator of what happens to the `i`th picture of a step.
-    fn changes(&self, step: usize, i: usize) -> ChaCha8Rng {
-        random(self.recipe.seed, Stream::Augmentation, step * self.recipe.batch_size + i)
     }
 
     fn values(&self, indices: &[usize], step: usize) -> Result<Vec<f32>> {
@@ -165,37 +138,28 @@ impl Batches<'_> {
             || Preprocessor::new(self.input.clone()),
             |preprocessor, (i, (out, &index))| {
                 let image = &self.samples[index].image;
-                let picture = self.recipe.augmentation.apply(image, &mut self.changes(step, i));
+                let mut rng = random(self.recipe.seed, Stream::Augmentation, step * self.recipe.batch_size + i);
+                let picture = self.recipe.augmentation.apply(image, &mut rng);
                 preprocessor.write_input(&picture, Region::whole(&picture), out)
             },
         )?;
         Ok(inputs)
-    }
-
-    fn rows(&self, indices: &[usize], step: usize) -> Vec<f32> {
-        let mut rows = vec![0.0; indices.len() * Change::ROW_LEN];
-        rows.par_chunks_mut(Change::ROW_LEN).zip(indices).enumerate().for_each(|(i, (row, &index))| {
-            let size = self.samples[index].image.dimensions();
-            let change = self.recipe.augmentation.draw(size, &mut self.changes(step, i));
-            row.copy_from_slice(&change.to_row(index));
-        });
-        rows
     }
 }
 
 /// How each picture and its target are blended with another one of the batch, by a share from Beta(alpha, alpha)
 /// (Zhang et al. 2017, <https://arxiv.org/abs/1710.09412>).
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Mixture {
+struct Mixture {
     /// The other one of each.
-    pub(super) partners: Vec<u32>,
+    partners: Vec<usize>,
     /// How much of each stays.
-    pub(super) shares: Vec<f32>,
+    shares: Vec<f32>,
 }
 
 impl Mixture {
     fn draw(count: usize, alpha: f64, rng: &mut impl Rng) -> Self {
-        let mut partners: Vec<u32> = (0..count as u32).collect();
+        let mut partners: Vec<usize> = (0..count).collect();
         partners.shuffle(rng);
         let shares = partners.iter().map(|_| beta(alpha, rng) as f32).collect();
         Self { partners, shares }
@@ -206,7 +170,7 @@ impl Mixture {
         let before = values.to_vec();
         let len = values.len() / self.partners.len().max(1);
         for ((out, &partner), &share) in values.chunks_exact_mut(len).zip(&self.partners).zip(&self.shares) {
-            let other = &before[partner as usize * len..][..len];
+            let other = &before[partner * len..][..len];
             out.iter_mut().zip(other).for_each(|(out, other)| *out = *out * share + other * (1.0 - share));
         }
     }
@@ -259,10 +223,10 @@ mod tests {
     #[test]
     fn an_epoch_can_be_entered_at_any_step() {
         let (samples, recipe, input) = (samples(&[5, 6]), recipe(), input());
-        let batches = Batches { samples: &samples, recipe: &recipe, input: &input, resident: false };
+        let batches = Batches { samples: &samples, recipe: &recipe, input: &input };
         let all = collect(&batches, 3, 0);
         assert_eq!(all.len(), 2);
-        assert!(matches!(&all[0].inputs, Inputs::Values(values) if values.len() == 4 * 16 * 16));
+        assert_eq!(all[0].inputs.len(), 4 * 16 * 16);
         assert_eq!(collect(&batches, 3, 1), all[1..]);
         assert_ne!(collect(&batches, 4, 0), all);
         assert!(collect(&batches, 3, 2).is_empty());
@@ -271,7 +235,7 @@ mod tests {
     #[test]
     fn a_consumer_that_leaves_early_ends_the_thread() {
         let (samples, recipe, input) = (samples(&[50, 50]), recipe(), input());
-        let batches = Batches { samples: &samples, recipe: &recipe, input: &input, resident: false };
+        let batches = Batches { samples: &samples, recipe: &recipe, input: &input };
         let first = batches.run(0, 0, |receiver| receiver.recv()?).expect("a batch");
         assert_eq!(first, collect(&batches, 0, 0)[0]);
     }
@@ -281,7 +245,7 @@ mod tests {
         let (samples, input) = (samples(&[1, 9, 0, 4]), input());
         for sampling in [Sampling::Natural, Sampling::Balanced] {
             let recipe = Recipe { sampling, ..recipe() };
-            let mut order = Batches { samples: &samples, recipe: &recipe, input: &input, resident: false }.order(0);
+            let mut order = Batches { samples: &samples, recipe: &recipe, input: &input }.order(0);
             assert_eq!(order.len(), 14);
             order.sort_unstable();
             let counts = [0..1, 1..10, 10..14].map(|class| order.iter().filter(|&i| class.contains(i)).count());

@@ -13,7 +13,6 @@ use crate::calibration::Prior;
 use crate::dataset::DataOptions;
 use crate::dataset::augment::Augmentation;
 use crate::eval::Metrics;
-use crate::ops::LANES;
 use crate::optim::ScheduleShape;
 
 /// A whole training run: `config.json` in its folder.
@@ -192,12 +191,7 @@ impl Recipe {
             Ok(())
         };
         count("--epochs", self.epochs, 1..=100_000)?;
-        count("--batch-size", self.batch_size, LANES..=65_536)?;
-        ensure!(
-            self.batch_size.is_multiple_of(LANES),
-            "--batch-size: expected a multiple of {LANES}, found {}",
-            self.batch_size
-        );
+        count("--batch-size", self.batch_size, 1..=65_536)?;
         count("--patience", self.patience.unwrap_or(1), 1..=100_000)?;
         share("--learning-rate", self.learning_rate, 1e-9..=1.0)?;
         share("--body-rate", self.body_rate, 0.0..=10.0)?;
@@ -236,7 +230,6 @@ mod tests {
         let recipe = Recipe::from_scratch;
         refused(Recipe { epochs: 0, ..recipe() }, "--epochs");
         refused(Recipe { batch_size: 0, ..recipe() }, "--batch-size");
-        refused(Recipe { batch_size: 100, ..recipe() }, "--batch-size: expected a multiple of 16, found 100");
         refused(Recipe { learning_rate: f64::NAN, ..recipe() }, "--learning-rate");
         refused(Recipe { learning_rate: 0.0, ..recipe() }, "--learning-rate");
         refused(Recipe { patience: Some(0), ..recipe() }, "--patience");

@@ -6,6 +6,8 @@
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 
+use crate::device::is_gpu;
+
 /// Steps of a GPU that are read at once: enough that the waiting does not count, and few enough that a run that has
 /// diverged ends soon.
 const READ_AT_ONCE: usize = 32;
@@ -28,7 +30,7 @@ pub(super) struct Figures {
 
 impl Figures {
     pub(super) fn new(device: &Device) -> Self {
-        let read_at_once = if device.is_cpu() { 1 } else { READ_AT_ONCE };
+        let read_at_once = if is_gpu(device) { READ_AT_ONCE } else { 1 };
         Self { read_at_once, waiting: Vec::new(), read: Vec::new() }
     }
 

@@ -4,15 +4,13 @@ use anyhow::{Context, Result};
 use candle_core::{D, DType, Device, Tensor, Var};
 use rand::RngExt;
 
-use super::batches::{Batch, Inputs, Stream, random};
+use super::batches::{Batch, Stream, random};
 use super::config::Recipe;
 use super::figures::{Figures, StepFigures};
-use super::resident::Resident;
-use crate::dataset::Sample;
+use crate::device::is_gpu;
 use crate::emotion::Emotion;
 use crate::model::{ConvNorm, EmotionNet, Role, Tensors};
 use crate::optim::{AdamW, Average, Group, Moments, Schedule, average_decay};
-use crate::preprocess::InputSpec;
 use crate::weights::ModelCard;
 
 /// The tensors of the last layer, which learn at the full rate.
@@ -37,8 +35,6 @@ pub(super) struct Learner {
     schedule: Schedule,
     class_weights: Tensor,
     figures: Figures,
-    /// The training pictures, where they are on a GPU.
-    resident: Option<Resident>,
     size: usize,
     device: Device,
 }
@@ -79,7 +75,6 @@ impl Learner {
             schedule: Schedule { shape: schedule, top: learning_rate, warm_up, steps },
             class_weights: Tensor::new(&class_weights, device)?,
             figures: Figures::new(device),
-            resident: None,
             size: card.input.size,
             device: device.clone(),
             recipe: recipe.clone(),
@@ -148,16 +143,10 @@ impl Learner {
         self.schedule.at(step).rate
     }
 
-    /// Whether training pictures are on a GPU and stay there, once they have been put there where that can be.
-    pub(super) fn keep_on_device(&mut self, samples: &[Sample], input: &InputSpec) -> Result<bool> {
-        self.resident = Resident::new(samples, input, &self.device)?;
-        Ok(self.resident.is_some())
-    }
-
     /// One step of the run, counted from 0. Returns what is not a number any more, if that was seen.
     pub(super) fn step(&mut self, batch: Batch, step: usize) -> Result<Option<String>> {
         let count = batch.targets.len() / Emotion::COUNT;
-        let inputs = self.inputs(batch.inputs, count)?;
+        let inputs = Tensor::from_vec(batch.inputs, (count, 1, self.size, self.size), &self.device)?;
         let targets = Tensor::from_vec(batch.targets, (count, Emotion::COUNT), &self.device)?;
         let features = self.net.features(&inputs)?;
         let mask = self.dropout_mask(features.dims(), step)?;
@@ -173,24 +162,14 @@ impl Learner {
         self.optimizer.step(&loss.backward()?, self.schedule.at(step))?;
         self.net.remember_statistics()?;
         self.average.follow(average_decay(step, self.recipe.ema_decay))?;
-        // A rectification may turn what is no number into 0, so the loss alone does not tell. On another device this would
-        // wait for each step; there it is seen at the end of the epoch.
-        if self.device.is_cpu() { self.divergence() } else { Ok(None) }
+        // A rectification may turn what is no number into 0, so the loss alone does not tell. On a GPU this would wait for each
+        // step; there it is seen at the end of the epoch.
+        if is_gpu(&self.device) { Ok(None) } else { self.divergence() }
     }
 
     /// What the steps since the last call came to, in their order.
     pub(super) fn take_figures(&mut self) -> Result<Vec<StepFigures>> {
         self.figures.take()
-    }
-
-    fn inputs(&self, inputs: Inputs, count: usize) -> Result<Tensor> {
-        match inputs {
-            Inputs::Values(values) => Ok(Tensor::from_vec(values, (count, 1, self.size, self.size), &self.device)?),
-            Inputs::Changes { rows, mixture } => {
-                let resident = self.resident.as_ref().context("no training pictures on the GPU")?;
-                resident.inputs(rows, mixture)
-            }
-        }
     }
 
     /// Zeros with the chance of dropout, else what keeps the mean (Srivastava et al. 2014,

@@ -20,7 +20,6 @@ mod batches;
 mod checkpoint;
 mod classes;
 mod config;
-mod failure;
 mod figures;
 mod folder;
 mod history;
@@ -28,7 +27,6 @@ mod learner;
 mod log;
 mod options;
 mod progress;
-mod resident;
 mod run;
 mod start;
 

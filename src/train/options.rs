@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::config::{ClassWeights, Recipe, Sampling, Selection};
 use crate::calibration::Prior;
 use crate::model::Architecture;
-use crate::ops::LANES;
 use crate::optim::ScheduleShape;
 
 /// Everything of a [`Recipe`] that can be asked for, and the network's width.
@@ -18,7 +17,7 @@ pub struct RecipeOptions {
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub epochs: Option<usize>,
 
-    /// Pictures per step, a multiple of 16 [default: 128; 32 when fine-tuning]
+    /// Pictures per step [default: 128; 32 when fine-tuning]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub batch_size: Option<usize>,
 
@@ -172,8 +171,7 @@ impl RecipeOptions {
     /// The recipe that these options come to, on top of defaults, for a set of this many training pictures.
     pub(super) fn resolve(&self, mut recipe: Recipe, pictures: usize) -> Recipe {
         self.apply(&mut recipe);
-        // Sixteen pictures are computed side by side; a set that is smaller than that repeats some.
-        recipe.batch_size = recipe.batch_size.min(pictures / LANES * LANES).max(LANES);
+        recipe.batch_size = recipe.batch_size.min(pictures).max(1);
         let steps = pictures / recipe.batch_size.max(1);
         recipe.ema_decay = self.ema_decay.unwrap_or_else(|| Recipe::suited_ema_decay(steps));
         recipe
@@ -265,7 +263,7 @@ mod tests {
         let recipe = options.resolve(Recipe::fine_tuning(), 20);
         assert_eq!((recipe.epochs, recipe.augmentation.flip, recipe.mixup), (3, 0.0, 0.2));
         assert_eq!((recipe.select, recipe.prior), (Selection::MacroF1, Prior::Balanced));
-        assert_eq!(recipe.batch_size, 16, "no larger than the set");
+        assert_eq!(recipe.batch_size, 20, "no larger than the set");
         assert_eq!(recipe.ema_decay, Recipe::suited_ema_decay(1));
         assert_eq!(recipe.body_rate, Recipe::fine_tuning().body_rate);
     }

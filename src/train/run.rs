@@ -11,14 +11,13 @@ use super::batches::Batches;
 use super::checkpoint::{Best, Checkpoint, Partial, State};
 use super::classes;
 use super::config::{Recipe, TrainConfig};
-use super::failure::Place;
 use super::figures::StepFigures;
 use super::folder::RunFolder;
 use super::history::{self, EpochRecord, Timing};
 use super::learner::Learner;
 use super::progress::Progress;
 use crate::dataset::Dataset;
-use crate::device::{GpuError, abandon};
+use crate::device::{GpuError, GpuFailure, abandon};
 use crate::eval::{self, Metrics, ReportHeader};
 use crate::files::write_whole;
 use crate::model::{EmotionNet, Tensors};
@@ -35,8 +34,6 @@ pub(super) struct Run<'a> {
     /// The file of the best weights so far.
     best: Option<Vec<u8>>,
     learner: Learner,
-    /// Whether the training pictures are on a GPU.
-    resident: bool,
     steps_per_epoch: usize,
 }
 
@@ -58,16 +55,15 @@ impl<'a> Run<'a> {
     ) -> Result<Self> {
         let State { config: TrainConfig { recipe, .. }, card, .. } = &state;
         let (samples, input) = (&dataset.train, &card.input);
-        let steps_per_epoch = Batches { samples, recipe, input, resident: false }.per_epoch();
+        let steps_per_epoch = Batches { samples, recipe, input }.per_epoch();
         ensure!(
             steps_per_epoch > state.partial.steps,
             "expected at most {steps_per_epoch} steps in an epoch, found {} done",
             state.partial.steps
         );
         let weights = classes::weights(&classes::shown_shares(&dataset.train, recipe.sampling), recipe.class_weights);
-        let mut learner = Learner::new(card, tensors, recipe, weights, steps_per_epoch * recipe.epochs, device)?;
-        let resident = learner.keep_on_device(samples, input)?;
-        Ok(Self { folder, dataset, device, best: None, learner, resident, steps_per_epoch, state })
+        let learner = Learner::new(card, tensors, recipe, weights, steps_per_epoch * recipe.epochs, device)?;
+        Ok(Self { folder, dataset, device, best: None, learner, steps_per_epoch, state })
     }
 
     /// Steps done in the whole run.
@@ -100,14 +96,30 @@ impl<'a> Run<'a> {
 
     /// Runs to the end. Where a GPU fails, what is on it is left alone, and the error says what is left of the run.
     pub(super) fn go_on(mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
-        let outcome = self.epochs(stop, log);
-        let (done, batch_size) = (self.state.history.len(), self.state.config.recipe.batch_size);
-        let place = Place { run: &self.folder.0, done, batch_size };
-        let outcome = outcome.map_err(|error| place.explain(error));
-        if outcome.as_ref().is_err_and(|error| GpuError::find(error).is_some()) {
-            abandon(self);
+        self.epochs(stop, log).map_err(|error| match GpuError::find(&error) {
+            Some(gpu) => {
+                let error = error.context(self.what_is_left(&gpu));
+                abandon(self);
+                error
+            }
+            None => error,
+        })
+    }
+
+    fn what_is_left(&self, gpu: &GpuError) -> String {
+        let (run, done) = (self.folder.0.display(), self.state.history.len());
+        match gpu.failure {
+            GpuFailure::OutOfMemory => format!(
+                "a step of {} pictures does not fit into the GPU's memory: start the run anew with a smaller --batch-size, \
+                 close other programs that use the GPU, or go on with emocam train --resume {run} --device cpu",
+                self.state.config.recipe.batch_size
+            ),
+            _ => format!(
+                "the GPU failed in epoch {}; the checkpoint after {done} epochs is safe: go on with emocam train --resume \
+                 {run}, without the GPU by --device cpu",
+                done + 1
+            ),
         }
-        outcome
     }
 
     /// The one loop.
@@ -155,8 +167,7 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         let (epoch, first, before) = (self.state.history.len(), self.state.partial.steps, self.step());
         let State { config: TrainConfig { recipe, .. }, card, partial, .. } = &mut self.state;
-        let (samples, input, resident) = (&self.dataset.train, &card.input, self.resident);
-        let batches = Batches { samples, recipe, input, resident };
+        let batches = Batches { samples: &self.dataset.train, recipe, input: &card.input };
         let learner = &mut self.learner;
         let diverged = batches.run(epoch, first, |prepared| {
             for (step, batch) in (before..).zip(prepared.iter()) {

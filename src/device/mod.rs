@@ -1,18 +1,10 @@
 //! On what the network runs: as a user asks for it, and what it comes to.
 //!
-//! Owns the choice of a device, the proof that it works, and what a person is told of both. What NVIDIA's driver knows is
-//! asked in `cuda.rs` and nowhere else; builds for the CPU have `no_cuda.rs` instead. What its errors mean is in `failure.rs`.
+//! Owns the choice of a device, the proof that it works, and what a person is told of both. What a GPU's errors mean is in
+//! `failure.rs`; tests let it fail by `rehearsal.rs`.
 
-#[cfg(feature = "cuda")]
-mod cuda;
 mod failure;
-#[cfg(not(feature = "cuda"))]
-mod no_cuda;
-
-#[cfg(feature = "cuda")]
-use cuda as system;
-#[cfg(not(feature = "cuda"))]
-use no_cuda as system;
+pub(crate) mod rehearsal;
 
 use std::fmt;
 use std::mem::ManuallyDrop;
@@ -77,29 +69,31 @@ impl DeviceSpec {
     /// When a GPU was asked for and can't be used; the message has the driver's words.
     pub fn open(self, tell: impl FnOnce(&str)) -> Result<Device> {
         match self {
-            Self::Cpu => Ok(Device::Cpu),
+            Self::Cpu => {
+                rehearsal::end();
+                Ok(Device::Cpu)
+            }
             // There is nothing to tell: it can't be otherwise.
-            Self::Auto if !cfg!(feature = "cuda") => Ok(Device::Cpu),
+            Self::Auto if !can_have_gpu() => Ok(Device::Cpu),
             Self::Auto => match working_gpu(0) {
                 Ok(device) => {
                     tell(&format!("running on the GPU: {}", description(&device)));
                     Ok(device)
                 }
                 Err(error) => {
-                    tell(&format!("running on the CPU: no NVIDIA GPU can be used ({})", reason(&error, false)));
+                    // Where none was asked for, that there is none is no reason to do anything.
+                    let none = GpuError::find(&error).filter(|error| error.failure == GpuFailure::NoGpu);
+                    let reason = none.map_or_else(|| reason(&error), |error| error.to_string());
+                    tell(&format!("running on the CPU: no NVIDIA GPU can be used ({reason})"));
                     Ok(Device::Cpu)
                 }
             },
-            Self::Cuda(_) if !cfg!(feature = "cuda") => Err(anyhow!(
+            Self::Cuda(_) if !can_have_gpu() => Err(anyhow!(
                 "--device {self}: this emocam was built for the CPU; build one for NVIDIA GPUs with \
                  scripts/build-cuda (cargo's feature cuda: --features cuda)"
             )),
             Self::Cuda(index) => {
-                // Where there is none at all, the driver says why.
-                if let Some(count @ 1..) = system::count() {
-                    ensure!(index < count, "--device {self}: {}", no_such_gpu(count));
-                }
-                working_gpu(index).map_err(|error| anyhow!("--device {self} can't be used: {}", reason(&error, true)))
+                working_gpu(index).map_err(|error| anyhow!("--device {self} can't be used: {}", reason(&error)))
             }
         }
     }
@@ -113,13 +107,27 @@ pub fn description(device: &Device) -> String {
 
 /// The name of a GPU; the CPU has none here.
 pub fn gpu_name(device: &Device) -> Option<String> {
-    system::name(device)
+    #[cfg(feature = "cuda")]
+    return device.as_cuda_device().ok()?.cuda_stream().context().name().ok();
+    #[cfg(not(feature = "cuda"))]
+    is_gpu(device).then(|| "rehearsed GPU".to_owned())
+}
+
+/// Whether a device is a GPU, or the CPU in the place of one.
+pub(crate) fn is_gpu(device: &Device) -> bool {
+    !device.is_cpu() || (!cfg!(feature = "cuda") && rehearsal::is_on())
+}
+
+fn can_have_gpu() -> bool {
+    cfg!(feature = "cuda") || rehearsal::is_on()
 }
 
 /// A GPU that has computed something. That it opens says little: only the first computation makes the driver translate this
 /// program's code, which a driver that is too old can't.
 fn working_gpu(index: usize) -> Result<Device> {
-    let device = system::open(index)?;
+    // A queue for all threads: what one thread has queued, another one's work waits for by itself. candle's own default is a
+    // queue for each thread, and nobody waits then.
+    let device = if cfg!(feature = "cuda") { Device::new_cuda_with_stream(index)? } else { Device::Cpu };
     if let Err(error) = compute_on(&device) {
         abandon(device);
         return Err(error);
@@ -131,6 +139,7 @@ fn working_gpu(index: usize) -> Result<Device> {
 /// libraries panic.
 pub(crate) fn abandon<T>(on_gpu: T) {
     let _ = ManuallyDrop::new(on_gpu);
+    rehearsal::end();
 }
 
 fn compute_on(device: &Device) -> Result<()> {
@@ -139,18 +148,9 @@ fn compute_on(device: &Device) -> Result<()> {
     Ok(())
 }
 
-/// Why a GPU can't be used, and what to try. Where none was asked for, that there is none is no reason to do anything.
-fn reason(error: &Error, was_asked_for: bool) -> String {
-    match GpuError::find(error) {
-        Some(none) if none.failure == GpuFailure::NoGpu && !was_asked_for => none.to_string(),
-        Some(found) => found.with_advice().to_string(),
-        None => format!("{error:#}"),
-    }
-}
-
-fn no_such_gpu(count: usize) -> String {
-    let names = if count == 1 { "cuda:0".to_owned() } else { format!("cuda:0 to cuda:{}", count - 1) };
-    format!("there is no such GPU; this machine has {count} ({names})")
+/// Why a GPU can't be used, and what to try.
+fn reason(error: &Error) -> String {
+    GpuError::find(error).map_or_else(|| format!("{error:#}"), |gpu| gpu.with_advice())
 }
 
 #[cfg(test)]
@@ -181,11 +181,5 @@ mod tests {
     #[test]
     fn a_device_that_computes_rightly_works() {
         compute_on(&Device::Cpu).expect("the CPU works");
-    }
-
-    #[test]
-    fn a_gpu_that_is_not_there_is_told_with_those_that_are() {
-        assert_eq!(no_such_gpu(1), "there is no such GPU; this machine has 1 (cuda:0)");
-        assert_eq!(no_such_gpu(3), "there is no such GPU; this machine has 3 (cuda:0 to cuda:2)");
     }
 }
