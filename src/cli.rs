@@ -376,7 +376,7 @@ mod tests {
             "emocam annotate a.mp4 -o out.csv -o ./out.csv",
             "emocam live -o out.jsonl --stats out.jsonl",
             "emocam train --data a --out b --epochs 0",
-            "emocam train --data a --out b --batch-size 1",
+            "emocam train --data a --out b --batch-size 0",
             "emocam train --data a --out b --learning-rate NaN",
             "emocam train --resume a --flip 2",
         ] {

@@ -163,12 +163,12 @@ fn input_gradient(input: &Tensor, grad: &Tensor, kernel: &Tensor, stride: usize)
     let (batch, channels, height, width) = input.dims4()?;
     let (rows, columns) = (height.div_ceil(stride), width.div_ceil(stride));
     let phase = |y: usize, x: usize| {
-        let (grad, kernel) = of_phase(grad, &kernel.transpose(0, 1)?, 2, (y, rows), stride)?;
+        let (grad, kernel) = of_phase(grad, &kernel.transpose(0, 1)?.contiguous()?, 2, (y, rows), stride)?;
         let (grad, kernel) = of_phase(&grad, &kernel, 3, (x, columns), stride)?;
         if kernel.elem_count() == 0 {
             return Tensor::zeros((batch, channels, rows, columns), grad.dtype(), grad.device());
         }
-        grad.conv2d(&kernel.contiguous()?, 0, 1, 1, 1)?.narrow(2, 0, rows)?.narrow(3, 0, columns)
+        grad.conv2d(&kernel, 0, 1, 1, 1)?.narrow(2, 0, rows)?.narrow(3, 0, columns)
     };
     // Phases side by side, then one below the other.
     let rows = (0..stride).map(|y| {
