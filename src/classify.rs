@@ -59,7 +59,7 @@ impl Classifier {
             let Some(gpu) = GpuError::find(&error) else { return error };
             let text = format!("the network can't run on {}", description(&device));
             abandon(device);
-            Error::msg(gpu.with_advice()).context(text)
+            Error::new(gpu.with_advice()).context(text)
         })
     }
 
@@ -243,6 +243,27 @@ mod tests {
         classifier.take_over().expect("the CPU");
         assert_eq!(classifier.limit, Limit { most: BATCH, too_many: None });
         assert_eq!(classifier.classify(&picture, &faces).expect("labels"), before);
+    }
+
+    /// With cuDNN, TF32 rounds to 10 bits.
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn logits_on_a_gpu_are_those_of_the_cpu() {
+        let Ok(gpu) = crate::device::DeviceSpec::Cuda(0).open(|_| ()) else {
+            return eprintln!("skipped: logits_on_a_gpu_are_those_of_the_cpu: no GPU can be used");
+        };
+        let weights = Weights::embedded().expect("weights");
+        let (picture, faces) = (gray(1), faces(9));
+        let logits = |device| {
+            let mut classifier = Classifier::new(&weights, None, device).expect("a classifier");
+            let region = |face| (&picture, Region::around_face(face, &classifier.card.input));
+            let regions: Vec<_> = faces.iter().map(region).collect();
+            classifier.logits(&regions).expect("logits").concat()
+        };
+        let tolerance = if cfg!(feature = "cudnn") { 1e-2 } else { 1e-3 };
+        for (found, expected) in logits(gpu).iter().zip(logits(Device::Cpu)) {
+            assert!((found - expected).abs() < tolerance, "{found} instead of {expected}");
+        }
     }
 
     fn gpu_error(name: &'static str) -> Error {

@@ -287,7 +287,7 @@ fn sets_that_lack_something_are_refused_or_warned_about_by_name() {
     for words in [
         "warning: no picture for train shows Disgust or Fear or Neutral or Sad or Surprise",
         "warning: no picture for validation shows Disgust",
-        "warning: fewer training pictures than a step's 32: 16 a step",
+        "warning: fewer training pictures than a step's 32: 4 a step",
     ] {
         assert!(stdout.contains(words), "{words:?} is not in:\n{stdout}");
     }

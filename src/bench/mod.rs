@@ -17,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::classify::Classifier;
 use crate::cli;
-use crate::device::{DeviceSpec, gpu_name};
+use crate::device::{DeviceSpec, description, gpu_name};
 use crate::machine::{Machine, memory_now, memory_peak};
 use crate::pipeline::{Delivery, Stop};
 use crate::run;
@@ -60,7 +60,8 @@ pub fn command(subject: Subject<'_>, out: &mut dyn Write) -> Result<()> {
 }
 
 fn measure(mut subject: Subject<'_>) -> Result<Report> {
-    let (device, gpu) = (DeviceSpec::of(subject.classifier.device()), gpu_name(subject.classifier.device()));
+    let on = subject.classifier.device();
+    let (device, gpu, name) = (DeviceSpec::of(on), gpu_name(on), description(on));
     let seconds = subject.arguments.seconds;
     let part = |share: f64| Extent { length: seconds.mul_f64(share), frames: u64::MAX };
     let warm_up = Extent { frames: WARM_UP_FRAMES, ..part(WARM_UP_SHARE) };
@@ -86,7 +87,7 @@ fn measure(mut subject: Subject<'_>) -> Result<Report> {
     let Subject { arguments, classifier, .. } = subject;
     let faces = faces::classification(classifier, seconds.mul_f64(FACES_SHARE))?;
     // The CPU goes on then, and figures of two devices are those of none.
-    ensure!(DeviceSpec::of(classifier.device()) == device, "{device} was lost while it was measured");
+    ensure!(description(classifier.device()) == name, "{name} was lost while it was measured");
     Ok(Report {
         machine: Machine::this(),
         setting: Setting {

@@ -22,40 +22,35 @@ pub enum GpuFailure {
     Other,
 }
 
-/// Parts of names, what they mean, and what to try. The first one that a name has counts.
-const KNOWN: [(&str, GpuFailure, &str); 21] = {
-    use GpuFailure::{Lost, NoGpu, Other, OutOfMemory, Unfit};
-    const MEMORY: &str = "its memory is full: close other programs that use it, or take --device cpu";
-    const DRIVER: &str = "install or update NVIDIA's driver, until nvidia-smi lists the GPU, or build emocam for the driver \
-                          that is here, with scripts/build-cuda";
-    const BUILD: &str = "this emocam was built for other GPUs: build it on this machine, with scripts/build-cuda";
-    const GONE: &str = "nvidia-smi may tell what is wrong with it";
-    [
-        ("OUT_OF_MEMORY", OutOfMemory, MEMORY),
-        ("ALLOC", OutOfMemory, MEMORY),
-        ("CUDA_ERROR_NO_DEVICE", NoGpu, "CUDA_VISIBLE_DEVICES or a container may hide it"),
-        ("CUDA_ERROR_INVALID_DEVICE", Unfit, "nvidia-smi -L lists the GPUs that there are"),
-        ("NOT_INITIALIZED", Unfit, DRIVER),
-        ("INITIALIZATION_FAILED", Unfit, DRIVER),
-        ("STUB_LIBRARY", Unfit, DRIVER),
-        ("NEWER_DRIVER", Unfit, DRIVER),
-        ("PTX_VERSION", Unfit, DRIVER),
-        ("ARCH_MISMATCH", Unfit, BUILD),
-        ("MISMATCH", Unfit, DRIVER),
-        ("COMPAT_NOT_SUPPORTED", Unfit, DRIVER),
-        ("NO_BINARY_FOR_GPU", Unfit, BUILD),
-        ("INVALID_PTX", Unfit, BUILD),
-        // A call that was wrong, on a GPU that is well.
-        ("INVALID_VALUE", Other, ""),
-        ("NOT_SUPPORTED", Other, ""),
-        // After the driver's other errors its context is of no use.
-        ("CUDA_ERROR_", Lost, GONE),
-        ("EXECUTION_FAILED", Lost, GONE),
-        ("INTERNAL_ERROR", Lost, GONE),
-        ("MAPPING_ERROR", Lost, GONE),
-        ("FAILURE", Lost, GONE),
-    ]
-};
+/// What a name means, by a part of it, and what to try. The first line with a part that the name has counts.
+const KNOWN: [(GpuFailure, &str, &[&str]); 7] = [
+    (
+        GpuFailure::OutOfMemory,
+        "its memory is full: close other programs that use it, or take --device cpu",
+        &["OUT_OF_MEMORY", "ALLOC"],
+    ),
+    (GpuFailure::NoGpu, "CUDA_VISIBLE_DEVICES or a container may hide it", &["CUDA_ERROR_NO_DEVICE"]),
+    (GpuFailure::Unfit, "nvidia-smi -L lists the GPUs that there are", &["CUDA_ERROR_INVALID_DEVICE"]),
+    (
+        GpuFailure::Unfit,
+        "this emocam was built for other GPUs: build it on this machine, with scripts/build-cuda",
+        &["NO_BINARY_FOR_GPU", "INVALID_PTX", "ARCH_MISMATCH"],
+    ),
+    (
+        GpuFailure::Unfit,
+        "update NVIDIA's driver, until nvidia-smi lists the GPU, or build emocam for the one that is here, with \
+         scripts/build-cuda",
+        &["INITIALIZ", "STUB_LIBRARY", "NEWER_DRIVER", "PTX_VERSION", "MISMATCH", "COMPAT_NOT_SUPPORTED"],
+    ),
+    // A call that was wrong, on a GPU that is well.
+    (GpuFailure::Other, "", &["INVALID_VALUE", "NOT_SUPPORTED"]),
+    // After the driver's other errors its context is of no use.
+    (
+        GpuFailure::Lost,
+        "nvidia-smi may tell what is wrong with it",
+        &["CUDA_ERROR_", "EXECUTION_FAILED", "INTERNAL_ERROR", "MAPPING_ERROR", "FAILURE"],
+    ),
+];
 
 /// A failure of a GPU, in the words of whoever reported it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,14 +82,18 @@ impl GpuError {
             Some(said) if !said.starts_with('<') => format!("{name}: {}", said.trim_end_matches('.')),
             _ => name.to_owned(),
         };
-        let known = KNOWN.iter().find(|(part, ..)| name.contains(part));
-        let &(_, failure, advice) = known.unwrap_or(&("", GpuFailure::Other, ""));
+        let known = KNOWN.iter().find(|(.., parts)| parts.iter().any(|part| name.contains(part)));
+        let (failure, advice) = known.map_or((GpuFailure::Other, ""), |&(failure, advice, _)| (failure, advice));
         Some(Self { failure, words, advice })
     }
 
-    /// The words, with what to try behind them.
-    pub fn with_advice(&self) -> String {
-        if self.advice.is_empty() { self.to_string() } else { format!("{self}; {}", self.advice) }
+    /// The same, with what to try behind the words.
+    #[must_use]
+    pub fn with_advice(mut self) -> Self {
+        if !self.advice.is_empty() {
+            self.words = format!("{}; {}", self.words, self.advice);
+        }
+        self
     }
 }
 
@@ -117,14 +116,11 @@ mod tests {
         let expected = [
             ("CUDA_ERROR_OUT_OF_MEMORY", OutOfMemory, "--device cpu"),
             ("CUDA_ERROR_NO_DEVICE", NoGpu, "CUDA_VISIBLE_DEVICES"),
-            ("CUDA_ERROR_STUB_LIBRARY", Unfit, "update NVIDIA's driver"),
+            ("CUDA_ERROR_NOT_INITIALIZED", Unfit, "update NVIDIA's driver"),
             ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", Unfit, "update NVIDIA's driver"),
-            ("CUDA_ERROR_NO_BINARY_FOR_GPU", Unfit, "built for other GPUs"),
-            ("CUDA_ERROR_ILLEGAL_ADDRESS", Lost, "nvidia-smi"),
             ("CUDA_ERROR_UNKNOWN", Lost, "nvidia-smi"),
             ("CUDA_ERROR_INVALID_VALUE", Other, ""),
-            ("CUBLAS_STATUS_ALLOC_FAILED", OutOfMemory, "--device cpu"),
-            ("CUBLAS_STATUS_EXECUTION_FAILED", Lost, "nvidia-smi"),
+            ("CUBLAS_STATUS_ARCH_MISMATCH", Unfit, "built for other GPUs"),
             ("CUBLAS_STATUS_INVALID_VALUE", Other, ""),
             ("CUDNN_STATUS_EXECUTION_FAILED_CUDA_DRIVER", Lost, "nvidia-smi"),
             ("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED", OutOfMemory, "--device cpu"),
@@ -133,7 +129,8 @@ mod tests {
         for (name, failure, advice) in expected {
             let found = GpuError::from_text(name).expect(name);
             assert_eq!((found.failure, &found.words), (failure, &name.to_owned()));
-            assert!(found.with_advice().starts_with(name) && found.with_advice().contains(advice), "{found:?}");
+            let advised = found.with_advice().to_string();
+            assert!(advised.starts_with(name) && advised.contains(advice), "{advised}");
         }
     }
 

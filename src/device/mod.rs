@@ -10,8 +10,8 @@ use std::fmt;
 use std::mem::ManuallyDrop;
 use std::str::FromStr;
 
-use anyhow::{Error, Result, anyhow, ensure};
-use candle_core::{Device, DeviceLocation, Tensor};
+use anyhow::{Error, Result, anyhow};
+use candle_core::{DType, Device, DeviceLocation, Tensor};
 
 pub use failure::{GpuError, GpuFailure};
 
@@ -128,11 +128,13 @@ fn working_gpu(index: usize) -> Result<Device> {
     // A queue for all threads: what one thread has queued, another one's work waits for by itself. candle's own default is a
     // queue for each thread, and nobody waits then.
     let device = if cfg!(feature = "cuda") { Device::new_cuda_with_stream(index)? } else { Device::Cpu };
-    if let Err(error) = compute_on(&device) {
-        abandon(device);
-        return Err(error);
+    match Tensor::zeros(1, DType::F32, &device).and_then(|x| x.affine(2.0, 1.0)?.to_vec1::<f32>()) {
+        Ok(_) => Ok(device),
+        Err(error) => {
+            abandon(device);
+            Err(error.into())
+        }
     }
-    Ok(device)
 }
 
 /// Leaves a GPU that failed, and what is on it, as they are. Dropped, they would be shut down, and where that fails CUDA's
@@ -142,15 +144,9 @@ pub(crate) fn abandon<T>(on_gpu: T) {
     rehearsal::end();
 }
 
-fn compute_on(device: &Device) -> Result<()> {
-    let values: Vec<f32> = Tensor::new(&[1f32, 2.0, 3.0], device)?.affine(2.0, 1.0)?.to_vec1()?;
-    ensure!(values == [3.0, 5.0, 7.0], "it computes wrongly: 2x + 1 of 1, 2 and 3 is {values:?}");
-    Ok(())
-}
-
 /// Why a GPU can't be used, and what to try.
 fn reason(error: &Error) -> String {
-    GpuError::find(error).map_or_else(|| format!("{error:#}"), |gpu| gpu.with_advice())
+    GpuError::find(error).map_or_else(|| format!("{error:#}"), |gpu| gpu.with_advice().to_string())
 }
 
 #[cfg(test)]
@@ -176,10 +172,5 @@ mod tests {
         assert_eq!((DeviceSpec::of(&device), description(&device)), (DeviceSpec::Cpu, "cpu".into()));
         let error = DeviceSpec::Cuda(0).open(nothing_told).expect_err("no GPU").to_string();
         assert!(error.contains("--features cuda"), "{error}");
-    }
-
-    #[test]
-    fn a_device_that_computes_rightly_works() {
-        compute_on(&Device::Cpu).expect("the CPU works");
     }
 }

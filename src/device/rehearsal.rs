@@ -1,39 +1,26 @@
-//! A rehearsal of a GPU that fails, on any machine: the variable `EMOCAM_REHEARSE_GPU` makes of the CPU a GPU that computes by
-//! candle's operations, until a call fails in the given words, as candle hands on what the driver said.
-//!
-//! `"5 CUDA_ERROR_OUT_OF_MEMORY"`: the fifth convolution fails; `"5+ CUDA_ERROR_UNKNOWN"`: that one and all after it;
-//! `"never"`: none. In a build for GPUs a real one fails so. It is there for tests; nothing else reads or sets it.
+//! A rehearsal of a GPU that fails, for tests: with `EMOCAM_REHEARSE_GPU="20 1 CUDA_ERROR_UNKNOWN"` the CPU of a build for the
+//! CPU plays a GPU, by candle's operations, and from the 20th convolution on one fails in these words, as candle hands on what
+//! a driver says. In a build for GPUs a real one seems to fail so.
 
 use std::env;
-use std::ops::RangeInclusive;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use candle_core::{Error, Result};
 
-const VARIABLE: &str = "EMOCAM_REHEARSE_GPU";
-
-/// The calls that fail, counted from 1, and the words.
-type Failure = (RangeInclusive<usize>, String);
-
-static FAILURE: OnceLock<Option<Failure>> = OnceLock::new();
+/// The first call that fails, counted from 0; how many do; and the words.
+static PLAN: LazyLock<Option<(usize, usize, String)>> = LazyLock::new(|| {
+    let text = env::var("EMOCAM_REHEARSE_GPU").ok()?;
+    let mut parts = text.splitn(3, ' ');
+    let mut number = || parts.next()?.parse().ok();
+    Some((number()?, number()?, parts.next()?.to_owned()))
+});
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 static IS_OVER: AtomicBool = AtomicBool::new(false);
 
-fn failure() -> Option<&'static Failure> {
-    FAILURE.get_or_init(|| env::var(VARIABLE).ok().map(|text| parse(&text))).as_ref()
-}
-
-fn parse(text: &str) -> Failure {
-    let (when, words) = text.split_once(' ').unwrap_or((text, ""));
-    let from = |count: &str| count.parse().unwrap_or(usize::MAX);
-    let calls = when.strip_suffix('+').map_or_else(|| from(when)..=from(when), |first| from(first)..=usize::MAX);
-    (calls, words.to_owned())
-}
-
 /// Whether the CPU plays the GPU.
-pub(crate) fn is_on() -> bool {
-    failure().is_some() && !IS_OVER.load(Ordering::Relaxed)
+pub(super) fn is_on() -> bool {
+    PLAN.is_some() && !IS_OVER.load(Ordering::Relaxed)
 }
 
 /// From now on the CPU is the CPU.
@@ -41,24 +28,9 @@ pub(super) fn end() {
     IS_OVER.store(true, Ordering::Relaxed);
 }
 
-/// One call of the GPU, which fails if that was asked for.
+/// One call of the GPU, which fails if that was planned.
 pub(crate) fn call() -> Result<()> {
-    match failure() {
-        Some((calls, words)) if calls.contains(&(CALLS.fetch_add(1, Ordering::Relaxed) + 1)) => {
-            Err(Error::Cuda(words.clone().into()))
-        }
-        _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_call_fails_or_all_from_it_on_or_none() {
-        assert_eq!(parse("5 CUDA_ERROR_X"), (5..=5, "CUDA_ERROR_X".into()));
-        assert_eq!(parse("5+ A, \"b c\""), (5..=usize::MAX, "A, \"b c\"".into()));
-        assert!(!parse("never").0.contains(&1_000_000));
-    }
+    let Some((first, count, words)) = &*PLAN else { return Ok(()) };
+    let fails = CALLS.fetch_add(1, Ordering::Relaxed).checked_sub(*first).is_some_and(|call| call < *count);
+    if fails { Err(Error::Cuda(words.clone().into())) } else { Ok(()) }
 }

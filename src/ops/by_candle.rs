@@ -2,7 +2,7 @@
 //!
 //! Pictures are `(batch, channels, height, width)`, kernels `(out, in, k, k)` with odd k, the padding is `k / 2`. candle's own
 //! gradient of a convolution is a transposed convolution in plain loops; here the input's gradient is a convolution with
-//! kernels that are turned round, and the kernel's a product of matrices.
+//! kernels that are turned round.
 
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
@@ -132,29 +132,12 @@ impl CustomOp3 for ConvNorm {
     }
 }
 
-/// The gradient of a convolution's kernel, `(out, in, k, k)`: under each place of the kernel lies a part of the input, and
-/// all of them times the output's gradient are one product of matrices for each picture.
+/// The gradient of a convolution's kernel, `(out, in, k, k)`, as candle has it: a convolution of the input, with pictures as
+/// channels, by the output's gradient.
 fn kernel_gradient(input: &Tensor, grad: &Tensor, side: usize, stride: usize) -> Result<Tensor> {
-    let (batch, channels, height, width) = input.dims4()?;
-    let (_, outputs, out_height, out_width) = grad.dims4()?;
-    // Padded to whole strides, so that every other pixel is a dimension of its own.
-    let blocks = |out: usize| out + (side - 1) / stride;
-    let (rows, columns) = (blocks(out_height), blocks(out_width));
-    let after = |blocks: usize, size: usize| blocks * stride - size - side / 2;
-    let padded = input.pad_with_zeros(2, side / 2, after(rows, height))?;
-    let padded = padded.pad_with_zeros(3, side / 2, after(columns, width))?;
-    let padded = padded.reshape((batch, channels, rows, stride, columns, stride))?;
-    let under = |place: usize| {
-        let (y, x) = (place / side, place % side);
-        let part = padded.narrow(3, y % stride, 1)?.narrow(5, x % stride, 1)?;
-        let part = part.narrow(2, y / stride, out_height)?.narrow(4, x / stride, out_width)?;
-        part.reshape((batch, channels, out_height * out_width))
-    };
-    let parts = (0..side * side).map(under).collect::<Result<Vec<_>>>()?;
-    let parts = Tensor::cat(&parts, 1)?; // (batch, k * k * in, pixels)
-    let grad = grad.reshape((batch, outputs, out_height * out_width))?;
-    let products = grad.matmul(&parts.transpose(1, 2)?)?.sum(0)?; // (out, k * k * in)
-    products.reshape((outputs, side, side, channels))?.permute((0, 3, 1, 2))
+    let grad = grad.transpose(0, 1)?.contiguous()?;
+    let places = input.transpose(0, 1)?.conv2d(&grad, side / 2, 1, stride, 1)?;
+    places.narrow(2, 0, side)?.narrow(3, 0, side)?.transpose(0, 1)
 }
 
 /// The gradient of a convolution's input: the output's gradient under the kernel turned round. With a stride, inputs that

@@ -80,7 +80,7 @@ impl Layer {
     /// The layer's output in the usual layout.
     fn forward(&self, by: By) -> Result<(Tensor, ChannelStatistics)> {
         let weights = LayerWeights { kernel: &self.kernel, gamma: &self.gamma, beta: &self.beta };
-        let skip = self.skip.as_ref().map(|skip| skip.as_tensor());
+        let skip = self.skip.as_ref().map(Var::as_tensor);
         match by {
             By::Us => {
                 let skip = skip.map(lanes::from_pictures).transpose()?;
