@@ -1,12 +1,24 @@
 //! The `emocam` program: parses, runs, prints one error, sets the exit code.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | `view` | how a person watches a run: window, status line, progress bar; what its keys do |
+//! | `cli` | arguments as typed, and what is wrong with them; manual page and completions |
+//! | `commands` | what each command does |
+//!
+//! All else is the library, `lib.rs`.
+
+mod cli;
+mod commands;
+mod view;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Context;
-use emocam::cli::{Cli, Command};
-use emocam::pipeline::Stop;
-use emocam::run;
+use cli::{Cli, Command};
+use emocam::flow::stop::Stop;
+use view::tell::notice;
 
 /// A training step frees and takes hundreds of megabytes. This allocator keeps them, where the system's gives them back to the
 /// kernel and has every page cleared anew, which took a third of a step's time. Its `no_thp` keeps the kernel from rounding
@@ -21,13 +33,13 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let cli = Cli::from_arguments();
     let stop = Stop::default();
-    let outcome = hear_signals(&cli, &stop).and_then(|()| run::run(&cli.command, &stop, started));
+    let outcome = hear_signals(&cli, &stop).and_then(|()| commands::run(&cli.command, &stop, started));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // `emocam ... | head`: the reader has what it wanted.
         Err(error) if only_prints(&cli) && is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("emocam: error: {error:#}");
+            notice(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -22,16 +22,18 @@ use anyhow::Result;
 use candle_core::Device;
 use image::RgbImage;
 
-use crate::classify::{Classifier, FrameFaces};
 use crate::detect::SmallestFace;
-use crate::emotion::Prediction;
-use crate::frame::Frame;
-use crate::pipeline::{self, Annotated, Delivery, Event, Stages, Stop};
-use crate::preprocess::gray_from_rgb;
-use crate::smooth::Smoother;
+use crate::flow::emotion::Prediction;
+use crate::flow::frame::Frame;
+use crate::flow::labelled::Labelled;
+use crate::flow::stop::Stop;
+use crate::network::classify::{Classifier, FrameFaces};
+use crate::network::preprocess::gray_from_rgb;
+use crate::network::weights::Weights;
+use crate::pipeline::{self, DropPolicy, Event, Stages};
 use crate::source::Source;
+use crate::track::smooth::Smoother;
 use crate::track::{FaceTracker, Search, Sequence};
-use crate::weights::Weights;
 
 /// How long a change of expression takes to show in motion: the default of the program.
 const SMOOTHING: Duration = Duration::from_millis(110);
@@ -84,8 +86,8 @@ impl Recognizer {
     ///
     /// # Errors
     /// The first error of the source, the detector or the network.
-    pub fn run(&mut self, source: &mut dyn Source, mut each: impl FnMut(&Annotated) -> ControlFlow<()>) -> Result<()> {
-        let delivery = if source.info().live { Delivery::Latest } else { Delivery::Every };
+    pub fn run(&mut self, source: &mut dyn Source, mut each: impl FnMut(&Labelled) -> ControlFlow<()>) -> Result<()> {
+        let delivery = if source.info().live { DropPolicy::Latest } else { DropPolicy::Every };
         let search = Search { smallest_face: SmallestFace::IN_MOTION, sequence: Sequence::Motion(None) };
         let mut smoother = Smoother::new(SMOOTHING);
         let classifier = &mut self.classifier;

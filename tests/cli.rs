@@ -14,10 +14,10 @@ use common::{
     LIMIT, assert_exit, demo_clip, emocam, fail, json_lines, names_in, parsed_lines, run, skip, start, succeed,
     temporary_folder, text, wait_until,
 };
-use emocam::calibration::{ClassPrior, Prior};
-use emocam::emotion::Emotion;
+use emocam::flow::emotion::Emotion;
+use emocam::network::calibration::{ClassPrior, Prior};
+use emocam::network::weights::Weights;
 use emocam::source::SourceSpec;
-use emocam::weights::Weights;
 use image::RgbImage;
 use serde_json::Value;
 

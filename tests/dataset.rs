@@ -10,10 +10,10 @@ use common::faces::{Faces, drawn_face};
 use common::{shared, skip, temporary_folder};
 use emocam::dataset::{DataOptions, Dataset, FacesMode, Part, Sample, View};
 use emocam::detect::{FaceDetector, SmallestFace};
-use emocam::emotion::Emotion;
-use emocam::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
+use emocam::flow::emotion::Emotion;
+use emocam::network::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
+use emocam::network::weights::Weights;
 use emocam::source::SourceSpec;
-use emocam::weights::Weights;
 use image::{GrayImage, Luma};
 
 fn load(folder: &Path, options: &DataOptions) -> Dataset {

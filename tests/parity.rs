@@ -11,10 +11,10 @@ use std::path::Path;
 use candle_core::Device;
 use common::temporary_folder;
 use emocam::dataset::{DataOptions, Dataset};
-use emocam::frame::FaceBox;
-use emocam::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
+use emocam::flow::frame::FaceBox;
+use emocam::network::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
+use emocam::network::weights::Weights;
 use emocam::source::SourceSpec;
-use emocam::weights::Weights;
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
 /// The side of the pictures that the network is trained on.

@@ -13,17 +13,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use emocam::classify::FrameFaces;
-use emocam::emotion::Probabilities;
-use emocam::frame::Frame;
-use emocam::pipeline::{Delivery, Event, Losses, Stages, Stop, run};
+use emocam::flow::emotion::Probabilities;
+use emocam::flow::frame::Frame;
+use emocam::flow::labelled::Losses;
+use emocam::flow::stop::Stop;
+use emocam::network::classify::FrameFaces;
+use emocam::pipeline::{DropPolicy, Event, Stages, run};
 use emocam::source::{Next, Notice, Source, SourceInfo};
 
 use stages::*;
 
 #[test]
 fn a_file_comes_through_whole_and_in_order() {
-    for delivery in [Delivery::Every, Delivery::EveryInRealTime] {
+    for delivery in [DropPolicy::Every, DropPolicy::EveryInRealTime] {
         let (recorders, recorded) = recorder();
         let outcome = within_limit(move || run_with(&mut frames(60), delivery, &Stop::default(), recorders, go_on));
         assert_eq!((outcome.error, outcome.losses), (None, Losses::default()));
@@ -37,7 +39,7 @@ fn a_file_comes_through_whole_and_in_order() {
 #[test]
 fn a_source_without_a_frame_ends_well() {
     let (recorders, recorded) = recorder();
-    let outcome = within_limit(|| run_with(&mut frames(0), Delivery::Every, &Stop::default(), recorders, go_on));
+    let outcome = within_limit(|| run_with(&mut frames(0), DropPolicy::Every, &Stop::default(), recorders, go_on));
     assert_eq!((outcome.error, outcome.ids), (None, vec![]));
     assert_eq!(recorded.lock().unwrap().finished, 1);
 }
@@ -46,7 +48,7 @@ fn a_source_without_a_frame_ends_well() {
 fn no_frame_of_a_file_in_real_time_comes_before_its_time() {
     let early = within_limit(|| {
         let (start, mut early) = (Instant::now(), Vec::new());
-        let outcome = run_with(&mut frames(10), Delivery::EveryInRealTime, &Stop::default(), vec![], |id| {
+        let outcome = run_with(&mut frames(10), DropPolicy::EveryInRealTime, &Stop::default(), vec![], |id| {
             // Counted from before the first frame, which makes the test miss a little and never fail for nothing.
             if start.elapsed() < Duration::from_millis(10 * id) {
                 early.push(id);
@@ -64,7 +66,7 @@ fn a_file_that_was_paused_goes_on_at_its_own_pace() {
     // Frames are 10 ms apart. After the pause those come that were on their way; the next twenty take their time.
     let times = within_limit(|| {
         let mut times = Vec::new();
-        let outcome = run_with(&mut frames(40), Delivery::EveryInRealTime, &Stop::default(), vec![], |id| {
+        let outcome = run_with(&mut frames(40), DropPolicy::EveryInRealTime, &Stop::default(), vec![], |id| {
             times.push(Instant::now());
             if id == 3 {
                 thread::sleep(Duration::from_secs(1));
@@ -93,7 +95,7 @@ fn a_slow_consumer_gets_the_latest_frames_of_a_camera_and_the_rest_is_counted() 
         });
         // The first frame takes until the camera has no more to give.
         let mut first = true;
-        run_with(&mut source, Delivery::Latest, &Stop::default(), vec![], |id| {
+        run_with(&mut source, DropPolicy::Latest, &Stop::default(), vec![], |id| {
             if std::mem::take(&mut first) {
                 heard(&is_exhausted);
             }
@@ -119,7 +121,7 @@ fn a_slow_consumer_of_a_file_gets_every_frame_and_the_source_waits() {
             Ok((id < COUNT).then(|| frame(id)))
         });
         let mut newest = 0;
-        run_with(&mut source, Delivery::Every, &Stop::default(), vec![], |id| {
+        run_with(&mut source, DropPolicy::Every, &Stop::default(), vec![], |id| {
             // No frame is done before the source can do no more.
             while newest < (id + ON_THE_WAY).min(COUNT) {
                 newest = heard(&is_made);
@@ -158,7 +160,7 @@ fn what_a_slow_recorder_misses_of_a_camera_is_counted() {
             }
             Ok((id < COUNT).then(|| frame(id)))
         });
-        run_with(&mut source, Delivery::Latest, &Stop::default(), recorders, |id| {
+        run_with(&mut source, DropPolicy::Latest, &Stop::default(), recorders, |id| {
             if id == COUNT - 1 {
                 open.send(())?;
             }
@@ -190,7 +192,7 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
             survives_recorders: false,
         };
         let (mut presented, mut open) = (0, Some(open));
-        let (losses, result) = run(stages, Delivery::Every, &Stop::default(), |event| {
+        let (losses, result) = run(stages, DropPolicy::Every, &Stop::default(), |event| {
             match event {
                 Event::Frame(_) => presented += 1,
                 // The queue of the recorder is full, and the window is still kept alive.
@@ -216,7 +218,7 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
 /// what was told; the label of each frame is made of its number.
 fn run_at_once(
     source: &mut dyn Source,
-    delivery: Delivery,
+    delivery: DropPolicy,
     frames_at_once: usize,
     stop: &Stop,
     mut present: impl FnMut(u64),
@@ -259,7 +261,7 @@ fn label_of(number: u64) -> Probabilities {
 fn frames_of_a_file_are_labelled_several_at_once_and_come_one_by_one_in_order() {
     for (count, at_once, expected) in [(20, 7, vec![7, 7, 6]), (14, 7, vec![7, 7]), (3, 200, vec![3]), (0, 7, vec![])] {
         let (batches, ids, told) =
-            within_limit(move || run_at_once(&mut frames(count), Delivery::Every, at_once, &Stop::default(), |_| {}));
+            within_limit(move || run_at_once(&mut frames(count), DropPolicy::Every, at_once, &Stop::default(), |_| {}));
         assert_frames(&ids, 0..count);
         assert_frames(&batches.concat(), 0..count);
         assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), expected);
@@ -271,7 +273,7 @@ fn frames_of_a_file_are_labelled_several_at_once_and_come_one_by_one_in_order() 
 #[test]
 fn frames_that_somebody_waits_for_are_labelled_one_by_one() {
     let (batches, ids, _) =
-        within_limit(|| run_at_once(&mut frames(10), Delivery::EveryInRealTime, 7, &Stop::default(), |_| {}));
+        within_limit(|| run_at_once(&mut frames(10), DropPolicy::EveryInRealTime, 7, &Stop::default(), |_| {}));
     assert_frames(&ids, 0..10);
     assert_eq!(batches.len(), 10);
     let (batches, ids, _) = within_limit(|| {
@@ -283,7 +285,7 @@ fn frames_that_somebody_waits_for_are_labelled_one_by_one() {
             }
             Ok((id < 10).then(|| frame(id)))
         });
-        run_at_once(&mut source, Delivery::Latest, 7, &Stop::default(), |_| shown.send(()).expect("it listens"))
+        run_at_once(&mut source, DropPolicy::Latest, 7, &Stop::default(), |_| shown.send(()).expect("it listens"))
     });
     assert_frames(&ids, 0..10);
     assert_eq!(batches.len(), 10);
@@ -300,7 +302,7 @@ fn a_stop_loses_none_of_the_frames_that_wait_for_others() {
             Ok(Some(frame(id)))
         });
         let stop = Stop::default();
-        let (_, ids, _) = run_at_once(&mut source, Delivery::Every, AT_ONCE, &stop, |id| {
+        let (_, ids, _) = run_at_once(&mut source, DropPolicy::Every, AT_ONCE, &stop, |id| {
             if id == 30 {
                 stop.request();
             }
@@ -354,7 +356,7 @@ fn news_of_a_quiet_camera_come_in_order_and_it_can_be_left() {
         };
         let stop = Stop::default();
         let mut heard = Vec::new();
-        let (losses, result) = run(stages, Delivery::Latest, &stop, |event| {
+        let (losses, result) = run(stages, DropPolicy::Latest, &stop, |event| {
             match event {
                 Event::Frame(annotated) => heard.push(format!("frame {}", annotated.frame.id)),
                 Event::Notice(notice) => heard.push(notice.text),

@@ -12,9 +12,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use emocam::classify::FrameFaces;
-use emocam::frame::Frame;
-use emocam::pipeline::{Delivery, Event, Losses, Stages, Stop, run};
+use emocam::flow::frame::Frame;
+use emocam::flow::labelled::Losses;
+use emocam::flow::stop::Stop;
+use emocam::network::classify::FrameFaces;
+use emocam::pipeline::{DropPolicy, Event, Stages, run};
 use image::GrayImage;
 
 use stages::*;
@@ -24,7 +26,7 @@ fn a_damaged_file_gives_its_frames_and_then_its_error() {
     let (recorders, recorded) = recorder();
     let outcome = within_limit(|| {
         let mut source = FakeSource::new(|id| if id < 25 { Ok(Some(frame(id))) } else { bail!("frame 25 is damaged") });
-        run_with(&mut source, Delivery::Every, &Stop::default(), recorders, go_on)
+        run_with(&mut source, DropPolicy::Every, &Stop::default(), recorders, go_on)
     });
     assert_eq!(outcome.error.as_deref(), Some("frame 25 is damaged"));
     assert_frames(&outcome.ids, 0..25);
@@ -35,7 +37,7 @@ fn a_damaged_file_gives_its_frames_and_then_its_error() {
 
 #[test]
 fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
-    for delivery in [Delivery::Every, Delivery::Latest] {
+    for delivery in [DropPolicy::Every, DropPolicy::Latest] {
         let (recorders, recorded) = recorder();
         let outcome = within_limit(move || {
             let make_detect = || {
@@ -57,7 +59,7 @@ fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
         });
         let error = outcome.error.expect("an error");
         assert!(error.starts_with("finding faces in frame ") && error.ends_with(": the detector is broken"), "{error}");
-        if delivery == Delivery::Every {
+        if delivery == DropPolicy::Every {
             assert_frames(&outcome.ids, 0..5);
         }
         let recorded = recorded.lock().unwrap();
@@ -77,7 +79,7 @@ fn a_detector_that_cannot_be_made_ends_the_run() {
             recorders: vec![],
             survives_recorders: false,
         };
-        run_stages(stages, Delivery::Every, &Stop::default(), go_on)
+        run_stages(stages, DropPolicy::Every, &Stop::default(), go_on)
     });
     assert_eq!((outcome.error.as_deref(), outcome.ids), (Some("no model"), vec![]));
 }
@@ -97,7 +99,7 @@ fn a_network_that_fails_ends_the_run_with_its_error_and_what_came_before() {
             recorders,
             survives_recorders: false,
         };
-        run_stages(stages, Delivery::Every, &Stop::default(), go_on)
+        run_stages(stages, DropPolicy::Every, &Stop::default(), go_on)
     });
     assert_eq!(outcome.error.as_deref(), Some("labelling frame 5: the network is broken"));
     assert_frames(&outcome.ids, 0..5);
@@ -109,7 +111,7 @@ fn a_network_that_fails_ends_the_run_with_its_error_and_what_came_before() {
 fn a_present_that_fails_ends_the_run_with_its_error() {
     let (recorders, recorded) = recorder();
     let outcome = within_limit(|| {
-        run_with(&mut endless(), Delivery::Every, &Stop::default(), recorders, |id| {
+        run_with(&mut endless(), DropPolicy::Every, &Stop::default(), recorders, |id| {
             if id < 5 { go_on(id) } else { bail!("the disk is full") }
         })
     });
@@ -126,7 +128,7 @@ fn a_recorder_that_fails_ends_the_run_and_the_others_are_finished_too() {
         recorder_that(|id| if id < 5 { Ok(()) } else { bail!("frame {id} can't be recorded") });
     let (others, other) = recorder();
     recorders.extend(others);
-    let outcome = within_limit(|| run_with(&mut endless(), Delivery::Every, &Stop::default(), recorders, go_on));
+    let outcome = within_limit(|| run_with(&mut endless(), DropPolicy::Every, &Stop::default(), recorders, go_on));
     assert_eq!(outcome.error.as_deref(), Some("frame 5 can't be recorded"));
     assert_frames(&outcome.ids, 0..outcome.ids.len() as u64);
     for recorded in [failing, other] {
@@ -142,7 +144,7 @@ fn a_recorder_that_cannot_finish_is_an_error() {
     let finish = || Err(anyhow!("no room for the index"));
     let recorder = FakeRecorder { recorded: recorded.clone(), before: |_| Ok(()), finish };
     let outcome = within_limit(move || {
-        run_with(&mut frames(5), Delivery::Every, &Stop::default(), vec![Box::new(recorder)], go_on)
+        run_with(&mut frames(5), DropPolicy::Every, &Stop::default(), vec![Box::new(recorder)], go_on)
     });
     assert_eq!(outcome.error.as_deref(), Some("no room for the index"));
     assert_frames(&outcome.ids, 0..5);
@@ -155,7 +157,7 @@ fn of_several_errors_the_first_is_reported() {
         let finish = || Err(anyhow!("the recorder's error, which comes last"));
         let recorder = FakeRecorder { recorded: Arc::default(), before: |_| Ok(()), finish };
         let mut source = FakeSource::new(|id| if id < 5 { Ok(Some(frame(id))) } else { bail!("the first error") });
-        run_with(&mut source, Delivery::Every, &Stop::default(), vec![Box::new(recorder)], go_on)
+        run_with(&mut source, DropPolicy::Every, &Stop::default(), vec![Box::new(recorder)], go_on)
     });
     assert_eq!(outcome.error.as_deref(), Some("the first error"));
 }
@@ -164,7 +166,7 @@ fn of_several_errors_the_first_is_reported() {
 fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
     let boom = |stage: &str, here: &str, number: u64| assert!(stage != here || number < 5, "boom");
     for stage in ["capture", "detect", "classify", "present", "record"] {
-        for delivery in [Delivery::Every, Delivery::Latest] {
+        for delivery in [DropPolicy::Every, DropPolicy::Latest] {
             let outcome = within_limit(move || {
                 let mut source = FakeSource::new(|id| {
                     boom(stage, "capture", id);
@@ -204,7 +206,7 @@ fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
 
 #[test]
 fn a_closed_window_ends_the_run_of_an_endless_source() {
-    for delivery in [Delivery::Every, Delivery::EveryInRealTime, Delivery::Latest] {
+    for delivery in [DropPolicy::Every, DropPolicy::EveryInRealTime, DropPolicy::Latest] {
         let (recorders, recorded) = recorder();
         let mut presented = 0;
         let outcome = within_limit(move || {
@@ -239,7 +241,7 @@ fn a_window_is_kept_alive_and_can_be_closed_while_no_frame_comes() {
             survives_recorders: false,
         };
         let mut ids = Vec::new();
-        let (_, result) = run(stages, Delivery::Every, &Stop::default(), |event| match event {
+        let (_, result) = run(stages, DropPolicy::Every, &Stop::default(), |event| match event {
             Event::Frame(annotated) => {
                 ids.push(annotated.frame.id);
                 Ok(ControlFlow::Continue(()))
@@ -265,7 +267,7 @@ fn run_until_stopped(run_stop: Stop, request: impl FnOnce() + Send + 'static) ->
             request();
         });
         let mut source = endless();
-        let outcome = run_with(&mut source, Delivery::Every, &run_stop, vec![], |id| {
+        let outcome = run_with(&mut source, DropPolicy::Every, &run_stop, vec![], |id| {
             if id == 10 {
                 ready.send(())?;
             }
@@ -301,7 +303,7 @@ fn a_request_before_the_start_captures_nothing() {
     let outcome = within_limit(|| {
         let stop = Stop::default();
         stop.request();
-        run_with(&mut endless(), Delivery::Every, &stop, recorders, go_on)
+        run_with(&mut endless(), DropPolicy::Every, &stop, recorders, go_on)
     });
     assert_eq!((outcome.error, outcome.ids), (None, vec![]));
     assert_eq!(recorded.lock().unwrap().finished, 1);
@@ -312,7 +314,7 @@ fn a_request_is_heard_while_a_frame_waits_for_its_time() {
     let outcome = within_limit(|| {
         let stop = Stop::default();
         let mut source = FakeSource::new(|id| Ok(Some(Frame { pts: Duration::from_secs(3600 * id), ..frame(id) })));
-        run_with(&mut source, Delivery::EveryInRealTime, &stop.clone(), vec![], |id| {
+        run_with(&mut source, DropPolicy::EveryInRealTime, &stop.clone(), vec![], |id| {
             stop.request();
             go_on(id)
         })

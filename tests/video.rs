@@ -12,9 +12,9 @@ use common::{
     assert_exit, demo_clip, emocam, fail, ffmpeg, ffprobe, json_lines, names_in, run_within, shared, skip, succeed,
     temporary_folder,
 };
-use emocam::emotion::Emotion;
-use emocam::frame::Frame;
-use emocam::pipeline::{self, Timing};
+use emocam::flow::emotion::Emotion;
+use emocam::flow::frame::Frame;
+use emocam::flow::labelled::{self, Timing};
 use emocam::sink::{Ending, OutputOptions, SinkSpec};
 use emocam::source::SourceSpec;
 use image::RgbImage;
@@ -62,14 +62,14 @@ fn assert_same_video(input: &Path, output: &Path) {
 }
 
 /// What one run made of a clip; made once for all tests.
-struct Annotated {
+struct Labelled {
     /// Holds the outputs.
     folder: TempDir,
     input: PathBuf,
     lines: Vec<Value>,
 }
 
-impl Annotated {
+impl Labelled {
     fn new(input: PathBuf) -> Self {
         let folder = temporary_folder();
         let (video, json) = (folder.path().join("out.mp4"), folder.path().join("out.jsonl"));
@@ -98,8 +98,8 @@ impl Annotated {
 }
 
 /// A woman who first cries and then smiles: 640x360, with B-frames.
-fn crying_to_smiling(test: &str) -> Option<&'static Annotated> {
-    static RUN: OnceLock<Annotated> = OnceLock::new();
+fn crying_to_smiling(test: &str) -> Option<&'static Labelled> {
+    static RUN: OnceLock<Labelled> = OnceLock::new();
     let clip = shared().map(|folder| folder.join("data/clips/crying_to_smiling_640x360.mp4"));
     let Some(clip) = clip.filter(|clip| clip.is_file()) else {
         skip(test, "the shared clips are not there");
@@ -109,12 +109,12 @@ fn crying_to_smiling(test: &str) -> Option<&'static Annotated> {
         skip(test, "ffmpeg is not installed");
         return None;
     }
-    Some(RUN.get_or_init(|| Annotated::new(clip)))
+    Some(RUN.get_or_init(|| Labelled::new(clip)))
 }
 
 #[test]
 fn the_demo_is_annotated_frame_by_frame() {
-    let demo = Annotated::new(demo_clip());
+    let demo = Labelled::new(demo_clip());
     assert_eq!(demo.lines.len(), 240);
     demo.assert_every_frame();
     // The face is there at first, leaves the picture and comes back.
@@ -246,7 +246,7 @@ fn frames_that_a_camera_took_close_to_each_other_are_all_read() {
         let picture = RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).map(Arc::new);
         let timing = Timing::default();
         let annotated =
-            pipeline::Annotated { frame, predictions: Vec::new(), ignored: 0, unlabelled: Vec::new(), timing, picture };
+            labelled::Labelled { frame, predictions: Vec::new(), ignored: 0, unlabelled: Vec::new(), timing, picture };
         assert!(recorder.write(&annotated).expect("a frame is recorded").is_continue());
     }
     recorder.finish(Ending::Whole).expect("the recording is completed");

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{Dials, source_parser};
-use crate::source::SourceSpec;
+use emocam::source::SourceSpec;
 
 /// The longest that a source is played, in seconds: a day.
 const LONGEST: f64 = 86_400.0;
@@ -21,22 +21,22 @@ const LONGEST: f64 = 86_400.0;
 Needs neither a camera nor a display. Figures are also given as multiples of
 one scan of a whole frame on the same machine in the same minute, because such
 ratios can be compared between machines and times can't.")]
-pub struct Bench {
+pub(crate) struct Bench {
     /// Video, picture, folder of pictures, or demo
     #[arg(value_name = "SOURCE", default_value = "demo", value_parser = source_parser())]
-    pub source: SourceSpec,
+    pub(crate) source: SourceSpec,
 
     /// Write the figures as one JSON object
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 
     /// How long the source is played as if from a camera; half as long, it is read as fast as it goes
     #[arg(long, value_name = "SECONDS", default_value = "10", allow_negative_numbers = true, value_parser = duration)]
-    pub seconds: Duration,
+    pub(crate) seconds: Duration,
 
     /// How faces are looked for and labelled
     #[command(flatten)]
-    pub dials: Dials,
+    pub(crate) dials: Dials,
 }
 
 impl Bench {

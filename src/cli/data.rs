@@ -5,41 +5,41 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::dataset::{DataOptions, FacesMode, Format, SplitRule, View};
-use crate::preprocess::InputSpec;
+use emocam::dataset::{DataOptions, FacesMode, Format, SplitRule, View};
+use emocam::network::preprocess::InputSpec;
 
 /// Options of commands that read a data set.
 #[derive(Clone, Debug, PartialEq, Args)]
 #[command(next_help_heading = "Data")]
-pub struct DataArgs {
+pub(crate) struct DataArgs {
     /// Format of the data set [default: found by itself]
     #[arg(long, value_enum)]
-    pub format: Option<Format>,
+    pub(crate) format: Option<Format>,
 
     /// How validation (and test) pictures are chosen: random:0.2 or subject:0.2 (nobody in two parts), or with a share for
     /// the test, as in random:0.2:0.1 [default: as the data say, else by subject where people are known, else random:0.2]
     #[arg(long, value_name = "RULE")]
-    pub split: Option<SplitRule>,
+    pub(crate) split: Option<SplitRule>,
 
     /// Leave this class folder aside; may be given several times
     #[arg(long = "ignore-class", value_name = "NAME")]
-    pub ignored_classes: Vec<String>,
+    pub(crate) ignored_classes: Vec<String>,
 
     /// Views of KDEF to use, with commas between them
     #[arg(long, value_enum, value_delimiter = ',', ignore_case = true, default_value = "S")]
-    pub views: Vec<View>,
+    pub(crate) views: Vec<View>,
 
     /// Whether the pictures are faces already or are searched for one, as `live` does it
     #[arg(long, value_enum, default_value_t)]
-    pub faces: FacesMode,
+    pub(crate) faces: FacesMode,
 
     /// Folder for faces that were cut out, so that it is done once [default: emocam in the user's folder for caches]
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
-    pub cache: Option<PathBuf>,
+    pub(crate) cache: Option<PathBuf>,
 
     /// Keep no faces on disk
     #[arg(long)]
-    pub no_cache: bool,
+    pub(crate) no_cache: bool,
 }
 
 impl DataArgs {
@@ -51,7 +51,7 @@ impl DataArgs {
     }
 
     /// The options for reading the data, with the seed of the split and the input that faces are cut for.
-    pub fn options(&self, seed: u64, input: InputSpec) -> DataOptions {
+    pub(crate) fn options(&self, seed: u64, input: InputSpec) -> DataOptions {
         DataOptions {
             format: self.format,
             split: self.split,
@@ -65,7 +65,7 @@ impl DataArgs {
     }
 
     /// The folder for faces that were cut out; `None` for none.
-    pub fn cache_folder(&self) -> Option<PathBuf> {
+    pub(crate) fn cache_folder(&self) -> Option<PathBuf> {
         let default = || user_cache_folder(|name| env::var_os(name).map(PathBuf::from));
         if self.no_cache { None } else { self.cache.clone().or_else(default) }
     }
@@ -86,7 +86,7 @@ mod tests {
     use clap::{CommandFactory, Parser};
 
     use super::*;
-    use crate::dataset::SplitBy;
+    use emocam::dataset::SplitBy;
 
     #[derive(Debug, Parser)]
     struct Program {

@@ -5,44 +5,44 @@ use std::path::PathBuf;
 use clap::{Args, value_parser};
 
 use super::train::positive;
-use crate::calibration::Prior;
-use crate::device::DeviceSpec;
+use emocam::network::calibration::Prior;
+use emocam::network::device::DeviceSpec;
 
 /// Options of `live`, `annotate` and `bench`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Faces and labels")]
-pub struct Dials {
+pub(crate) struct Dials {
     /// Width of the smallest face to be found, in pixels [default: a sixth of the
     /// frame's shorter side; a tenth in pictures]
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
-    pub min_face: Option<u32>,
+    pub(crate) min_face: Option<u32>,
 
     /// Sweep the whole frame for new faces in this many frames; 1 scans every frame whole, which takes much longer
     /// [default: as many as there are in 0.3 s]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1000))]
-    pub detect_every: Option<u32>,
+    pub(crate) detect_every: Option<u32>,
 
     /// How long a clear change of expression takes to show, in milliseconds: flicker that is shorter does not. 0 is off;
     /// pictures are never smoothed
     #[arg(long, value_name = "MS", default_value_t = 110, allow_negative_numbers = true, value_parser = value_parser!(u16).range(0..=10_000))]
-    pub smoothing: u16,
+    pub(crate) smoothing: u16,
 
     /// Threads that the network computes on, where a frame has several faces [default: half of the processors: the other
     /// stages need some, too]; the results do not depend on it
     #[arg(long, value_name = "N", value_parser = positive)]
-    pub threads: Option<usize>,
+    pub(crate) threads: Option<usize>,
 
     /// Weights to use instead of the ones inside the program
     #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
+    pub(crate) weights: Option<PathBuf>,
 
     /// How often each emotion is taken to occur: natural (as in the training data) or balanced (all equally often, as
     /// in a posed set) [default: what the weights say]
     #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
-    pub prior: Option<Prior>,
+    pub(crate) prior: Option<Prior>,
 
     /// Where the network runs: auto (a GPU where this program was built for one and it works, else the CPU), cpu, cuda or
     /// cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
-    pub device: DeviceSpec,
+    pub(crate) device: DeviceSpec,
 }

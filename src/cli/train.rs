@@ -7,10 +7,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::data::DataArgs;
-use crate::calibration::Prior;
-use crate::dataset::Part;
-use crate::device::DeviceSpec;
-use crate::train::{Init, Recipe, RecipeOptions};
+use emocam::dataset::Part;
+use emocam::network::calibration::Prior;
+use emocam::network::device::DeviceSpec;
+use emocam::train::{Init, Recipe, RecipeOptions};
 
 /// `emocam train`
 #[derive(Debug, Args)]
@@ -23,40 +23,40 @@ use crate::train::{Init, Recipe, RecipeOptions};
 A run's folder holds best.safetensors (the weights to use), config.json,
 history.csv and the checkpoint from which --resume goes on. Ctrl-C ends a run
 after a checkpoint.")]
-pub struct Train {
+pub(crate) struct Train {
     /// Data set: the folder of FER+, of KDEF, or with a folder for each class (maybe below train, val and test); or
     /// FER2013 as a .csv file
     #[arg(long, value_name = "DIR", required_unless_present = "resume")]
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
 
     /// Folder for what the run writes
     #[arg(long, value_name = "RUN", required_unless_present = "resume", conflicts_with = "resume")]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
 
     /// Go on with the run in this folder, as if it had never been interrupted
     #[arg(long, value_name = "RUN")]
-    pub resume: Option<PathBuf>,
+    pub(crate) resume: Option<PathBuf>,
 
     /// Weights to start from (fine-tuning), or `none` for a network from scratch [default: the weights inside the program]
     #[arg(long, value_name = "FILE|none", conflicts_with = "resume", value_parser = init_parser())]
-    pub init: Option<Init>,
+    pub(crate) init: Option<Init>,
 
     /// Where the network runs: auto (a GPU where this program was built for one and it works, else the CPU), cpu, cuda or
     /// cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
-    pub device: DeviceSpec,
+    pub(crate) device: DeviceSpec,
 
     /// Threads that compute [default: one for each processor]; the results do not depend on it
     #[arg(long, value_name = "N", value_parser = positive)]
-    pub threads: Option<usize>,
+    pub(crate) threads: Option<usize>,
 
     /// Which pictures there are
     #[command(flatten)]
-    pub data_options: DataArgs,
+    pub(crate) data_options: DataArgs,
 
     /// How the weights learn
     #[command(flatten)]
-    pub recipe: RecipeOptions,
+    pub(crate) recipe: RecipeOptions,
 }
 
 impl Train {
@@ -83,46 +83,46 @@ fn init_parser() -> impl TypedValueParser<Value = Init> {
   emocam eval --data ferplus                       the weights inside emocam
   emocam eval --data faces --weights mine.safetensors --part all
   emocam eval --data ferplus --out report          pictures and tables, too")]
-pub struct Eval {
+pub(crate) struct Eval {
     /// Data set: the folder of FER+, of KDEF, or with a folder for each class (maybe below train, val and test); or
     /// FER2013 as a .csv file
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
 
     /// Weights to measure instead of the ones inside the program
     #[arg(long, value_name = "FILE")]
-    pub weights: Option<PathBuf>,
+    pub(crate) weights: Option<PathBuf>,
 
     /// Which pictures there are
     #[command(flatten)]
-    pub data_options: DataArgs,
+    pub(crate) data_options: DataArgs,
 
     /// Which part of the data set [default: test, or validation where there is no test part]
     #[arg(long, value_enum)]
-    pub part: Option<Parts>,
+    pub(crate) part: Option<Parts>,
 
     /// How often each emotion is taken to occur; without this, what the weights say [possible values: natural, balanced]
     #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
-    pub prior: Option<Prior>,
+    pub(crate) prior: Option<Prior>,
 
     /// Count pictures in which no face was found as errors, instead of leaving them out
     #[arg(long)]
-    pub count_missed: bool,
+    pub(crate) count_missed: bool,
 
     /// Folder for the report: text, JSON, predictions as CSV, confusion matrix and reliability diagram
     #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
 
     /// Where the network runs: auto (a GPU where this program was built for one and it works, else the CPU), cpu, cuda or
     /// cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
-    pub device: DeviceSpec,
+    pub(crate) device: DeviceSpec,
 }
 
 /// What of a data set is measured on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum Parts {
+pub(crate) enum Parts {
     Train,
     Validation,
     Test,
@@ -131,7 +131,7 @@ pub enum Parts {
 
 impl Parts {
     /// The name as shown to users.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
             Self::Validation => "validation",
@@ -141,7 +141,7 @@ impl Parts {
     }
 
     /// The parts that are meant.
-    pub const fn parts(self) -> &'static [Part] {
+    pub(crate) const fn parts(self) -> &'static [Part] {
         match self {
             Self::Train => &[Part::Train],
             Self::Validation => &[Part::Validation],

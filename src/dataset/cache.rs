@@ -15,7 +15,7 @@ use image::{ColorType, DynamicImage, GrayImage, ImageDecoder, ImageFormat};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::files::read_at_most;
+use crate::system::files::read_at_most;
 
 /// To be raised when a change to the decoding of photos or to the cropping changes what comes out.
 const VERSION: u32 = 1;

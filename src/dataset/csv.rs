@@ -14,7 +14,7 @@ use image::GrayImage;
 
 use super::Part;
 use super::listing::{Content, Entry, Listing, Picture, count, file_name};
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
 
 /// Width and height of every picture.
 const SIZE: u32 = 48;

@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use super::Part;
 use super::listing::{Entry, Listing, Picture, Target};
-use crate::emotion::Emotion;
-use crate::files::read_at_most;
+use crate::flow::emotion::Emotion;
+use crate::system::files::read_at_most;
 
 /// The file with the votes.
 pub(super) const LABELS: &str = "fer2013new.csv";

@@ -14,7 +14,7 @@ use super::labels::{emotion_from_name, known_names, plain};
 use super::listing::{
     Content, Entry, Listing, Picture, content_of, count, file_name, files_below, name_below, some_of,
 };
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
 use crate::source::images::{EXTENSIONS, is_picture};
 
 /// What folders of a split are called.

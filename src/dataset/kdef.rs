@@ -13,7 +13,7 @@ use anyhow::{Result, ensure};
 
 use super::listing::{Entry, Files, Listing, Picture, count, file_name, files_below, name_below, some_of};
 use super::options::View;
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
 
 /// The highest number of a person of either sex.
 const LAST_PERSON: u8 = 35;

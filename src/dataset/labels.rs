@@ -2,7 +2,7 @@
 //!
 //! Collected from the folders of FER2013, FER+, RAF-DB, AffectNet and CK+, and from the letter codes of KDEF and JAFFE.
 
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
 
 /// Each emotion's names, in lower case; the first is emocam's own.
 const NAMES: [(Emotion, &[&str]); Emotion::COUNT] = [

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use image::GrayImage;
 
 use super::Part;
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
 use crate::source::images::is_picture;
 
 /// Shares of the emotions in label order, summing to 1.

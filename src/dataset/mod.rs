@@ -31,8 +31,8 @@ pub use self::options::{DataOptions, FacesMode, Format, View};
 use self::pictures::Outcome;
 use self::split::Dealt;
 pub use self::split::{SplitBy, SplitRule};
-use crate::emotion::Emotion;
-use crate::files::write_whole;
+use crate::flow::emotion::Emotion;
+use crate::system::files::write_whole;
 
 /// One labelled face.
 #[derive(Clone, Debug)]

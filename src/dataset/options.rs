@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::split::SplitRule;
-use crate::preprocess::InputSpec;
+use crate::network::preprocess::InputSpec;
 
 /// Everything besides the files that decides which samples a data set has. The same options and files give the same samples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

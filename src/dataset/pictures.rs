@@ -16,9 +16,9 @@ use super::cache::Cache;
 use super::listing::{Entry, Picture};
 use super::options::{DataOptions, FacesMode};
 use crate::detect::{FaceDetector, SmallestFace};
-use crate::files::read_at_most;
-use crate::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
+use crate::network::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
 use crate::source::images::{MAX_FILE_BYTES, rgb_from_bytes};
+use crate::system::files::read_at_most;
 
 /// A square picture of up to this many pixels a side is taken for a face: it has no room for much around one. FER2013 has
 /// 48 pixels, other sets of cut-out faces up to 64.

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::Part;
 use super::listing::{Entry, count};
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
 
 /// How pictures are dealt out: `random:V[:T]` or `subject:V[:T]`, with the shares of validation and test.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::GrayImage;
 use rustface::{Detector, ImageData};
 
-use crate::frame::FaceBox;
+use crate::flow::frame::FaceBox;
 use sweep::Part;
 
 /// The detector's model, from the rustface crate.

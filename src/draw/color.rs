@@ -6,7 +6,7 @@
 //! The tests hold both, with the measures that the search used.
 
 use super::paint::Color;
-use crate::emotion::{Emotion, Label};
+use crate::flow::emotion::{Emotion, Label};
 
 pub(super) const LIGHT_TEXT: Color = [255, 255, 255];
 pub(super) const DARK_TEXT: Color = [0, 0, 0];
@@ -36,7 +36,7 @@ pub const fn color_of_label(label: Label) -> [u8; 3] {
 }
 
 /// Black or white, whichever stands out more.
-pub(crate) fn text_color_on(plate: Color) -> Color {
+pub fn text_color_on(plate: Color) -> Color {
     if contrast(plate, DARK_TEXT) >= contrast(plate, LIGHT_TEXT) { DARK_TEXT } else { LIGHT_TEXT }
 }
 

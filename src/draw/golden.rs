@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use image::RgbImage;
 
-use super::tests::{frame, prediction};
+use super::tests::{KEYS, frame, prediction};
 use super::*;
-use crate::controls::help_rows;
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
 
 /// Letters come out of floating-point arithmetic, which may differ from machine to machine by this much in a value.
 const MOST: u8 = 24;
@@ -63,11 +62,9 @@ fn scenes() -> Vec<(&'static str, RgbImage)> {
     paused(&mut window);
     toast(&mut window, "saved emocam-2026-11-24-13.05.00.png");
     let mut keys = drawn((640, 480), &one, bars);
-    let rows = help_rows();
-    let rows: Vec<(&str, &str)> = rows.iter().map(|(key, what)| (key.as_str(), *what)).collect();
-    help(&mut keys, &rows);
+    help(&mut keys, &KEYS);
     let mut small_keys = drawn((320, 240), &faces(1, 90.0, (320.0, 240.0)), bars);
-    help(&mut small_keys, &rows);
+    help(&mut small_keys, &KEYS);
     let mut away = drawn((640, 480), &one, bars);
     notice(&mut away, "camera 1 (/dev/video1): unplugged; waiting for it to come back", "last picture 7 s ago");
     let hidden = [Privacy::Blur, Privacy::Pixelate, Privacy::Box].map(|how| {

@@ -6,7 +6,7 @@ use super::color::{color_of_label, text_color_on};
 use super::paint::{Color, OPAQUE, Rect, fill, outline};
 use super::plate::Plate;
 use super::{Style, bounded, layout};
-use crate::emotion::Prediction;
+use crate::flow::emotion::Prediction;
 
 /// The line around a box that keeps it visible on a background of its own color.
 const HALO: Color = [0, 0, 0];

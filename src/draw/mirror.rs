@@ -1,7 +1,7 @@
 //! A frame as a mirror shows it. Text is drawn afterwards, so it can be read.
 
-use crate::emotion::Prediction;
-use crate::frame::{FaceBox, Frame};
+use crate::flow::emotion::Prediction;
+use crate::flow::frame::{FaceBox, Frame};
 
 /// The frame with left and right changed over, and where its faces are then.
 pub fn mirrored(frame: &Frame, predictions: &[Prediction]) -> (Frame, Vec<Prediction>) {
@@ -22,7 +22,7 @@ pub fn mirrored(frame: &Frame, predictions: &[Prediction]) -> (Frame, Vec<Predic
 mod tests {
     use super::super::tests::{frame, prediction};
     use super::*;
-    use crate::emotion::Emotion;
+    use crate::flow::emotion::Emotion;
 
     #[test]
     fn a_mirrored_frame_mirrors_back_and_its_faces_stay_on_the_same_pixels() {

@@ -179,17 +179,15 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::super::notice;
+    use super::super::tests::KEYS;
     use super::*;
-    use crate::controls::help_rows;
 
     fn all(picture: &mut RgbImage) {
-        let rows = help_rows();
-        let rows: Vec<(&str, &str)> = rows.iter().map(|(key, what)| (key.as_str(), *what)).collect();
         notice(picture, "camera 1 (/dev/video1): unplugged; waiting for it to come back", "7 s");
         hud(picture, "29.9 fps  34 ms");
         paused(picture);
         recording(picture, Duration::from_secs(3601));
-        help(picture, &rows);
+        help(picture, &KEYS);
         toast(picture, "saved ./emocam-2026-11-24-13.05.00.part.mp4 and some more words");
     }
 
@@ -229,10 +227,8 @@ mod tests {
 
     #[test]
     fn the_help_fits_a_small_window() {
-        let rows = help_rows();
-        let rows: Vec<(&str, &str)> = rows.iter().map(|(key, what)| (key.as_str(), *what)).collect();
         for size in [(320, 240), (240, 320), (640, 360), (3840, 2160)] {
-            let place = ink(|picture| help(picture, &rows), size);
+            let place = ink(|picture| help(picture, &KEYS), size);
             assert!(place.width < size.0 as i32 && place.height > size.1 as i32 / 4, "{size:?}: {place:?}");
         }
     }

@@ -5,10 +5,10 @@ use image::RgbImage;
 use super::color::{LIGHT_TEXT, color_of};
 use super::paint::{Color, OPAQUE, Rect, fill};
 use super::{DIM_TEXT, PLATE, PLATE_OPACITY, Style, baseline_in, bounded, layout, text};
-use crate::emotion::{Emotion, Label, Prediction};
+use crate::flow::emotion::{Emotion, Label, Prediction};
 
 /// The part of a bar that is not reached.
-pub(crate) const TRACK: Color = [70, 74, 80];
+pub const TRACK: Color = [70, 74, 80];
 
 /// What a panel is reduced to where there is no room: smaller text, then bars with a chip of their color in place
 /// of the name.

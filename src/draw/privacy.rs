@@ -6,7 +6,7 @@
 
 use clap::ValueEnum;
 
-use crate::frame::FaceBox;
+use crate::flow::frame::FaceBox;
 
 /// How faces are hidden.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -4,12 +4,28 @@ use std::time::{Duration, Instant};
 use super::color::{DARK_TEXT, LIGHT_TEXT, contrast, text_color_on};
 use super::panel::TRACK;
 use super::*;
-use crate::emotion::{Emotion, Label, Probabilities};
+use crate::flow::emotion::{Emotion, Label, Probabilities};
 
 pub(super) fn frame(width: u32, height: u32, color: Color) -> Frame {
     let rgb: Arc<[u8]> = color.repeat((width * height) as usize).into();
     Frame { id: 0, pts: Duration::ZERO, captured_at: Instant::now(), scene: 0, width, height, rgb }
 }
+
+/// As many keys as the window has, with meanings as long.
+pub(super) const KEYS: [(&str, &str); 12] = [
+    ("q", "quit"),
+    ("space", "pause"),
+    ("s", "save the picture"),
+    ("r", "record"),
+    ("b", "bars"),
+    ("t", "the last 10 s"),
+    ("m", "mirror"),
+    ("p", "hide faces"),
+    ("f", "fill the window"),
+    ("+", "larger"),
+    ("-", "smaller"),
+    ("h", "this help"),
+];
 
 /// A face whose likeliest emotion has a probability of about 0.9.
 pub(super) fn prediction(emotion: Emotion, x: f32, y: f32, width: f32, height: f32) -> Prediction {

@@ -10,7 +10,7 @@ use image::RgbImage;
 use super::color::color_of_label;
 use super::paint::{OPAQUE, Rect, fill};
 use super::{PLATE, PLATE_OPACITY, Style, bounded, layout};
-use crate::emotion::{Label, Prediction};
+use crate::flow::emotion::{Label, Prediction};
 
 /// How far a trail reaches back.
 const LENGTH: Duration = Duration::from_secs(10);
@@ -104,7 +104,7 @@ impl Trails {
 mod tests {
     use super::super::tests::prediction;
     use super::*;
-    use crate::emotion::Emotion;
+    use crate::flow::emotion::Emotion;
 
     #[test]
     fn a_trail_is_ten_seconds_long_and_needs_little_memory() {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::report::{Report, ReportHeader, parameters};
 use super::{ClassMetrics, Interval, Metrics};
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
 
 /// The version of the format. It changes only when a reader of the old format would misread the new one.
 const SCHEMA: u32 = 1;

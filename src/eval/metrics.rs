@@ -7,7 +7,7 @@
 
 use super::interval::{self, Interval};
 use super::reliability::Reliability;
-use crate::emotion::{Emotion, Probabilities};
+use crate::flow::emotion::{Emotion, Probabilities};
 
 /// Counts by class, in label order.
 type Counts = [u32; Emotion::COUNT];

@@ -2,9 +2,8 @@
 //!
 //! Owns the running of a network over samples and the set of predictions that comes of it. The figures are in `metrics`,
 //! `interval` and `reliability`, the fit of the temperature in `temperature`, what is written in `report`, `json` and
-//! `table`, what `emocam eval` does in `command`.
+//! `table`.
 
-mod command;
 mod interval;
 mod json;
 mod metrics;
@@ -17,20 +16,19 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
-pub use command::command;
 pub use interval::Interval;
 pub use metrics::{ClassMetrics, Metrics};
 pub(crate) use reliability::BINS;
 pub use reliability::{BinFigures, Reliability};
-pub use report::{ReportHeader, write_report};
+pub use report::{Report, ReportHeader, write_report};
 pub use temperature::fit_temperature;
 
-use crate::calibration::Calibration;
 use crate::dataset::Sample;
-use crate::device::{GpuError, GpuFailure};
-use crate::emotion::Emotion;
-use crate::model::{EmotionNet, FoldedConv};
-use crate::preprocess::{InputSpec, Preprocessor, Region};
+use crate::flow::emotion::Emotion;
+use crate::network::calibration::Calibration;
+use crate::network::device::{GpuError, GpuFailure};
+use crate::network::model::{EmotionNet, FoldedConv};
+use crate::network::preprocess::{InputSpec, Preprocessor, Region};
 
 /// Pictures per forward pass; half as many where a GPU has no room for them.
 const BATCH: usize = 128;
@@ -142,7 +140,7 @@ fn logits(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::calibration::{ClassPrior, Prior};
+    use crate::network::calibration::{ClassPrior, Prior};
 
     #[test]
     fn a_calibration_changes_probabilities_and_a_prior_decisions() {

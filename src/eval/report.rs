@@ -11,12 +11,12 @@ use anyhow::{Context, Result};
 
 use super::interval::{Interval, RESAMPLES};
 use super::{ClassMetrics, Evaluation, Metrics, json, table};
-use crate::calibration::{Calibration, Prior};
-use crate::emotion::Emotion;
-use crate::files::write_whole;
-use crate::model::{Architecture, Role};
+use crate::flow::emotion::Emotion;
+use crate::network::calibration::{Calibration, Prior};
+use crate::network::model::{Architecture, Role};
+use crate::network::weights::ModelCard;
 use crate::plot;
-use crate::weights::ModelCard;
+use crate::system::files::write_whole;
 
 /// What was measured on what.
 #[derive(Clone, Copy, Debug)]
@@ -34,14 +34,14 @@ pub struct ReportHeader<'a> {
 }
 
 /// An evaluation with all its figures.
-pub(super) struct Report<'a> {
+pub struct Report<'a> {
     pub(super) header: ReportHeader<'a>,
     pub(super) evaluation: &'a Evaluation,
     pub(super) calibration: Calibration,
     /// At a temperature of 1.
     pub(super) before: Metrics,
     /// At the card's temperature. What wins is the same.
-    pub(super) after: Metrics,
+    pub after: Metrics,
     pub(super) macro_f1_interval: Interval,
 }
 
@@ -57,9 +57,11 @@ pub fn write_report(folder: &Path, evaluation: &Evaluation, header: ReportHeader
 }
 
 impl<'a> Report<'a> {
-    pub(super) const JSON: &'static str = "report.json";
+    /// The name of its data in a folder.
+    pub const JSON: &'static str = "report.json";
 
-    pub(super) fn new(evaluation: &'a Evaluation, header: ReportHeader<'a>) -> Self {
+    /// The report of an evaluation.
+    pub fn new(evaluation: &'a Evaluation, header: ReportHeader<'a>) -> Self {
         let calibration = header.card.calibration(Some(header.prior));
         let uncalibrated = Calibration::new(1.0, header.prior, header.card.class_prior);
         let after = evaluation.metrics(&calibration);
@@ -67,7 +69,11 @@ impl<'a> Report<'a> {
         Self { header, evaluation, calibration, macro_f1_interval: after.macro_f1_interval(), before, after }
     }
 
-    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+    /// Writes it into a folder: text, data, table, pictures.
+    ///
+    /// # Errors
+    /// When a file can't be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         write_whole(&folder.join("predictions.csv"), &table::csv(self)?)?;
         let ReportHeader { dataset, part, card, .. } = self.header;
@@ -84,7 +90,8 @@ impl<'a> Report<'a> {
         self.header.split_hash == self.header.card.split_hash
     }
 
-    pub(super) fn text(&self) -> String {
+    /// The report as a person reads it.
+    pub fn text(&self) -> String {
         [self.heading(), self.classes(), self.intervals(), self.calibration(), self.matrix()].join("\n")
     }
 
@@ -193,7 +200,7 @@ pub(super) fn parameters(arch: &Architecture) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preprocess::InputSpec;
+    use crate::network::preprocess::InputSpec;
 
     fn card() -> ModelCard {
         let mut card = ModelCard::new(

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::report::Report;
 use super::{MissedPicture, RawPrediction};
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
 
 /// What stands for the prediction where there was no face to predict from.
 pub(super) const NO_FACE: &str = "no face";
@@ -37,10 +37,10 @@ pub(super) fn csv(report: &Report<'_>) -> Result<Vec<u8>> {
 mod tests {
     use super::super::{Evaluation, ReportHeader};
     use super::*;
-    use crate::calibration::Prior;
-    use crate::model::Architecture;
-    use crate::preprocess::InputSpec;
-    use crate::weights::ModelCard;
+    use crate::network::calibration::Prior;
+    use crate::network::model::Architecture;
+    use crate::network::preprocess::InputSpec;
+    use crate::network::weights::ModelCard;
 
     #[test]
     fn a_row_for_each_picture_with_numbers_that_read_back() {

@@ -3,7 +3,7 @@
 //! Owns the fit of one number on validation (Guo et al. 2017, <https://arxiv.org/abs/1706.04599>, section 4.2): the divisor
 //! of the logits that minimizes the negative log likelihood of the truth. It does not change which class wins.
 
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
 
 /// The lowest and the highest temperature, as the model card allows them. Logits that are always right would want 0.
 const BOUNDS: (f64, f64) = (0.05, 20.0);

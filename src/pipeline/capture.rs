@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 
-use super::{Delivery, MOMENT, Stop, Timing};
-use crate::clock::Stopwatch;
-use crate::frame::Frame;
+use super::{DropPolicy, MOMENT};
+use crate::flow::frame::Frame;
+use crate::flow::labelled::Timing;
+use crate::flow::stop::Stop;
 use crate::source::{Next, Notice, Source};
+use crate::system::clock::Stopwatch;
 
 /// The front of the pipeline, where the policy of delivery is.
 pub(super) struct FrameSender<'a> {
@@ -48,7 +50,7 @@ pub(super) fn capture(
     source: &mut dyn Source,
     sender: &FrameSender<'_>,
     notices: &Sender<Notice>,
-    delivery: Delivery,
+    delivery: DropPolicy,
     stop: &Stop,
 ) -> Result<()> {
     let mut origin = None;
@@ -64,7 +66,7 @@ pub(super) fn capture(
             Next::End => break,
         };
         let timing = Timing { capture: watch.spent(), ..Default::default() };
-        if delivery == Delivery::EveryInRealTime {
+        if delivery == DropPolicy::EveryInRealTime {
             let (begun, first) = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
             let due = begun + frame.pts.saturating_sub(first);
             if due.elapsed() > PAUSE {

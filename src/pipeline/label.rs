@@ -3,11 +3,12 @@
 use anyhow::{Context, Result, ensure};
 use crossbeam::channel::{Receiver, Sender};
 
-use super::{Annotated, Detected};
-use crate::classify::FrameFaces;
-use crate::clock::{Spent, Stopwatch};
-use crate::emotion::{Prediction, Probabilities};
-use crate::frame::FaceBox;
+use super::Detected;
+use crate::flow::emotion::{Prediction, Probabilities};
+use crate::flow::frame::FaceBox;
+use crate::flow::labelled::Labelled;
+use crate::network::classify::FrameFaces;
+use crate::system::clock::{Spent, Stopwatch};
 use crate::track::{Faces, TrackedFace};
 
 /// What the stage works with.
@@ -15,7 +16,7 @@ pub(super) struct Labelling<'a> {
     /// The most frames that are labelled at once. They are waited for; only the end of the stream comes before.
     pub(super) frames_at_once: usize,
     pub(super) detected: &'a Receiver<Detected>,
-    pub(super) sender: &'a Sender<Annotated>,
+    pub(super) sender: &'a Sender<Labelled>,
     /// Takes what whoever watches should know.
     pub(super) warnings: &'a Sender<String>,
 }
@@ -46,7 +47,7 @@ impl Labelling<'_> {
 fn labelled(
     batch: Vec<Detected>,
     classify: impl FnOnce(&[FrameFaces<'_>]) -> Result<Vec<Vec<Probabilities>>>,
-) -> Result<Vec<Annotated>> {
+) -> Result<Vec<Labelled>> {
     let watch = Stopwatch::start();
     let boxes: Vec<Vec<FaceBox>> =
         batch.iter().map(|one| one.faces.tracked.iter().map(|tracked| tracked.face).collect()).collect();
@@ -67,7 +68,7 @@ fn labelled(
             .map(|(TrackedFace { id, face }, probabilities)| Prediction { id, face, probabilities, unsure: false })
             .collect();
         timing.classify = share;
-        Annotated { frame, predictions, ignored, unlabelled, timing, picture: None }
+        Labelled { frame, predictions, ignored, unlabelled, timing, picture: None }
     };
     Ok(batch.into_iter().zip(labels).map(annotated).collect())
 }

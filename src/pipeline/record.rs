@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::{Error, Result};
 use crossbeam::channel::{Receiver, Sender};
 
-use super::Annotated;
+use crate::flow::labelled::Labelled;
 use crate::sink::{Ending, Sink};
 
 /// What the stage works with.
 pub(super) struct Recording<'a> {
-    pub(super) records: &'a Receiver<Arc<Annotated>>,
+    pub(super) records: &'a Receiver<Arc<Labelled>>,
     /// Takes what whoever watches should know.
     pub(super) warnings: &'a Sender<String>,
     /// Whether the run goes on when an output fails. Its error is told at once then, and is the run's in the end.

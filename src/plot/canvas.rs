@@ -11,7 +11,7 @@ use image::{ImageFormat, RgbImage, imageops};
 use super::WHITE;
 use crate::draw::paint::{Color, OPAQUE, Rect, blend, fill};
 use crate::draw::text::{CAPITAL_HEIGHT, REGULAR};
-use crate::files::write_whole;
+use crate::system::files::write_whole;
 
 /// x and y.
 pub(super) type Point = [f32; 2];

@@ -7,8 +7,8 @@ use anyhow::Result;
 use super::canvas::{Anchor, Canvas};
 use super::{BLUE, GRAY, INK, SMALL, TEXT, TITLE, WHITE};
 use crate::draw::paint::{Color, Rect};
-use crate::emotion::Emotion;
 use crate::eval::Metrics;
+use crate::flow::emotion::Emotion;
 
 /// Side of a cell, room left and above, and the gap before the column of pictures without a face; pixels.
 const CELL: i32 = 160;
@@ -90,7 +90,7 @@ fn shade(share: f64) -> Color {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emotion::Probabilities;
+    use crate::flow::emotion::Probabilities;
 
     fn metrics() -> Metrics {
         let mut metrics = Metrics::default();

@@ -86,8 +86,8 @@ fn path_of(axes: &Axes, values: &[(f64, f64)]) -> Vec<Segment> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::emotion::{Emotion, Probabilities};
     use crate::eval::Metrics;
+    use crate::flow::emotion::{Emotion, Probabilities};
 
     /// Predictions that are right less often than they are sure, by more the sharper they are.
     fn metrics(sharpness: f32) -> Metrics {

@@ -9,8 +9,8 @@ use super::canvas::{Anchor, Canvas};
 use super::{GRAY, GRID, HAIRLINE, INK, SMALL, TEXT, TITLE};
 use crate::draw::color_of_label;
 use crate::draw::paint::Rect;
-use crate::emotion::{Emotion, Label};
-use crate::summary::{FaceTime, Summary};
+use crate::flow::emotion::{Emotion, Label};
+use crate::sink::summary::account::{FaceTime, Summary};
 
 const WIDTH: u32 = 1600;
 
@@ -156,10 +156,10 @@ mod tests {
         timeline(&path, "nothing", &Summary::default()).expect("a disk with room");
         let empty = image::open(&path).expect("a PNG").height();
         let mut summary = Summary::default();
-        let face = crate::frame::FaceBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0, score: 5.0 };
-        let probabilities = crate::emotion::Probabilities::from_logits(&[0.0; Emotion::COUNT]);
+        let face = crate::flow::frame::FaceBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0, score: 5.0 };
+        let probabilities = crate::flow::emotion::Probabilities::from_logits(&[0.0; Emotion::COUNT]);
         for id in 0..40 {
-            let prediction = crate::emotion::Prediction { id, face, probabilities, unsure: id % 2 == 0 };
+            let prediction = crate::flow::emotion::Prediction { id, face, probabilities, unsure: id % 2 == 0 };
             summary.add(Duration::from_secs(1000 * id), &[prediction]);
         }
         summary.finish();

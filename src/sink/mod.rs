@@ -1,19 +1,16 @@
-//! Where results go: a window, a video, a table, pictures.
+//! Where results go: a video, a table, pictures, a summary.
 //!
 //! Owns how an output is named ([`SinkSpec`]), the checks made before anything is written, and what every output can do
-//! ([`Sink`]). Each kind lives in a file of its own. The [`Window`] is no [`Sink`]: it belongs to the main thread and has
-//! to be kept alive between frames.
+//! ([`Sink`]). Each kind lives in a file of its own.
 
-mod fit;
 mod on_demand;
 mod output;
 mod part;
 mod recorder;
 mod sound;
 mod stills;
-mod summary;
+pub(crate) mod summary;
 mod table;
-mod window;
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -29,16 +26,15 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::RgbImage;
 
 pub use on_demand::Requests;
-pub(crate) use on_demand::on_demand;
+pub use on_demand::on_demand;
 use output::Output;
 use part::{Leftover, PartFile};
 pub use recorder::{BitsPerSecond, Quality};
 pub use sound::Sound;
 use stills::Naming;
-pub use window::{Window, check_display};
 
 use crate::draw;
-use crate::pipeline::Annotated;
+use crate::flow::labelled::Labelled;
 
 /// Takes results, one frame at a time, in order.
 pub trait Sink {
@@ -46,7 +42,7 @@ pub trait Sink {
     ///
     /// # Errors
     /// When the output can't be written.
-    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>>;
+    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>>;
 
     /// Completes the output; nothing is written after it. Called once, also after a failed run.
     ///
@@ -262,7 +258,7 @@ impl SinkSpec {
             Self::Stdout => Box::new(table::Jsonl::new(Output::new(Box::new(io::stdout()), self.to_string()))),
             Self::Jsonl(path) => Box::new(table::Jsonl::new(table(path)?)),
             Self::Csv(path) => Box::new(table::Csv::new(table(path)?)?),
-            Self::Video(path) => Box::new(recorder::Recorder::create(path, Shown::Annotated, options)?),
+            Self::Video(path) => Box::new(recorder::Recorder::create(path, Shown::Labelled, options)?),
             Self::CleanVideo(path) => Box::new(recorder::Recorder::create(path, Shown::Clean, options)?),
             Self::Summary(path) => Box::new(summary::SummarySink::create(path, options)?),
             Self::Still(path) => Box::new(stills::Still::new(path, options)),
@@ -279,7 +275,7 @@ impl SinkSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
     /// The frame with boxes and labels.
-    Annotated,
+    Labelled,
     /// The frame alone.
     Clean,
 }
@@ -324,7 +320,7 @@ fn create(path: &Path, force: bool) -> Result<fs::File> {
 }
 
 /// The annotated picture: the one that was drawn for the window too, or else drawn here.
-fn picture_of(annotated: &Annotated) -> Arc<RgbImage> {
+fn picture_of(annotated: &Labelled) -> Arc<RgbImage> {
     annotated
         .picture
         .clone()
@@ -332,7 +328,7 @@ fn picture_of(annotated: &Annotated) -> Arc<RgbImage> {
 }
 
 /// The frame as it came, as a picture.
-fn clean_picture_of(annotated: &Annotated) -> Result<RgbImage> {
+fn clean_picture_of(annotated: &Labelled) -> Result<RgbImage> {
     let frame = &annotated.frame;
     RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).with_context(|| {
         format!("frame {} has {} bytes, expected {}x{} pixels", frame.id, frame.rgb.len(), frame.width, frame.height)

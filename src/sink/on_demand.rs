@@ -16,13 +16,13 @@ use image::RgbImage;
 use super::part::part_path;
 use super::recorder::Recorder;
 use super::{Ending, OutputOptions, Shown, Sink, stills};
-use crate::pipeline::Annotated;
+use crate::flow::labelled::Labelled;
 
 /// The end that asks.
 pub struct Requests(Arc<Mutex<Shared>>);
 
 /// The end that writes.
-pub(crate) struct OnDemand {
+pub struct OnDemand {
     shared: Arc<Mutex<Shared>>,
     options: OutputOptions<'static>,
     folder: PathBuf,
@@ -44,7 +44,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 }
 
 /// Both ends. Files go into `folder`.
-pub(crate) fn on_demand(folder: &Path, options: OutputOptions<'_>) -> (Requests, OnDemand) {
+pub fn on_demand(folder: &Path, options: OutputOptions<'_>) -> (Requests, OnDemand) {
     let shared = Arc::<Mutex<Shared>>::default();
     let options = OutputOptions { force: false, source: None, sound: None, ..options };
     let writer = OnDemand {
@@ -84,7 +84,7 @@ impl Requests {
 impl OnDemand {
     fn begin(&mut self) -> Result<(Recorder, PathBuf)> {
         let path = new_name(&self.folder, "mp4");
-        Ok((Recorder::create(&path, Shown::Annotated, self.options)?, path))
+        Ok((Recorder::create(&path, Shown::Labelled, self.options)?, path))
     }
 
     /// Ends the recording, if there is one.
@@ -118,7 +118,7 @@ impl OnDemand {
 }
 
 impl Sink for OnDemand {
-    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
         self.save_pictures();
         let wanted = lock(&self.shared).record;
         if !wanted {

@@ -1,4 +1,4 @@
-//! Annotated frames as H.264 video in an MP4 file.
+//! Labelled frames as H.264 video in an MP4 file.
 //!
 //! Owns the file's name and its end; `video` has the time line, `encoder` and `rate` the coding, `container` the file's form. Each
 //! frame is shown at its own time, counted from the first one. The first frame sets the size of the video; frames of
@@ -21,7 +21,7 @@ use image::RgbImage;
 use super::part::PartFile;
 use super::sound::{self, Sound};
 use super::{Ending, OutputOptions, Shown, Sink, clean_picture_of, picture_of};
-use crate::pipeline::Annotated;
+use crate::flow::labelled::Labelled;
 pub use encoder::{BitsPerSecond, Quality};
 use video::Video;
 
@@ -89,10 +89,10 @@ impl Recorder {
 }
 
 impl Sink for Recorder {
-    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
         let now = Moment { pts: annotated.frame.pts, captured_at: annotated.frame.captured_at };
         let appended = match self.shown {
-            Shown::Annotated => self.append(&picture_of(annotated), now),
+            Shown::Labelled => self.append(&picture_of(annotated), now),
             Shown::Clean => clean_picture_of(annotated).and_then(|picture| self.append(&picture, now)),
         };
         appended

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::programs::{file_url, installed};
+use crate::system::programs::{file_url, installed};
 
 /// Kinds of sound that an MP4 file can hold and that players know in it, as ffprobe names them.
 const IN_MP4: [&str; 6] = ["aac", "mp3", "ac3", "eac3", "opus", "alac"];

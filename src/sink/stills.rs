@@ -1,4 +1,4 @@
-//! Annotated frames as PNGs: a single one, or one a frame, where `frame_000012.png` is the frame with number 12.
+//! Labelled frames as PNGs: a single one, or one a frame, where `frame_000012.png` is the frame with number 12.
 //!
 //! Owns the names and the encoding. Frames that were dropped leave gaps in the numbers.
 
@@ -13,7 +13,7 @@ use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
 use super::part::{Leftover, PartFile};
 use super::{Ending, OutputOptions, Sink, picture_of};
-use crate::pipeline::Annotated;
+use crate::flow::labelled::Labelled;
 
 /// How frames are named: the number stands between two texts, with at least so many digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ impl Stills {
 }
 
 impl Sink for Stills {
-    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
         let path = self.folder.join(self.naming.name(annotated.frame.id));
         write_png(&picture_of(annotated), &path, self.force)?;
         Ok(ControlFlow::Continue(()))
@@ -114,7 +114,7 @@ impl Still {
 }
 
 impl Sink for Still {
-    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
         ensure!(
             !self.written,
             "{} is one picture, and there are more frames: name a folder (with a slash at its end) or a .mp4 instead",

@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::{Ending, Sink};
-use crate::emotion::{Emotion, Prediction, Probabilities};
-use crate::pipeline::Annotated;
+use crate::flow::emotion::{Emotion, Prediction, Probabilities};
+use crate::flow::labelled::Labelled;
 
 /// The version of the JSON format. It changes only when a reader of the old format would misread the new one.
 const SCHEMA: u32 = 1;
@@ -59,7 +59,7 @@ struct ProbabilitiesRecord {
 }
 
 impl FrameRecord {
-    fn of(annotated: &Annotated) -> Self {
+    fn of(annotated: &Labelled) -> Self {
         Self {
             schema: SCHEMA,
             frame: annotated.frame.id,
@@ -125,7 +125,7 @@ impl Jsonl {
 }
 
 impl Sink for Jsonl {
-    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
         let mut line = serde_json::to_vec(&FrameRecord::of(annotated)).context("a result can't be written as JSON")?;
         line.push(b'\n');
         self.out.write(&line)
@@ -154,7 +154,7 @@ impl Csv {
 }
 
 impl Sink for Csv {
-    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
         let FrameRecord { frame, time_s, faces, .. } = FrameRecord::of(annotated);
         let row = |face: &FaceRecord| {
             let FaceRecord { id, bounds: b, score, emotion, confidence, probabilities: p } = face;

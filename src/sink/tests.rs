@@ -1,12 +1,12 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::emotion::{Emotion, Prediction, Probabilities};
-use crate::frame::{FaceBox, Frame};
-use crate::pipeline::Timing;
+use crate::flow::emotion::{Emotion, Prediction, Probabilities};
+use crate::flow::frame::{FaceBox, Frame};
+use crate::flow::labelled::Timing;
 
 /// A frame of a gradient, with predictions.
-pub(super) fn annotated(id: u64, nanoseconds: u64, width: u32, height: u32, predictions: Vec<Prediction>) -> Annotated {
+pub(super) fn annotated(id: u64, nanoseconds: u64, width: u32, height: u32, predictions: Vec<Prediction>) -> Labelled {
     let picture = RgbImage::from_fn(width, height, |x, y| {
         image::Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, (id * 5 % 256) as u8])
     });
@@ -19,7 +19,7 @@ pub(super) fn annotated(id: u64, nanoseconds: u64, width: u32, height: u32, pred
         height,
         rgb: picture.into_raw().into(),
     };
-    Annotated { frame, predictions, ignored: 0, unlabelled: Vec::new(), timing: Timing::default(), picture: None }
+    Labelled { frame, predictions, ignored: 0, unlabelled: Vec::new(), timing: Timing::default(), picture: None }
 }
 
 pub(super) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f32; Emotion::COUNT]) -> Prediction {

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::h264::H264Source;
 use super::{Source, SourceInfo};
-use crate::frame::Frame;
+use crate::flow::frame::Frame;
 
 static CLIP: &[u8] = include_bytes!("demo.mp4");
 

@@ -21,9 +21,9 @@ use anyhow::{Context, Result, bail};
 use super::ffprobe::probe;
 use super::pixels::rgb_len;
 use super::{Source, SourceInfo};
-use crate::buffers::Buffers;
-use crate::frame::Frame;
-use crate::programs::file_url;
+use crate::flow::frame::Frame;
+use crate::system::buffers::Buffers;
+use crate::system::programs::file_url;
 
 /// How much of one log line is kept. Lines longer than this are hex dumps of data that nobody here reads.
 const MAX_LINE_BYTES: usize = 4096;

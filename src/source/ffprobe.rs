@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::programs::file_url;
+use crate::system::programs::file_url;
 
 /// What ffprobe knows of a file's length.
 #[derive(Debug, Default, PartialEq)]

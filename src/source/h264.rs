@@ -17,8 +17,8 @@ use openh264::formats::YUVSource;
 use super::mp4_index::{Rotation, Sample, VideoIndex};
 use super::pixels::{I420, Rgb, rgb_from_i420};
 use super::{Source, SourceInfo};
-use crate::buffers::Buffers;
-use crate::frame::Frame;
+use crate::flow::frame::Frame;
+use crate::system::buffers::Buffers;
 
 /// What ends each unit's predecessor in the decoder's framing (ISO/IEC 14496-10, annex B).
 const START_CODE: [u8; 4] = [0, 0, 0, 1];

@@ -15,9 +15,9 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbIma
 
 use super::pixels::{rgb_from_jpeg, rgb_len};
 use super::{Source, SourceInfo};
-use crate::buffers::Buffers;
-use crate::files::read_at_most;
-use crate::frame::{Frame, MAX_PIXELS};
+use crate::flow::frame::{Frame, MAX_PIXELS};
+use crate::system::buffers::Buffers;
+use crate::system::files::read_at_most;
 
 /// File names that end like this are taken as pictures.
 pub(crate) const EXTENSIONS: [&str; 12] =

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::{Source, SourceInfo};
-use crate::frame::Frame;
+use crate::flow::frame::Frame;
 
 /// A source that ends after a number of frames.
 pub struct LimitedSource<'a> {

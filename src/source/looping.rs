@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Source, SourceInfo, SourceSpec};
-use crate::frame::Frame;
+use crate::flow::frame::Frame;
 
 /// The pause between the last frame and the first where the source names no rate.
 const DEFAULT_FPS: f64 = 30.0;

@@ -28,7 +28,7 @@ pub use camera::{CameraFormat, CameraInfo, CameraOptions, Holder, PixelFormat, R
 pub use limited::LimitedSource;
 pub use looping::LoopingSource;
 
-use crate::frame::Frame;
+use crate::flow::frame::Frame;
 
 /// A stream of frames.
 pub trait Source: Send {

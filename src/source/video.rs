@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::Source;
 use super::ffmpeg::{FfmpegSource, Tools};
 use super::h264::H264Source;
-use crate::programs::installed;
+use crate::system::programs::installed;
 
 /// What to try when the built-in decoder can't read a file.
 const INSTALL_FFMPEG: &str = "without ffmpeg, emocam reads only H.264 without B-frames in MP4; install ffmpeg to read \
@@ -56,7 +56,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::frame::Frame;
+    use crate::flow::frame::Frame;
 
     /// The decoder that the machine has, or a word on why the test is skipped.
     fn ffmpeg() -> Option<Decoder> {

@@ -9,6 +9,7 @@
 
 mod motion;
 mod schedule;
+pub mod smooth;
 mod tracks;
 
 use std::time::Duration;
@@ -17,7 +18,7 @@ use anyhow::Result;
 use image::GrayImage;
 
 use crate::detect::{FaceDetector, Nearby, SmallestFace};
-use crate::frame::FaceBox;
+use crate::flow::frame::FaceBox;
 use schedule::Schedule;
 use tracks::{Found, Tracks, overlap};
 

@@ -5,7 +5,7 @@
 //! any lag. How long it remembers depends on that difference: small ones are the detector's trembling and are smoothed
 //! away, large ones are a face that starts, stops or turns.
 
-use crate::frame::FaceBox;
+use crate::flow::frame::FaceBox;
 
 /// How much is remembered.
 struct Memory {

@@ -5,7 +5,7 @@
 
 use super::motion::Motion;
 use super::{Faces, TrackedFace};
-use crate::frame::FaceBox;
+use crate::flow::frame::FaceBox;
 
 /// How long a face is shown that is not found, in seconds: longer than the detector's gaps, too short to be noticed.
 const SHOWN_UNSEEN: f32 = 0.25;

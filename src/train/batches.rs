@@ -16,8 +16,8 @@ use rayon::prelude::*;
 
 use super::config::{Recipe, Sampling};
 use crate::dataset::Sample;
-use crate::emotion::Emotion;
-use crate::preprocess::{InputSpec, Preprocessor, Region};
+use crate::flow::emotion::Emotion;
+use crate::network::preprocess::{InputSpec, Preprocessor, Region};
 
 /// How many batches are ready before the network asks for them.
 const READY: usize = 2;

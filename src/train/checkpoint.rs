@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::config::TrainConfig;
 use super::history::EpochRecord;
-use crate::files::{read_at_most, write_whole};
-use crate::model::Tensors;
-use crate::weights::{self, ModelCard};
+use crate::network::model::Tensors;
+use crate::network::weights::{self, ModelCard};
+use crate::system::files::{read_at_most, write_whole};
 
 /// The version of the state that this program writes and reads.
 const FORMAT: u32 = 1;
@@ -168,8 +168,8 @@ impl Checkpoint {
 mod tests {
     use super::*;
     use crate::dataset::DataOptions;
-    use crate::model::Architecture;
-    use crate::preprocess::InputSpec;
+    use crate::network::model::Architecture;
+    use crate::network::preprocess::InputSpec;
     use crate::train::config::{Init, Recipe};
 
     fn checkpoint() -> Checkpoint {

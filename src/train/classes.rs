@@ -5,9 +5,9 @@ use std::array;
 use anyhow::{Result, bail, ensure};
 
 use super::config::{ClassWeights, Recipe, Sampling};
-use crate::calibration::ClassPrior;
 use crate::dataset::{Dataset, Sample};
-use crate::emotion::Emotion;
+use crate::flow::emotion::Emotion;
+use crate::network::calibration::ClassPrior;
 
 /// Each class's share of the training targets as they are shown: with balanced sampling every class that has pictures is
 /// shown equally often.

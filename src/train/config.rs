@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::calibration::Prior;
 use crate::dataset::DataOptions;
 use crate::dataset::augment::Augmentation;
 use crate::eval::Metrics;
-use crate::optim::ScheduleShape;
+use crate::network::calibration::Prior;
+use crate::train::optim::ScheduleShape;
 
 /// A whole training run: `config.json` in its folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

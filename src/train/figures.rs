@@ -6,7 +6,7 @@
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 
-use crate::device::is_gpu;
+use crate::network::device::is_gpu;
 
 /// Steps of a GPU that are read at once: enough that the waiting does not count, and few enough that a run that has
 /// diverged ends soon.

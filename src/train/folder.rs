@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-use crate::files::TEMPORARY_PREFIX;
+use crate::system::files::TEMPORARY_PREFIX;
 
 /// Where a run's files are.
 #[derive(Clone, Debug)]

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{read_at_most, write_whole};
 use crate::plot;
+use crate::system::files::{read_at_most, write_whole};
 
 /// The largest history that is read, in bytes: a hundred thousand epochs.
 const MAX_FILE_SIZE: u64 = 16 * 1024 * 1024;

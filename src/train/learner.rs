@@ -7,11 +7,11 @@ use rand::RngExt;
 use super::batches::{Batch, Stream, random};
 use super::config::Recipe;
 use super::figures::{Figures, StepFigures};
-use crate::device::is_gpu;
-use crate::emotion::Emotion;
-use crate::model::{ConvNorm, EmotionNet, Role, Tensors};
-use crate::optim::{AdamW, Average, Group, Moments, Schedule, average_decay};
-use crate::weights::ModelCard;
+use crate::flow::emotion::Emotion;
+use crate::network::device::is_gpu;
+use crate::network::model::{ConvNorm, EmotionNet, Role, Tensors};
+use crate::network::weights::ModelCard;
+use crate::train::optim::{AdamW, Average, Group, Moments, Schedule, average_decay};
 
 /// The tensors of the last layer, which learn at the full rate.
 const HEAD: &str = "head.";

@@ -25,6 +25,7 @@ mod folder;
 mod history;
 mod learner;
 mod log;
+pub mod optim;
 mod options;
 mod progress;
 mod run;
@@ -43,8 +44,8 @@ pub use log::Log;
 pub use options::RecipeOptions;
 
 use crate::dataset::{DataOptions, Dataset};
-use crate::pipeline::Stop;
-use crate::weights::ModelCard;
+use crate::flow::stop::Stop;
+use crate::network::weights::ModelCard;
 use checkpoint::{Checkpoint, State};
 use folder::RunFolder;
 use learner::Learner;

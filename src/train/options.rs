@@ -6,9 +6,9 @@ use clap::Args;
 use serde_json::Value;
 
 use super::config::{ClassWeights, Recipe, Sampling, Selection};
-use crate::calibration::Prior;
-use crate::model::Architecture;
-use crate::optim::ScheduleShape;
+use crate::network::calibration::Prior;
+use crate::network::model::Architecture;
+use crate::train::optim::ScheduleShape;
 
 /// Everything of a [`Recipe`] that can be asked for, and the network's width.
 #[derive(Clone, Debug, Default, Args)]

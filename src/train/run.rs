@@ -17,13 +17,13 @@ use super::history::{self, EpochRecord, Timing};
 use super::learner::Learner;
 use super::progress::Progress;
 use crate::dataset::Dataset;
-use crate::device::{GpuError, GpuFailure, abandon};
 use crate::eval::{self, Metrics, ReportHeader};
-use crate::files::write_whole;
-use crate::model::{EmotionNet, Tensors};
-use crate::pipeline::Stop;
+use crate::flow::stop::Stop;
+use crate::network::device::{GpuError, GpuFailure, abandon};
+use crate::network::model::{EmotionNet, Tensors};
+use crate::network::weights::Weights;
 use crate::plot;
-use crate::weights::Weights;
+use crate::system::files::write_whole;
 
 /// A training run.
 pub(super) struct Run<'a> {

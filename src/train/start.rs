@@ -8,10 +8,10 @@ use sha2::{Digest, Sha256};
 
 use super::config::Init;
 use super::options::RecipeOptions;
-use crate::files::read_at_most;
-use crate::model::{Architecture, Tensors};
-use crate::preprocess::InputSpec;
-use crate::weights::{self, ModelCard, Weights};
+use crate::network::model::{Architecture, Tensors};
+use crate::network::preprocess::InputSpec;
+use crate::network::weights::{self, ModelCard, Weights};
+use crate::system::files::read_at_most;
 
 /// Tensors to start from, and what fits them.
 pub(super) struct Start {

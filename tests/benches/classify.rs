@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use emocam::weights::Weights;
+use emocam::network::weights::Weights;
 
 /// As in the program: the system's own clears pages anew in every layer.
 #[global_allocator]

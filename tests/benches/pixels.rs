@@ -3,9 +3,9 @@
 //! The conversions are no part of the library's interface, so their source is compiled into this program.
 
 use criterion::{criterion_group, criterion_main};
-use emocam::frame;
+use emocam::flow::frame;
 
-#[path = "../../src/buffers.rs"]
+#[path = "../../src/system/buffers.rs"]
 #[allow(dead_code, unused_imports)]
 mod buffers;
 

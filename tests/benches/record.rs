@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use emocam::pipeline::{Annotated, Timing};
+use emocam::flow::labelled::{Labelled, Timing};
 use emocam::sink::{OutputOptions, SinkSpec};
 use emocam::source::SourceSpec;
 use image::RgbImage;
@@ -14,7 +14,7 @@ use image::imageops::{FilterType, resize};
 use rand::{RngExt, SeedableRng};
 
 /// The demo as a camera of 1280x720 would see it: every other frame, enlarged, with noise.
-fn frames() -> Vec<Annotated> {
+fn frames() -> Vec<Labelled> {
     let mut demo = SourceSpec::Demo.open().expect("the demo opens");
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
     let mut frames = Vec::new();
@@ -26,7 +26,7 @@ fn frames() -> Vec<Annotated> {
             (frame.width, frame.height) = (1280, 720);
             let picture = Some(Arc::new(picture));
             let (predictions, unlabelled) = (Vec::new(), Vec::new());
-            frames.push(Annotated { frame, predictions, ignored: 0, unlabelled, timing: Timing::default(), picture });
+            frames.push(Labelled { frame, predictions, ignored: 0, unlabelled, timing: Timing::default(), picture });
         }
     }
     frames

@@ -6,9 +6,9 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use emocam::detect::{FaceDetector, SmallestFace};
 use emocam::draw::annotated_picture;
-use emocam::emotion::{Prediction, Probabilities};
-use emocam::frame::Frame;
-use emocam::preprocess::gray_from_rgb;
+use emocam::flow::emotion::{Prediction, Probabilities};
+use emocam::flow::frame::Frame;
+use emocam::network::preprocess::gray_from_rgb;
 use emocam::source::SourceSpec;
 use emocam::track::{FaceTracker, Search, Sequence};
 
@@ -73,7 +73,7 @@ fn drawing(criterion: &mut Criterion) {
     let quarter = |id: u64| {
         let (width, height) = (frame.width as f32 / 4.0, frame.height as f32 / 4.0);
         let (x, y) = (width * (1.0 + 2.0 * (id % 2) as f32), height * (1.0 + 2.0 * (id / 2) as f32));
-        let face = emocam::frame::FaceBox { x: x - 50.0, y: y - 50.0, width: 100.0, height: 100.0, score: 9.0 };
+        let face = emocam::flow::frame::FaceBox { x: x - 50.0, y: y - 50.0, width: 100.0, height: 100.0, score: 9.0 };
         Prediction { id, face, probabilities, unsure: false }
     };
     let four: Vec<Prediction> = (0..4).map(quarter).collect();

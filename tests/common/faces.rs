@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use emocam::emotion::Emotion;
+use emocam::flow::emotion::Emotion;
 use image::{GrayImage, Luma};
 
 /// The letters of KDEF for the emotions, in label order.

@@ -10,10 +10,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use emocam::classify::FrameFaces;
-use emocam::emotion::Probabilities;
-use emocam::frame::{FaceBox, Frame};
-use emocam::pipeline::{Annotated, Delivery, Event, Losses, Stages, Stop, run};
+use emocam::flow::emotion::Probabilities;
+use emocam::flow::frame::{FaceBox, Frame};
+use emocam::flow::labelled::{Labelled, Losses};
+use emocam::flow::stop::Stop;
+use emocam::network::classify::FrameFaces;
+use emocam::pipeline::{DropPolicy, Event, Stages, run};
 use emocam::sink::{Ending, Sink};
 use emocam::source::{Source, SourceInfo};
 use emocam::track::{Faces, TrackedFace};
@@ -115,7 +117,7 @@ pub(crate) struct FakeRecorder<F> {
 }
 
 impl<F: FnMut(u64) -> Result<()>> Sink for FakeRecorder<F> {
-    fn write(&mut self, annotated: &Annotated) -> Result<ControlFlow<()>> {
+    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
         (self.before)(annotated.frame.id)?;
         self.recorded.lock().expect("no poison").ids.push(annotated.frame.id);
         Ok(ControlFlow::Continue(()))
@@ -151,7 +153,7 @@ pub(crate) struct Outcome {
 /// Runs with stages that do nothing wrong, and `present` called for frames only.
 pub(crate) fn run_with(
     source: &mut dyn Source,
-    delivery: Delivery,
+    delivery: DropPolicy,
     stop: &Stop,
     recorders: Recorders,
     present: impl FnMut(u64) -> Result<ControlFlow<()>>,
@@ -173,7 +175,7 @@ pub(crate) fn run_with(
 
 pub(crate) fn run_stages<MakeDetect, Detect, Classify>(
     stages: Stages<'_, MakeDetect, Classify>,
-    delivery: Delivery,
+    delivery: DropPolicy,
     stop: &Stop,
     mut present: impl FnMut(u64) -> Result<ControlFlow<()>>,
 ) -> Outcome

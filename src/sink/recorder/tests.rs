@@ -16,7 +16,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn created(path: &Path) -> Result<Recorder> {
-    Recorder::create(path, Shown::Annotated, OutputOptions::default())
+    Recorder::create(path, Shown::Labelled, OutputOptions::default())
 }
 
 fn moment(milliseconds: u64) -> Moment {
@@ -305,7 +305,7 @@ fn a_camera_that_is_away_at_the_end_does_not_shorten_the_recording() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
     let options = OutputOptions { live: true, ..Default::default() };
-    let mut recorder = Recorder::create(&path, Shown::Annotated, options).expect("a folder that can be written");
+    let mut recorder = Recorder::create(&path, Shown::Labelled, options).expect("a folder that can be written");
     let away = Duration::from_secs(7);
     let mut frame = annotated(0, 0, 64, 48, vec![]);
     let Some(captured_at) = Instant::now().checked_sub(away) else { return };
@@ -330,7 +330,7 @@ fn bits_a_second_are_kept_to() {
     {
         let path = folder.path().join("out.mp4");
         let options = OutputOptions { force: true, quality, ..Default::default() };
-        let mut recorder = Recorder::create(&path, Shown::Annotated, options).expect("a folder that can be written");
+        let mut recorder = Recorder::create(&path, Shown::Labelled, options).expect("a folder that can be written");
         for id in 0..300u64 {
             let x = (id % 100) as u32;
             let picture = image::imageops::crop_imm(&noise, x, x, size.0, size.1).to_image();
@@ -352,7 +352,7 @@ fn what_cannot_be_coded_as_well_as_wished_is_coded_less_well() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
     let options = OutputOptions { quality: Quality::Constant(8), ..Default::default() };
-    let mut recorder = Recorder::create(&path, Shown::Annotated, options).expect("a folder that can be written");
+    let mut recorder = Recorder::create(&path, Shown::Labelled, options).expect("a folder that can be written");
     let mut state = 1u64;
     let mut noise = |_, _| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

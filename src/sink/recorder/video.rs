@@ -13,7 +13,7 @@ use openh264::formats::{RgbSliceU8, YUVBuffer};
 use super::container::{Description, Mp4File, Sample, TIMESCALE};
 use super::encoder::{AccessUnit, COARSEST, Quality, encoder};
 use super::rate::RateControl;
-use crate::sink::fit::{fitted_size, resized};
+use crate::draw::fit::{fitted_size, resized};
 
 /// How long a video's only frame is shown.
 pub(super) const LONE_FRAME: u32 = TIMESCALE / 30;

@@ -4,8 +4,8 @@ use anyhow::{Result, ensure};
 
 use super::device::Opened;
 use super::format::{CameraFormat, PixelFormat};
-use crate::buffers::Buffers;
 use crate::source::pixels::{Rgb, rgb_from_grey, rgb_from_jpeg, rgb_from_nv12, rgb_from_yuyv};
+use crate::system::buffers::Buffers;
 
 /// Decodes a frame. One that is damaged, or of another size than was agreed on, is an error.
 pub(super) fn decode(bytes: &[u8], opened: &Opened, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {

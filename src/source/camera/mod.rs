@@ -37,12 +37,12 @@ pub use list::{CameraInfo, list_cameras};
 
 use super::pixels::Rgb;
 use super::{Health, Next, Notice, Source, SourceInfo};
-use crate::buffers::Buffers;
-use crate::frame::Frame;
+use crate::flow::frame::Frame;
+use crate::system::buffers::Buffers;
 use decode::decode;
 use device::{Failure, NO_SUCH_DEVICE, Opened, Place};
 use watchdog::{Verdict, Watchdog};
-use worker::{Delivery, News, Worker};
+use worker::{DropPolicy, News, Worker};
 
 /// How long one call waits.
 const MOMENT: Duration = Duration::from_millis(100);
@@ -239,7 +239,7 @@ impl CameraSource {
     }
 
     /// Takes a frame in. What is damaged is counted and left out: cables and hubs lose bytes now and then.
-    fn take(&mut self, stream: &mut Stream, delivery: &Delivery) -> Option<Next> {
+    fn take(&mut self, stream: &mut Stream, delivery: &DropPolicy) -> Option<Next> {
         let opened = stream.opened?;
         let progress = &mut self.progress;
         let id = stream.first_id + delivery.count - 1;

@@ -24,8 +24,8 @@ fn opened() -> Opened {
     Opened { format, stride: 1, encoding: Encoding { range: Range::Full, ..Default::default() } }
 }
 
-fn delivery(count: u64, bytes: &[u8]) -> Delivery {
-    Delivery {
+fn delivery(count: u64, bytes: &[u8]) -> DropPolicy {
+    DropPolicy {
         bytes: Arc::from(bytes),
         used: bytes.len(),
         damaged: false,
@@ -36,7 +36,7 @@ fn delivery(count: u64, bytes: &[u8]) -> Delivery {
 }
 
 /// A worker that opens its camera, delivers, and ends.
-fn script(deliveries: Vec<Delivery>, end: Failure) -> Worker {
+fn script(deliveries: Vec<DropPolicy>, end: Failure) -> Worker {
     Worker::spawn(move |Lines { opened: sender, frames, .. }| {
         sender.expect("it is still to be said").send(opened()).expect("someone waits");
         for delivery in deliveries {
@@ -62,8 +62,8 @@ fn next(source: &mut CameraSource) -> Result<Next> {
 
 #[test]
 fn damaged_and_missing_frames_are_counted_and_leave_gaps() {
-    let damaged = Delivery { damaged: true, ..delivery(4, PIXEL) };
-    let late = Delivery { damaged_before: 1, ..delivery(7, PIXEL) };
+    let damaged = DropPolicy { damaged: true, ..delivery(4, PIXEL) };
+    let late = DropPolicy { damaged_before: 1, ..delivery(7, PIXEL) };
     let deliveries = vec![delivery(1, PIXEL), delivery(2, DAMAGED), damaged, late];
     let options = CameraOptions { no_reconnect: true, ..Default::default() };
     let mut source = CameraSource::of(script(deliveries, unplugged()), place(), options).expect("a camera");

@@ -14,13 +14,13 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bound
 use super::device::{Failure, NOT_UNDERSTOOD, Opened, Place, RawFrame};
 use super::format::WantedFormat;
 use super::system::Device;
-use crate::buffers::Buffers;
+use crate::system::buffers::Buffers;
 
 /// How long one look at the camera takes at most, so that the wish to end is heard.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A frame on its way from the camera.
-pub(super) struct Delivery {
+pub(super) struct DropPolicy {
     /// At least as long as the frame: buffers are used again for frames of any length.
     pub(super) bytes: Arc<[u8]>,
     pub(super) used: usize,
@@ -32,7 +32,7 @@ pub(super) struct Delivery {
     pub(super) at: Instant,
 }
 
-impl Delivery {
+impl DropPolicy {
     /// The frame itself.
     pub(super) fn frame(&self) -> &[u8] {
         &self.bytes[..self.used]
@@ -44,7 +44,7 @@ pub(super) enum News {
     /// The camera is open.
     Opened(Opened),
     /// A frame.
-    Frame(Delivery),
+    Frame(DropPolicy),
     /// Nothing yet.
     Nothing,
     /// It has ended, and the camera is closed.
@@ -54,7 +54,7 @@ pub(super) enum News {
 /// One opened camera, or one that is being opened.
 pub(super) struct Worker {
     opened: Receiver<Opened>,
-    frames: Receiver<Delivery>,
+    frames: Receiver<DropPolicy>,
     quit: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<(), Failure>>>,
 }
@@ -63,9 +63,9 @@ pub(super) struct Worker {
 pub(super) struct Lines {
     /// To be dropped once it is said.
     pub(super) opened: Option<Sender<Opened>>,
-    pub(super) frames: Sender<Delivery>,
+    pub(super) frames: Sender<DropPolicy>,
     /// The other end, to take back what nobody took.
-    pub(super) displaced: Receiver<Delivery>,
+    pub(super) displaced: Receiver<DropPolicy>,
     pub(super) quit: Arc<AtomicBool>,
 }
 
@@ -144,7 +144,7 @@ fn deliver(mut device: Device, lines: &Lines) -> Result<(), Failure> {
         let used = bytes.len();
         Arc::get_mut(&mut copy).context("a buffer in use").map_err(Failure::other)?[..used].copy_from_slice(bytes);
         buffers.keep(&copy);
-        let mut delivery = Delivery { bytes: copy, used, damaged, damaged_before: 0, count, at };
+        let mut delivery = DropPolicy { bytes: copy, used, damaged, damaged_before: 0, count, at };
         // The latest frame is the one that counts.
         while let Err(TrySendError::Full(back)) = frames.try_send(delivery) {
             delivery = back;

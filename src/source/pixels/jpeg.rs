@@ -15,7 +15,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::standard_tables::STANDARD_TABLES;
 use super::{Rgb, rgb_len};
-use crate::buffers::Buffers;
+use crate::system::buffers::Buffers;
 
 /// What the data end with instead. The decoder reads up to eight bytes ahead, and takes having come to the end before the
 /// last row for an error. These are sixteen bytes of ones, each with the 0 that belongs after it: no code has ones alone

@@ -17,8 +17,8 @@ use anyhow::{Context, Result, ensure};
 
 use self::convert::{Row, write_rgb};
 pub(super) use self::jpeg::rgb_from_jpeg;
-use crate::buffers::Buffers;
-use crate::frame::MAX_PIXELS;
+use crate::flow::frame::MAX_PIXELS;
+use crate::system::buffers::Buffers;
 
 /// A decoded picture: width, height and RGB8 pixels.
 pub(super) struct Rgb {

@@ -1,0 +1,86 @@
+//! What is made of the command line's own description: completions for shells, and the manual page.
+
+use std::io::Write;
+
+use anyhow::{Context, Result, bail};
+use clap::{Command, CommandFactory};
+use clap_complete::shells::{Bash, Fish, Zsh};
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use crate::cli::Cli;
+
+/// What goes before the examples in the text below a command's help.
+const EXAMPLES: &str = "Examples:\n";
+
+/// What an error says that a full disk behind standard output gives.
+const NOT_WRITTEN: &str = "standard output takes no more";
+
+/// Writes the completions for a shell.
+///
+/// # Errors
+/// When the shell is another one than bash, zsh and fish, or the text can't be written.
+pub(crate) fn completions(shell: &str, out: &mut impl Write) -> Result<()> {
+    let mut command = Cli::command();
+    let mut text = Vec::new();
+    match shell {
+        "bash" => clap_complete::generate(Bash, &mut command, "emocam", &mut text),
+        "zsh" => clap_complete::generate(Zsh, &mut command, "emocam", &mut text),
+        "fish" => clap_complete::generate(Fish, &mut command, "emocam", &mut text),
+        _ => bail!("no completions for {shell}: expected bash, zsh or fish"),
+    }
+    out.write_all(&text).and_then(|()| out.flush()).context(NOT_WRITTEN)
+}
+
+/// Writes the manual page: the program, then each command with its options.
+///
+/// # Errors
+/// When the text can't be written.
+pub(crate) fn page(out: &mut impl Write) -> Result<()> {
+    let mut command = Cli::command();
+    command.build();
+    let mut text = Vec::new();
+    let main = Man::new(command.clone());
+    main.render_title(&mut text)?;
+    main.render_name_section(&mut text)?;
+    main.render_synopsis_section(&mut text)?;
+    main.render_description_section(&mut text)?;
+    main.render_options_section(&mut text)?;
+    render_examples(&command, &mut text)?;
+    for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        writeln!(text, ".SH \"EMOCAM {}\"", sub.get_name().to_uppercase())?;
+        let page = Man::new(sub.clone());
+        let mut section = Vec::new();
+        page.render_synopsis_section(&mut section)?;
+        page.render_description_section(&mut section)?;
+        page.render_options_section(&mut section)?;
+        render_examples(sub, &mut section)?;
+        // Within a command's section these are parts of it.
+        text.extend(String::from_utf8_lossy(&section).replace(".SH ", ".SS ").into_bytes());
+    }
+    out.write_all(&text).and_then(|()| out.flush()).context(NOT_WRITTEN)
+}
+
+/// Writes what is below a command's help: examples, each a command with its meaning under it, and notes. As plain text all
+/// of it would run together into one paragraph.
+fn render_examples(command: &Command, out: &mut impl Write) -> Result<()> {
+    let Some(text) = command.get_after_help().map(ToString::to_string) else { return Ok(()) };
+    let mut roff = Roff::new();
+    for paragraph in text.split("\n\n") {
+        let Some(examples) = paragraph.strip_prefix(EXAMPLES) else {
+            roff.control("PP", []).text([roman(paragraph)]);
+            continue;
+        };
+        roff.control("SH", ["EXAMPLES"]);
+        for line in examples.lines().map(str::trim) {
+            if line.starts_with("emocam ") {
+                let (example, meaning) = line.split_once("  ").unwrap_or((line, ""));
+                roff.control("TP", []).text([bold(example)]).text([roman(meaning.trim())]);
+            } else {
+                // What an example means may take several lines.
+                roff.text([roman(line)]);
+            }
+        }
+    }
+    Ok(roff.to_writer(out)?)
+}

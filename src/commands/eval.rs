@@ -1,0 +1,78 @@
+//! `emocam eval`: weights and labelled faces in, a report out.
+
+use std::io::Write;
+
+use anyhow::{Result, ensure};
+
+use crate::cli::{Eval, Parts};
+use crate::view::tell::{self, notice};
+use emocam::dataset::{DataOptions, Dataset};
+use emocam::eval::{Evaluation, Report, ReportHeader, evaluate};
+use emocam::network::weights::{ModelCard, Weights};
+
+/// Measures weights as asked for. The report's text goes to `out`, the report's folder is written where
+/// one is named.
+///
+/// # Errors
+/// When weights or data can't be read, the part has no pictures, or the report can't be written or is there already.
+pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
+    if let Some(folder) = &arguments.out {
+        let there = folder.join(Report::JSON);
+        ensure!(!there.exists(), "{} exists already: choose another folder for --out", there.display());
+        ensure!(!folder.is_file(), "{} is a file: name a folder for --out", folder.display());
+    }
+    let weights = arguments.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
+    let prior = weights.card.prior_in_use(arguments.prior)?;
+    let dataset = read(arguments, &weights.card)?;
+    let split_hash = dataset.split_hash();
+    for notice in dataset.notices.iter().cloned().chain(weights.card.leak(&dataset.name, &split_hash)) {
+        tell::lines(&format!("warning: {notice}"));
+    }
+    let without_test = if dataset.test.is_empty() { Parts::Validation } else { Parts::Test };
+    let part = arguments.part.unwrap_or(without_test);
+    let evaluation = evaluation(&weights, &dataset, part, arguments)?;
+    let header =
+        ReportHeader { dataset: &dataset.name, part: part.name(), split_hash: &split_hash, card: &weights.card, prior };
+    let report = Report::new(&evaluation, header);
+    ensure!(
+        report.after.predictions() > 0,
+        "{}: no pictures to measure on in {} (--part names another part)",
+        arguments.data.display(),
+        header.part
+    );
+    if let Some(folder) = &arguments.out {
+        report.write(folder)?;
+        dataset.write_missed(folder)?;
+    }
+    Ok(write!(out, "{}", report.text())?)
+}
+
+/// The data set, as it was read when the weights were trained on it, unless the arguments say how.
+fn read(arguments: &Eval, card: &ModelCard) -> Result<Dataset> {
+    let options = arguments.data_options.options(card.seed, card.input.clone());
+    let trained = card.training.as_ref().and_then(|training| training.get("data"));
+    let trained = trained.and_then(|data| serde_json::from_value::<DataOptions>(data.clone()).ok());
+    if let (Some(trained), false) = (trained, arguments.data_options.decides()) {
+        let trained = DataOptions { cache: options.cache.clone(), ..trained };
+        // Other data than those need not fit the same rule.
+        if trained != options
+            && let Ok(dataset) = Dataset::load(&arguments.data, &trained)
+            && dataset.split_hash() == card.split_hash
+        {
+            return Ok(dataset);
+        }
+    }
+    Dataset::load(&arguments.data, &options)
+}
+
+fn evaluation(weights: &Weights, dataset: &Dataset, parts: Parts, arguments: &Eval) -> Result<Evaluation> {
+    let device = arguments.device.open(notice)?;
+    let net = weights.net()?.fold(&device)?;
+    let mut evaluation = Evaluation::default();
+    for &part in parts.parts() {
+        evaluation.append(evaluate(&net, &weights.card.input, dataset.part(part), &device)?);
+        let missed = dataset.missed.iter().filter(|missed| arguments.count_missed && missed.part == part);
+        missed.for_each(|missed| evaluation.add_missed(&missed.name, missed.label));
+    }
+    Ok(evaluation)
+}

@@ -1,0 +1,135 @@
+//! One run of the pipeline, from a source to outputs and a viewer: what `live` does once and `annotate` for each input.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::view::Viewer;
+use crate::view::presenter::Presenter;
+use crate::view::render::Renderer;
+use anyhow::{Result, ensure};
+use emocam::flow::frame::Frame;
+use emocam::flow::stop::Stop;
+use emocam::measure::stats::Stats;
+use emocam::network::classify::{Classifier, FrameFaces};
+use emocam::pipeline::{self, DropPolicy, Stages};
+use emocam::sink::{Ending, OutputOptions, SinkSpec, Sound, on_demand};
+use emocam::source::{LimitedSource, Source, SourceInfo};
+use emocam::track::smooth::Smoother;
+use emocam::track::{FaceTracker, Search, Sequence};
+
+/// What is to be done.
+pub(crate) struct Job<'a> {
+    /// Where frames come from.
+    pub(crate) source: &'a mut dyn Source,
+    /// What happens to frames that nobody takes in time.
+    pub(crate) delivery: DropPolicy,
+    /// Where results go; they were checked before.
+    pub(crate) outputs: &'a [SinkSpec],
+    /// How they are written.
+    pub(crate) options: OutputOptions<'a>,
+    /// After how many frames to stop.
+    pub(crate) frames: Option<u64>,
+    /// How faces are looked for.
+    pub(crate) search: Search,
+    /// How many frames are labelled at once where none is waited for; by default what suits the classifier's device.
+    pub(crate) frames_at_once: Option<usize>,
+    /// How long a change of expression takes to show, in motion.
+    pub(crate) smoothing: Duration,
+    /// The confidence below which a face is shown as unsure, 0 to 1.
+    pub(crate) unsure_below: Option<f32>,
+}
+
+impl Job<'_> {
+    /// Does it. Outputs are completed also when it fails.
+    ///
+    /// # Errors
+    /// The first error of a stage, else of an output that can't be completed; or that frames are missing in a recording.
+    pub(crate) fn run(
+        self,
+        classifier: &mut Classifier,
+        viewer: &mut Viewer,
+        stop: &Stop,
+        stats: &mut Stats,
+    ) -> Result<()> {
+        let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.takes_time());
+        let draws = recorders.iter().any(|recorder| recorder.wants_drawing());
+        let SourceInfo { name, start, .. } = self.source.info().clone();
+        let sound = self.options.sound.map(|sound| Sound { start, ..sound });
+        let options = OutputOptions { sound, source: Some(&name), ..self.options };
+        let open = |outputs: Vec<&SinkSpec>| {
+            outputs.into_iter().map(|output| output.open(options)).collect::<Result<Vec<_>>>()
+        };
+        // First what may fail: a table is created when it is opened, and would be in the way of the next try.
+        let mut recorders = open(recorders)?;
+        let mut tables = open(tables)?;
+        // In the window, recordings and pictures can be asked for at any time.
+        let requests = viewer.is_window().then(|| {
+            let (requests, writer) = on_demand(Path::new(""), self.options);
+            recorders.push(Box::new(writer));
+            requests
+        });
+        let survives_recorders = viewer.is_window() || (self.options.live && !tables.is_empty());
+        // Pictures have no time in which anything could be smoothed.
+        let smoothing = if self.search.sequence == Sequence::Pictures { Duration::ZERO } else { self.smoothing };
+        let mut presenter = Presenter {
+            tables: &mut tables,
+            draws,
+            // Of a live source frames may be dropped, so those that arrive are counted.
+            frames_left: self.frames.filter(|_| self.delivery == DropPolicy::Latest),
+            waits_when_paused: self.delivery == DropPolicy::EveryInRealTime,
+            smoother: Smoother::new(smoothing),
+            unsure_below: self.unsure_below,
+            renderer: Renderer::default(),
+            requests,
+            last: None,
+            viewer,
+            stats,
+            stop,
+        };
+        let mut limited;
+        let stages = Stages {
+            source: match self.frames {
+                Some(frames) if self.delivery != DropPolicy::Latest => {
+                    limited = LimitedSource::new(self.source, frames);
+                    &mut limited
+                }
+                _ => self.source,
+            },
+            make_detect: || {
+                let mut tracker = FaceTracker::new(self.search)?;
+                let mut scene = 0;
+                Ok(move |frame: &Frame, gray: &_| {
+                    if std::mem::replace(&mut scene, frame.scene) != frame.scene {
+                        tracker.forget();
+                    }
+                    tracker.track(gray, frame.id, frame.pts)
+                })
+            },
+            frames_at_once: self.frames_at_once.unwrap_or_else(|| classifier.frames_at_once()),
+            classify: |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
+                classifier.classify_frames(frames, tell)
+            },
+            recorders,
+            survives_recorders,
+        };
+        let (losses, outcome) = pipeline::run(stages, self.delivery, stop, |event| presenter.present(event));
+        presenter.close();
+        let cut_off = self.delivery == DropPolicy::Every && (outcome.is_err() || stop.is_requested());
+        let ending = if cut_off { Ending::CutOff } else { Ending::Whole };
+        let finished = tables.iter_mut().map(|table| table.finish(ending)).fold(Ok(()), Result::and);
+        stats.finish(losses, self.source.health());
+        if cut_off || outcome.is_err() {
+            let left = |path: &PathBuf| path.is_file();
+            for part in self.outputs.iter().filter_map(SinkSpec::part_path).filter(left) {
+                viewer.say(&format!("what was done is in {}", part.display()));
+            }
+        }
+        outcome.and(finished)?;
+        ensure!(
+            losses.unrecorded == 0,
+            "{} frames are missing in the recording: this machine encodes or writes too slowly. Try a smaller picture",
+            losses.unrecorded
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! `emocam live`: a camera, or what stands for one, labelled as it comes.
+
+use anyhow::{Result, ensure};
+use emocam::flow::stop::Stop;
+use emocam::measure::stats::Stats;
+use emocam::pipeline::DropPolicy;
+use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
+
+use super::setup::{check_outputs, classifier, finish, job_of, options_of};
+use crate::cli::Live;
+use crate::view::keys::Controls;
+use crate::view::tell::notice;
+use crate::view::{Viewer, check_display};
+
+/// Runs until the source ends, the window is closed, or someone asks for the end.
+///
+/// # Errors
+/// When the source can't be opened, or a stage or an output fails.
+pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
+    let common = &arguments.common;
+    let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;
+    check_camera_options(arguments, spec.as_ref())?;
+    let mut classifier = classifier(&common.dials)?;
+    let options = options_of(common, true);
+    let outputs = common.all_outputs();
+    check_outputs(&outputs, options, common, spec.as_ref())?;
+    let mut viewer = if arguments.headless {
+        Viewer::status()
+    } else if let Err(reason) = check_display() {
+        notice(&format!("{reason:#}; running without a window"));
+        Viewer::status()
+    } else {
+        Viewer::window()
+    };
+    // Without a window nobody could watch the demo a second time.
+    let camera = CameraOptions { format: arguments.camera_format, no_reconnect: arguments.no_reconnect };
+    let mut source = live_source(spec.as_ref(), &camera, viewer.is_window())?;
+    notice(&source.info().name);
+    let delivery = if source.info().live { DropPolicy::Latest } else { DropPolicy::EveryInRealTime };
+    viewer.set_controls(Controls::new(arguments.mirror, common.privacy, source.info().live));
+    let mut stats = Stats::new(common.unsure.is_some());
+    let stop = stop.child();
+    let job = job_of(source.as_mut(), delivery, &outputs, options, common, spec.as_ref());
+    let outcome = job.run(&mut classifier, &mut viewer, &stop, &mut stats);
+    if outcome.is_ok() {
+        viewer.hold(&stop)?;
+    }
+    viewer.close();
+    outcome.and(finish(&stats, common))
+}
+
+/// Refuses options that would do nothing.
+fn check_camera_options(arguments: &Live, spec: Option<&SourceSpec>) -> Result<()> {
+    if let Some(spec @ (SourceSpec::Path(_) | SourceSpec::Demo)) = spec {
+        ensure!(arguments.camera_format.is_none(), "--camera-format is for cameras, and {spec} is none");
+        ensure!(!arguments.no_reconnect, "--no-reconnect is for cameras, and {spec} is none");
+    }
+    Ok(())
+}
+
+/// The named source, or the first camera that opens, or the demo.
+fn live_source(spec: Option<&SourceSpec>, camera: &CameraOptions, repeat_demo: bool) -> Result<Box<dyn Source>> {
+    let demo = || -> Result<Box<dyn Source>> {
+        if repeat_demo { Ok(Box::new(LoopingSource::open(SourceSpec::Demo)?)) } else { SourceSpec::Demo.open() }
+    };
+    match spec {
+        Some(SourceSpec::Demo) => return demo(),
+        Some(spec) => return spec.open_with(camera),
+        None => {}
+    }
+    let cameras = match list_cameras() {
+        Ok(cameras) => cameras,
+        Err(error) => {
+            notice(&format!("{error:#}"));
+            Vec::new()
+        }
+    };
+    let mut reason = "no camera was found";
+    for found in cameras {
+        match SourceSpec::CameraIndex(found.index).open_with(camera) {
+            Ok(source) => return Ok(source),
+            Err(error) => notice(&format!("{error:#}")),
+        }
+        reason = "no camera can be opened";
+    }
+    notice(&format!("{reason}; showing the demo inside the program instead"));
+    demo()
+}

@@ -1,0 +1,149 @@
+//! What commands share: outputs, the classifier and the job that were asked for, and the account at the end.
+
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, iter, thread};
+
+use anyhow::{Context, Result, ensure};
+use candle_core::Device;
+use emocam::detect::SmallestFace;
+use emocam::measure::stats::Stats;
+use emocam::network::calibration::Prior;
+use emocam::network::classify::Classifier;
+use emocam::network::device::{DeviceSpec, GpuError};
+use emocam::network::weights::Weights;
+use emocam::pipeline::DropPolicy;
+use emocam::sink::{OutputOptions, SinkSpec};
+use emocam::source::{Source, SourceSpec};
+use emocam::track::{Search, Sequence};
+
+use super::job::Job;
+use crate::cli::{Common, Dials};
+use crate::view::tell::{self, notice};
+
+pub(super) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> {
+    OutputOptions { force: common.force, live, source: None, quality: common.quality(), sound: None }
+}
+
+/// The job for a source that was opened as `spec` says.
+pub(super) fn job_of<'a>(
+    source: &'a mut dyn Source,
+    delivery: DropPolicy,
+    outputs: &'a [SinkSpec],
+    options: OutputOptions<'a>,
+    common: &Common,
+    spec: Option<&SourceSpec>,
+) -> Job<'a> {
+    Job {
+        outputs,
+        options,
+        frames: common.frames,
+        unsure_below: common.unsure,
+        ..job(source, delivery, &common.dials, spec)
+    }
+}
+
+/// The same without outputs and without an end of its own.
+pub(super) fn job<'a>(
+    source: &'a mut dyn Source,
+    delivery: DropPolicy,
+    dials: &Dials,
+    spec: Option<&SourceSpec>,
+) -> Job<'a> {
+    Job {
+        source,
+        delivery,
+        outputs: &[],
+        options: OutputOptions::default(),
+        frames: None,
+        search: search(dials, spec),
+        frames_at_once: None,
+        smoothing: Duration::from_millis(dials.smoothing.into()),
+        unsure_below: None,
+    }
+}
+
+/// How faces are looked for in a source.
+fn search(dials: &Dials, source: Option<&SourceSpec>) -> Search {
+    let pictures = source.is_some_and(SourceSpec::is_pictures);
+    Search {
+        smallest_face: match dials.min_face {
+            Some(pixels) => SmallestFace::Pixels(pixels),
+            None if pictures => SmallestFace::IN_PICTURES,
+            None => SmallestFace::IN_MOTION,
+        },
+        sequence: if pictures { Sequence::Pictures } else { Sequence::Motion(dials.detect_every) },
+    }
+}
+
+/// The classifier that was asked for. A prior that is not the natural one is never used silently.
+pub(super) fn classifier(dials: &Dials) -> Result<Classifier> {
+    let device = dials.device.open(notice)?;
+    let half = || thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
+    set_threads(dials.threads.unwrap_or_else(half))?;
+    let weights = dials.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
+    let classifier = match Classifier::new(&weights, dials.prior, device) {
+        // What was not asked for by name is not insisted on: its memory may be full.
+        Err(error) if dials.device == DeviceSpec::Auto && GpuError::find(&error).is_some() => {
+            notice(&format!("running on the CPU after all: {error:#}"));
+            Classifier::new(&weights, dials.prior, Device::Cpu)?
+        }
+        made => made?,
+    };
+    if classifier.prior() != Prior::Natural {
+        let whose =
+            if dials.prior.is_some() { "as asked for" } else { "as the weights say; --prior natural undoes it" };
+        notice(&format!(
+            "the prior is {}: all emotions are taken to occur equally often ({whose})",
+            classifier.prior()
+        ));
+    }
+    Ok(classifier)
+}
+
+/// Refuses outputs that can't be written or would be written over the input, before anything is opened.
+pub(super) fn check_outputs(
+    outputs: &[SinkSpec],
+    options: OutputOptions<'_>,
+    common: &Common,
+    input: Option<&SourceSpec>,
+) -> Result<()> {
+    // What holds for a file of data holds for the statistics, too.
+    let stats = common.stats.clone().map(SinkSpec::Jsonl);
+    for output in outputs.iter().chain(&stats) {
+        output.check(options)?;
+        let Some(SourceSpec::Path(path)) = input else { continue };
+        for written in iter::once(output).chain(&output.timeline()) {
+            ensure!(
+                !written.path().is_some_and(|output| is_part_of(output, path)),
+                "{written} is the input itself or one of its pictures: choose another output"
+            );
+        }
+        ensure!(
+            !(matches!(output, SinkSpec::Summary(_)) && input.is_some_and(SourceSpec::is_pictures)),
+            "--summary is about time, and pictures have none: for {} use -o FILE.csv",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+/// Whether an output is the input itself, or an existing file in a folder of inputs.
+fn is_part_of(output: &Path, input: &Path) -> bool {
+    let (Ok(output), Ok(input)) = (output.canonicalize(), input.canonicalize()) else { return false };
+    output == input || (input.is_dir() && output.parent() == Some(&input) && SourceSpec::Path(output).is_one_picture())
+}
+
+/// The summary, and the file of `--stats`.
+pub(super) fn finish(stats: &Stats, common: &Common) -> Result<()> {
+    tell::lines(&stats.to_string());
+    let Some(path) = &common.stats else { return Ok(()) };
+    let text = format!("{:#}\n", stats.to_json());
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// How many threads compute what can be shared out. Only the first call of a process has an effect.
+pub(super) fn set_threads(threads: usize) -> Result<()> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+    pool.build_global().with_context(|| format!("--threads {threads}"))
+}

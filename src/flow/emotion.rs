@@ -1,0 +1,199 @@
+//! The seven emotions, their probabilities and one face's prediction, with the label that it is shown under.
+//!
+//! The order of [`Emotion::ALL`] is the label index everywhere: in the network's output, in weights files, in datasets and
+//! in reports. It never changes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::flow::frame::FaceBox;
+
+/// A facial expression of one of the seven classes that KDEF, FER2013 and FER+ share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Emotion {
+    Anger,
+    Disgust,
+    Fear,
+    Happy,
+    Neutral,
+    Sad,
+    Surprise,
+}
+
+impl Emotion {
+    /// How many classes there are.
+    pub const COUNT: usize = 7;
+
+    /// All emotions; the position is the label index.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Anger, Self::Disgust, Self::Fear, Self::Happy, Self::Neutral, Self::Sad, Self::Surprise];
+
+    /// The label index, 0 to 6.
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The name as shown to users and written to data files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Anger => "Anger",
+            Self::Disgust => "Disgust",
+            Self::Fear => "Fear",
+            Self::Happy => "Happy",
+            Self::Neutral => "Neutral",
+            Self::Sad => "Sad",
+            Self::Surprise => "Surprise",
+        }
+    }
+}
+
+impl fmt::Display for Emotion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One probability per emotion, in label order; they sum to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probabilities([f32; Emotion::COUNT]);
+
+impl Probabilities {
+    /// Softmax of the network's raw outputs. The largest is subtracted first, so that no exponential overflows.
+    pub fn from_logits(logits: &[f32; Emotion::COUNT]) -> Self {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let exponentials = logits.map(|logit| (logit - largest).exp());
+        let sum: f32 = exponentials.iter().sum();
+        Self(exponentials.map(|e| e / sum))
+    }
+
+    /// The probability of one emotion, 0 to 1.
+    pub fn of(&self, emotion: Emotion) -> f32 {
+        self.0[emotion.index()]
+    }
+
+    /// The likeliest emotion; of equal ones the first in label order.
+    pub fn top(&self) -> Emotion {
+        let mut best = Emotion::Anger;
+        for emotion in Emotion::ALL {
+            if self.of(emotion) > self.of(best) {
+                best = emotion;
+            }
+        }
+        best
+    }
+
+    /// `1 - share` of these and `share`, 0 to 1, of others.
+    pub(crate) fn mixed(&self, others: &Self, share: f32) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + share * (others.0[i] - self.0[i])))
+    }
+
+    /// How far these are from others: half of the sum of all differences, 0 to 1.
+    pub(crate) fn difference(&self, others: &Self) -> f32 {
+        self.0.iter().zip(others.0).map(|(a, b)| (a - b).abs()).sum::<f32>() / 2.0
+    }
+
+    /// Emotions with their probabilities, in label order.
+    pub fn iter(&self) -> impl Iterator<Item = (Emotion, f32)> + '_ {
+        Emotion::ALL.into_iter().zip(self.0)
+    }
+}
+
+/// What a face is shown as: in the picture, in the data and in the summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// The likeliest emotion.
+    Emotion(Emotion),
+    /// No emotion is likely enough for the user.
+    Unsure,
+}
+
+impl Label {
+    /// The name as shown to users and written to data files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Emotion(emotion) => emotion.name(),
+            Self::Unsure => "Unsure",
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What emocam says of one face in one frame.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Which face this is, from frame to frame; in pictures its position, the largest first.
+    pub id: u64,
+    /// Where the face is, in frame pixels.
+    pub face: FaceBox,
+    /// The network's belief, smoothed over time in motion.
+    pub probabilities: Probabilities,
+    /// Whether the belief is too weak to name an emotion.
+    pub unsure: bool,
+}
+
+impl Prediction {
+    /// What the face is shown as: the likeliest emotion, unless that is unsure.
+    pub fn label(&self) -> Label {
+        if self.unsure { Label::Unsure } else { Label::Emotion(self.probabilities.top()) }
+    }
+
+    /// The probability of the likeliest emotion, 0 to 1, also where it is unsure. (The detector's certainty is
+    /// `face.score`.)
+    pub fn confidence(&self) -> f32 {
+        self.probabilities.of(self.probabilities.top())
+    }
+
+    /// Whether the confidence reaches `least`. One that is no number reaches nothing.
+    pub fn is_confident(&self, least: f32) -> bool {
+        self.confidence() >= least
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_index_is_the_position() {
+        for (index, emotion) in Emotion::ALL.into_iter().enumerate() {
+            assert_eq!(emotion.index(), index);
+        }
+    }
+
+    #[test]
+    fn softmax_sums_to_one_and_keeps_the_order_even_for_huge_logits() {
+        let p = Probabilities::from_logits(&[1000.0, 999.0, 0.0, -1000.0, 0.0, 0.0, 0.0]);
+        assert!((p.iter().map(|(_, p)| p).sum::<f32>() - 1.0).abs() < 1e-6);
+        assert_eq!(p.top(), Emotion::Anger);
+        // e / (1 + e)
+        assert!((p.of(Emotion::Anger) - 0.731_058_6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_unsure_face_keeps_its_confidence_and_loses_its_name() {
+        let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
+        let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0]);
+        let sure = Prediction { id: 0, face, probabilities, unsure: false };
+        let unsure = Prediction { unsure: true, ..sure.clone() };
+        assert_eq!((sure.label(), unsure.label()), (Label::Emotion(Emotion::Happy), Label::Unsure));
+        assert_eq!((sure.label().name(), unsure.label().name()), ("Happy", "Unsure"));
+        assert_eq!(sure.confidence(), unsure.confidence());
+    }
+
+    #[test]
+    fn a_confidence_reaches_itself_and_what_is_no_number_reaches_nothing() {
+        let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
+        let of = |logits| Prediction { id: 0, face, probabilities: Probabilities::from_logits(logits), unsure: false };
+        // Two of seven are equally likely, the others are not.
+        let half = of(&[0.0, 0.0, -200.0, -200.0, -200.0, -200.0, -200.0]);
+        assert!(half.is_confident(0.0) && half.is_confident(0.5) && !half.is_confident(0.500_001));
+        assert!(!of(&[f32::NAN; Emotion::COUNT]).is_confident(0.0));
+    }
+}

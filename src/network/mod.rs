@@ -1,0 +1,13 @@
+//! From faces to probabilities.
+//!
+//! A region of a grey frame becomes a tensor (`preprocess`), goes through the network (`model`, whose arithmetic is in `ops`)
+//! on a CPU or a GPU (`device`), and its outputs become probabilities (`calibration`); `classify` does all of that. A weights
+//! file (`weights`) holds the tensors and a card that says what they fit.
+
+pub mod calibration;
+pub mod classify;
+pub mod device;
+pub mod model;
+pub mod ops;
+pub mod preprocess;
+pub mod weights;

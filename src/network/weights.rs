@@ -1,0 +1,315 @@
+//! Weights files: safetensors with a [`ModelCard`] inside.
+//!
+//! Owns saving, loading and refusing. The card is one JSON text under one metadata key, since safetensors writes its keys in
+//! no order and the same training must give the same file, byte for byte. Loading never trusts the file: its size is bounded
+//! before it is read, and card, names, shapes and types must fit before anything is used.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use candle_core::{Device, Tensor};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
+
+use crate::flow::emotion::Emotion;
+use crate::network::calibration::{Calibration, ClassPrior, Prior};
+use crate::network::model::{Architecture, ConvNorm, EmotionNet, Tensors};
+use crate::network::preprocess::InputSpec;
+use crate::system::files::{read_at_most, write_whole};
+
+/// The version of the card that this program writes and reads.
+const FORMAT: u32 = 1;
+
+/// The metadata key that holds the card.
+const CARD_KEY: &str = "emocam";
+
+/// The largest weights file that is read, in bytes; the default network takes 4.7 MB.
+pub(crate) const MAX_FILE_SIZE: u64 = 256 * 1024 * 1024;
+
+/// The weights inside the program, made by `emocam train`.
+pub(crate) const EMBEDDED: &[u8] = include_bytes!("../../weights/emocam.safetensors");
+
+/// What a weights file says of itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Version of this card.
+    pub format: u32,
+    /// The network.
+    pub arch: Architecture,
+    /// Names of the outputs, in order.
+    pub labels: Vec<String>,
+    /// How a face becomes the network's input.
+    pub input: InputSpec,
+    /// What it was trained on, for people.
+    pub dataset: String,
+    /// SHA-256 over which picture was in which split.
+    pub split_hash: String,
+    /// The seed of weights, order, augmentation and dropout.
+    pub seed: u64,
+    /// What the trainer measured, by name, on validation.
+    pub metrics: BTreeMap<String, f64>,
+    /// What logits are divided by, fitted on validation.
+    #[serde(default = "one")]
+    pub temperature: f32,
+    /// How often each emotion occurs in the training data and in what was learned.
+    #[serde(default)]
+    pub class_prior: Option<ClassPrior>,
+    /// The prior that probabilities follow unless the user names another.
+    #[serde(default)]
+    pub prior: Prior,
+    /// How it was trained: the recipe, and what the weights started from. For people; no weights depend on it.
+    #[serde(default)]
+    pub training: Option<serde_json::Value>,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+impl ModelCard {
+    /// A card of the current format for emocam's labels.
+    pub fn new(arch: Architecture, input: InputSpec, dataset: String, split_hash: String, seed: u64) -> Self {
+        let labels = Emotion::ALL.iter().map(ToString::to_string).collect();
+        Self {
+            format: FORMAT,
+            arch,
+            labels,
+            input,
+            dataset,
+            split_hash,
+            seed,
+            metrics: BTreeMap::new(),
+            temperature: 1.0,
+            class_prior: None,
+            prior: Prior::Natural,
+            training: None,
+        }
+    }
+
+    /// A warning where these weights may have been trained on pictures that a split of the same data keeps for measuring.
+    pub fn leak(&self, dataset: &str, split_hash: &str) -> Option<String> {
+        (self.dataset == dataset && self.split_hash != split_hash).then(|| {
+            format!(
+                "the weights were trained on another split of {dataset}: they may know pictures that are for validation or \
+                 test here, and figures measured on those would be too high"
+            )
+        })
+    }
+
+    /// The prior that probabilities follow: the wanted one, else the card's own.
+    ///
+    /// # Errors
+    /// When it is the balanced one and the card does not tell what that needs.
+    pub fn prior_in_use(&self, wanted: Option<Prior>) -> Result<Prior> {
+        let prior = wanted.unwrap_or(self.prior);
+        ensure!(
+            prior == Prior::Natural || self.class_prior.is_some(),
+            "the balanced prior needs weights that tell each class's share of their training data; these don't: \
+             choose --prior natural, or train them anew"
+        );
+        Ok(prior)
+    }
+
+    /// How logits become probabilities: by the card's temperature, and by its prior unless another is wanted.
+    pub fn calibration(&self, prior: Option<Prior>) -> Calibration {
+        Calibration::new(self.temperature, prior.unwrap_or(self.prior), self.class_prior)
+    }
+
+    /// Refuses a card that this program can't use.
+    ///
+    /// # Errors
+    /// When something in it does not fit; the message says what was expected and what was found.
+    pub(crate) fn check(&self) -> Result<()> {
+        ensure!(self.format == FORMAT, "model card: expected format {FORMAT}, found {}", self.format);
+        let expected = Emotion::ALL.map(Emotion::name);
+        ensure!(self.labels == expected, "labels: expected {}, found {}", expected.join(", "), self.labels.join(", "));
+        ensure!(
+            (0.05..=20.0).contains(&self.temperature),
+            "model card: expected a temperature of 0.05 to 20, found {}",
+            self.temperature
+        );
+        for shares in self.class_prior.iter().flat_map(|prior| [prior.data, prior.learned]) {
+            let fit = shares.iter().all(|share| (0.0..=1.0).contains(share)) && shares.iter().any(|&share| share > 0.0);
+            ensure!(fit, "model card: expected class shares of 0 to 1, found {shares:?}");
+        }
+        self.arch.check()?;
+        self.input.check()
+    }
+}
+
+/// A card and the tensors that it describes, checked against each other.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    /// What the file says of itself.
+    pub card: ModelCard,
+    /// The tensors, on the CPU, batch norm not folded.
+    pub tensors: Tensors,
+}
+
+impl Weights {
+    /// The weights inside the program.
+    ///
+    /// # Errors
+    /// Never in a program that passed its tests.
+    pub fn embedded() -> Result<Self> {
+        Self::from_bytes(EMBEDDED).context("the embedded weights")
+    }
+
+    /// Reads a weights file.
+    ///
+    /// # Errors
+    /// When the file can't be read, is damaged, or is not for this program; the message names the file, what was expected
+    /// and what was found.
+    pub fn load(path: &Path) -> Result<Self> {
+        let read = || -> Result<Self> { Self::from_bytes(&read_at_most(path, MAX_FILE_SIZE)?) };
+        read().with_context(|| format!("weights file {}", path.display()))
+    }
+
+    /// The weights in the bytes of a file.
+    ///
+    /// # Errors
+    /// As [`Self::load`], without the name of a file.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        const NOT_EMOCAM: &str = "expected a safetensors file written by `emocam train`";
+        let (_, metadata) = SafeTensors::read_metadata(bytes)
+            .map_err(|error| anyhow::anyhow!("{NOT_EMOCAM}, found a damaged or other file ({error})"))?;
+        let card = metadata.metadata().as_ref().and_then(|map| map.get(CARD_KEY));
+        let card = card.with_context(|| format!("{NOT_EMOCAM}, found one without a model card"))?;
+        let card: ModelCard = serde_json::from_str(card).context("the model card cannot be read")?;
+        card.check()?;
+        let file = SafeTensors::deserialize(bytes)
+            .map_err(|error| anyhow::anyhow!("{NOT_EMOCAM}, found a damaged file ({error})"))?;
+        let mut tensors = Tensors::new();
+        for (name, view) in file.iter() {
+            ensure!(view.dtype() == Dtype::F32, "tensor {name}: expected f32, found {:?}", view.dtype());
+            let values: Vec<f32> =
+                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                bail!("tensor {name}: expected finite numbers, found {value}");
+            }
+            if name.ends_with("running_var")
+                && let Some(value) = values.iter().find(|value| **value < 0.0)
+            {
+                bail!("tensor {name}: expected variances, which are not negative, found {value}");
+            }
+            tensors.insert(name.to_owned(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
+        }
+        let weights = Self { card, tensors };
+        weights.net()?;
+        Ok(weights)
+    }
+
+    /// The network in its learning form.
+    ///
+    /// # Errors
+    /// When the tensors don't fit the card's architecture.
+    pub fn net(&self) -> Result<EmotionNet<ConvNorm>> {
+        EmotionNet::new(&self.card.arch, &self.tensors)
+    }
+
+    /// Writes the file under a temporary name and renames it, so that no half of it is ever seen.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        write_whole(path, &self.to_bytes()?)
+    }
+
+    /// The file, byte for byte: the same weights give the same bytes.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut data = Vec::new();
+        for (name, tensor) in &self.tensors {
+            let values: Vec<f32> = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            data.push((name, tensor.dims().to_vec(), bytes));
+        }
+        let views = data
+            .iter()
+            .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let card = HashMap::from([(CARD_KEY.to_owned(), serde_json::to_string(&self.card)?)]);
+        Ok(safetensors::serialize(views, Some(card))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn weights() -> Weights {
+        let arch = Architecture { channels: [2, 3, 4, 5], ..Default::default() };
+        let tensors = arch.initial_tensors(3).expect("tensors");
+        let card = ModelCard::new(arch, InputSpec::default(), "test".into(), "0".into(), 3);
+        Weights { card, tensors }
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        format!("{:#}", Weights::from_bytes(bytes).expect_err("should be refused"))
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_the_same_weights_give_the_same_bytes() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = folder.path().join("w.safetensors");
+        weights().save(&path).expect("save");
+        let loaded = Weights::load(&path).expect("load");
+        assert_eq!(loaded.card, weights().card);
+        assert_eq!(loaded.to_bytes().expect("bytes"), fs::read(&path).expect("read"));
+        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "the temporary file is gone");
+    }
+
+    #[test]
+    fn damaged_and_foreign_files_are_refused_with_what_was_expected_and_found() {
+        let bytes = weights().to_bytes().expect("bytes");
+        for end in [0, 7, 8, 100, bytes.len() - 1] {
+            assert!(refusal(&bytes[..end]).contains("expected a safetensors file"), "cut at {end}");
+        }
+        assert!(refusal(b"not weights at all").contains("expected a safetensors file"));
+        let plain = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).expect("plain");
+        assert!(refusal(&plain).contains("without a model card"));
+
+        let mut other = weights();
+        other.card.labels.swap(0, 1);
+        let message = refusal(&other.to_bytes().expect("bytes"));
+        assert!(message.contains("expected Anger, Disgust") && message.contains("found Disgust, Anger"), "{message}");
+
+        let mut other = weights();
+        other.card.arch.channels[2] += 1;
+        let message = refusal(&other.to_bytes().expect("bytes"));
+        assert!(message.contains("expected shape [5, 3, 3, 3], found [4, 3, 3, 3]"), "{message}");
+
+        let mut other = weights();
+        other.card.arch.family = "transformer".into();
+        assert!(refusal(&other.to_bytes().expect("bytes")).contains("found \"transformer\""));
+
+        let mut other = weights();
+        let nan = Tensor::from_vec(vec![f32::NAN; 7], 7, &Device::Cpu).expect("tensor");
+        other.tensors.insert("head.bias".into(), nan);
+        assert!(refusal(&other.to_bytes().expect("bytes")).contains("finite"));
+    }
+
+    #[test]
+    fn the_balanced_prior_needs_the_classes_shares_and_a_wish_overrides_the_card() {
+        let mut card = weights().card;
+        assert_eq!(card.prior_in_use(None).expect("natural"), Prior::Natural);
+        let message = card.prior_in_use(Some(Prior::Balanced)).expect_err("no shares").to_string();
+        assert!(message.contains("choose --prior natural"), "{message}");
+        card.prior = Prior::Balanced;
+        card.prior_in_use(None).expect_err("no shares");
+        assert_eq!(card.prior_in_use(Some(Prior::Natural)).expect("natural"), Prior::Natural);
+        card.class_prior = Some(ClassPrior { data: [0.1; Emotion::COUNT], learned: [0.1; Emotion::COUNT] });
+        assert_eq!(card.prior_in_use(None).expect("shares"), Prior::Balanced);
+    }
+
+    #[test]
+    fn the_embedded_weights_load() {
+        assert_eq!(Weights::embedded().expect("embedded").card.labels.len(), 7);
+    }
+}

@@ -1,0 +1,315 @@
+//! The stages, each in a thread of its own, and what flows between them.
+//!
+//! ```text
+//! capture ─latest(1)─▶ detect ─bounded(1)─▶ classify ─bounded(2)─▶ caller's thread: draw, window, data
+//!    ▲                                                                └─bounded(32)─▶ record
+//!    └─────────────── stop flag ◀── window closed · Ctrl-C · a stage failed
+//! ```
+//!
+//! Owns threads, channels, the policy of delivery, and shutdown; no other file starts one that the run depends on. Two rules
+//! end a run, and nothing else does: the end of the stream flows down as each stage drops its sender, and a wish to stop flows up as one
+//! flag that only capture reads. So whatever was captured before an error still comes out at the end. Of several errors the
+//! first one is reported. Which stages do what is the caller's: they come in as functions. Where every frame is delivered and
+//! none before its time, classify may take several at once: it waits for them, and they go on one by one.
+
+mod capture;
+mod label;
+mod record;
+
+use std::any::Any;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Error, Result, anyhow};
+use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded, unbounded};
+use image::GrayImage;
+
+use capture::{FrameSender, capture};
+use label::Labelling;
+use record::Recording;
+
+use crate::flow::emotion::Probabilities;
+use crate::flow::frame::Frame;
+use crate::flow::labelled::{Labelled, Losses, Timing};
+use crate::flow::stop::Stop;
+use crate::network::classify::FrameFaces;
+use crate::network::preprocess::write_gray;
+use crate::sink::{Ending, Sink};
+use crate::source::{Notice, Source};
+use crate::system::buffers::Buffers;
+use crate::system::clock::Stopwatch;
+use crate::track::Faces;
+
+/// A frame with its faces found.
+struct Detected {
+    frame: Frame,
+    gray: Arc<GrayImage>,
+    faces: Faces,
+    timing: Timing,
+}
+
+/// What happens to frames while the stages behind are busy. Decided once, at the front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropPolicy {
+    /// A live source keeps the latest frame and counts what it drops.
+    Latest,
+    /// A file drops nothing: capture waits.
+    Every,
+    /// As [`DropPolicy::Every`], but no frame comes before its time.
+    EveryInRealTime,
+}
+
+/// What the caller's thread is given.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The next frame, in order. Its picture, and which predictions are unsure, are up to the caller; recording sinks get
+    /// it afterwards.
+    Frame(&'a mut Labelled),
+    /// Something that whoever watches should know, until a later frame comes.
+    Notice(Notice),
+    /// Something is being lost: whoever watches should know, and the run goes on.
+    Warning(String),
+    /// No frame for a moment: time to keep a window alive.
+    Idle,
+}
+
+/// The stages' work.
+pub struct Stages<'a, MakeDetect, Classify> {
+    /// Where frames come from.
+    pub source: &'a mut dyn Source,
+    /// Makes the function that finds the faces of a frame, given in color and in grey, in the thread that will use it.
+    pub make_detect: MakeDetect,
+    /// Labels the faces of frames, one result per box of each; what it is given hears what whoever watches should know.
+    pub classify: Classify,
+    /// How many frames it is given at once, 1 or more, where every frame is delivered and none before its time; elsewhere it
+    /// is 1. So many are in memory then.
+    pub frames_at_once: usize,
+    /// Outputs that take time; they get a thread of their own.
+    pub recorders: Vec<Box<dyn Sink + Send>>,
+    /// Whether the run is of use without them: then it goes on when one fails.
+    pub survives_recorders: bool,
+}
+
+/// How long anyone waits before looking whether something else is to be done.
+const MOMENT: Duration = Duration::from_millis(10);
+
+/// Frames of a live source that may wait for the recorder: a second of video, which a disk may take to wake up.
+const RECORDER_QUEUE: usize = 32;
+
+/// The most memory that they may take, in bytes: that second at 1280x720, picture and frame.
+const RECORDER_QUEUE_BYTES: usize = 256 * 1024 * 1024;
+
+/// What is said when the first frame is lost on its way to the recorder.
+const TOO_SLOW: &str = "the recording loses frames: this machine or its disk is too slow for it";
+
+/// Runs until the source ends, `stop` is requested, `present` breaks, or something fails. `present` is called on this
+/// thread. What was captured before an error of the source or a request to stop has been presented and recorded when this
+/// returns; after a break of `present` nothing more is. The recorders are finished in any case. Returned with the losses is
+/// the first error of any stage; a panic in a stage is one.
+pub fn run<MakeDetect, Detect, Classify>(
+    stages: Stages<'_, MakeDetect, Classify>,
+    delivery: DropPolicy,
+    stop: &Stop,
+    mut present: impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
+) -> (Losses, Result<()>)
+where
+    MakeDetect: FnOnce() -> Result<Detect> + Send,
+    Detect: FnMut(&Frame, &GrayImage) -> Result<Faces>,
+    Classify: FnMut(&[FrameFaces<'_>], &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>> + Send,
+{
+    let Stages { source, make_detect, classify, frames_at_once, recorders, survives_recorders } = stages;
+    let frames_at_once = if delivery == DropPolicy::Every { frames_at_once.max(1) } else { 1 };
+    let (frame_sender, frames) = bounded(1);
+    let (detected_sender, detected) = bounded(1);
+    let (annotated_sender, annotated) = bounded(2);
+    // Past the stages: they wait for frames. There are few, and none may be lost.
+    let (notice_sender, notices) = unbounded();
+    let (warning_sender, warnings) = unbounded();
+    let (record_sender, records) = bounded(if delivery == DropPolicy::Latest { RECORDER_QUEUE } else { 2 });
+    let guard = Guard { stop, first_error: Mutex::new(None) };
+    let (dropped, mut unrecorded) = (AtomicU64::new(0), 0);
+    let displaced = (delivery == DropPolicy::Latest).then(|| frames.clone());
+    thread::scope(|scope| {
+        let (guard, dropped) = (&guard, &dropped);
+        let frame_sender = FrameSender { sender: frame_sender, displaced, dropped };
+        spawn(scope, guard, "capture", (frame_sender, notice_sender), move |(sender, notices)| {
+            capture(source, sender, notices, delivery, stop)
+        });
+        spawn(scope, guard, "detect", (frames, detected_sender), move |(frames, sender)| {
+            detect(&mut make_detect()?, frames_at_once, frames, sender)
+        });
+        let ends = (detected, annotated_sender, warning_sender.clone());
+        spawn(scope, guard, "classify", ends, move |(detected, sender, warnings)| {
+            Labelling { frames_at_once, detected, sender, warnings }.label(classify)
+        });
+        let recorder = (!recorders.is_empty()).then_some(record_sender);
+        spawn(scope, guard, "record", (records, warning_sender), move |(records, warnings)| {
+            let recording = Recording { records, warnings, survives_failures: survives_recorders };
+            recording.record(recorders, || guard.ending(delivery))
+        });
+        guard.watch("present", || {
+            let outcomes = Outcomes { labelled: &annotated, notices: &notices, warnings: &warnings };
+            unrecorded = present_all(&outcomes, recorder.as_ref(), delivery, stop, &mut present)?;
+            Ok(())
+        });
+        // Whatever is still on its way is not wanted any more.
+        drop((annotated, recorder));
+    });
+    let error = guard.first_error.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    (Losses { dropped: dropped.into_inner(), unrecorded }, error.map_or(Ok(()), Err))
+}
+
+/// Keeps the first error, and ends the run on any.
+struct Guard<'a> {
+    stop: &'a Stop,
+    first_error: Mutex<Option<Error>>,
+}
+
+impl Guard<'_> {
+    /// How the run ended, once every stage before the asking one is done. A live source has no end of its own.
+    fn ending(&self, delivery: DropPolicy) -> Ending {
+        let failed = self.first_error.lock().is_ok_and(|first| first.is_some());
+        if delivery == DropPolicy::Every && (failed || self.stop.is_requested()) {
+            Ending::CutOff
+        } else {
+            Ending::Whole
+        }
+    }
+
+    fn watch(&self, stage: &str, work: impl FnOnce() -> Result<()>) {
+        let outcome = catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|panic| Err(anyhow!("the {stage} stage panicked: {}", panic_message(panic.as_ref()))));
+        if let Err(error) = outcome {
+            let mut first = self.first_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            first.get_or_insert(error);
+            self.stop.request();
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Starts a stage in a named thread. Its ends of the channels are dropped last: when the stages beside it notice that it is
+/// gone, its error is known already, and theirs comes second.
+fn spawn<'scope, 'env, Ends: Send + 'scope>(
+    scope: &'scope thread::Scope<'scope, 'env>,
+    guard: &'scope Guard<'_>,
+    name: &'static str,
+    ends: Ends,
+    work: impl FnOnce(&Ends) -> Result<()> + Send + 'scope,
+) {
+    let stage = move || {
+        guard.watch(name, || work(&ends));
+        drop(ends);
+    };
+    let started = thread::Builder::new().name(name.into()).spawn_scoped(scope, stage);
+    if let Err(error) = started {
+        guard.watch(name, || Err(error).context(format!("the {name} thread can't be started")));
+    }
+}
+
+fn detect(
+    detect: &mut impl FnMut(&Frame, &GrayImage) -> Result<Faces>,
+    frames_at_once: usize,
+    frames: &Receiver<(Frame, Timing)>,
+    sender: &Sender<Detected>,
+) -> Result<()> {
+    let mut buffers = Buffers::for_held(frames_at_once);
+    for (frame, mut timing) in frames {
+        let watch = Stopwatch::start();
+        let mut gray = buffers.picture(frame.width, frame.height);
+        write_gray(&frame.rgb, Arc::make_mut(&mut gray))?;
+        buffers.keep(&gray);
+        let faces = detect(&frame, &gray).with_context(|| format!("finding faces in frame {}", frame.id))?;
+        timing.detect = watch.spent();
+        if sender.send(Detected { frame, gray, faces, timing }).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What comes to the caller's thread.
+struct Outcomes<'a> {
+    labelled: &'a Receiver<Labelled>,
+    notices: &'a Receiver<Notice>,
+    warnings: &'a Receiver<String>,
+}
+
+/// Returns how many frames the recorder could not take in time.
+fn present_all(
+    outcomes: &Outcomes<'_>,
+    recorder: Option<&Sender<Arc<Labelled>>>,
+    delivery: DropPolicy,
+    stop: &Stop,
+    present: &mut impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
+) -> Result<u64> {
+    let mut unrecorded = 0;
+    loop {
+        let next = outcomes.labelled.recv_timeout(MOMENT);
+        // A notice is older than a frame that was taken after it.
+        for notice in outcomes.notices.try_iter() {
+            // A wish to stop is heard at the next frame or moment.
+            let _ = present(Event::Notice(notice))?;
+        }
+        for warning in outcomes.warnings.try_iter() {
+            let _ = present(Event::Warning(warning))?;
+        }
+        match next {
+            Ok(mut annotated) => {
+                let flow = present(Event::Frame(&mut annotated))?;
+                if let Some(recorder) = recorder {
+                    let annotated = Arc::new(annotated);
+                    if delivery != DropPolicy::Latest {
+                        send_patiently(recorder, annotated, present)?;
+                    } else if (recorder.len() + 1) * memory_of(&annotated) > RECORDER_QUEUE_BYTES
+                        || matches!(recorder.try_send(annotated), Err(TrySendError::Full(_)))
+                    {
+                        unrecorded += 1;
+                        if unrecorded == 1 {
+                            let _ = present(Event::Warning(TOO_SLOW.to_owned()))?;
+                        }
+                    }
+                }
+                if flow.is_break() {
+                    stop.request();
+                    return Ok(unrecorded);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                if present(Event::Idle)?.is_break() {
+                    stop.request();
+                    return Ok(unrecorded);
+                }
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(unrecorded),
+        }
+    }
+}
+
+/// Bytes of a frame and of its picture.
+fn memory_of(annotated: &Labelled) -> usize {
+    annotated.frame.rgb.len() * if annotated.picture.is_some() { 2 } else { 1 }
+}
+
+/// Waits until the recorder has room, and keeps the window alive meanwhile. A recorder that has failed takes nothing and
+/// has said why.
+fn send_patiently(
+    recorder: &Sender<Arc<Labelled>>,
+    mut annotated: Arc<Labelled>,
+    present: &mut impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
+) -> Result<()> {
+    while let Err(SendTimeoutError::Timeout(back)) = recorder.send_timeout(annotated, MOMENT) {
+        annotated = back;
+        // A wish to stop is heard at the next frame, after this one is safe.
+        let _ = present(Event::Idle)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! What each face showed over a whole run: for how long, how steadily, and when.
+//!
+//! Owns the figures of `--summary` and their JSON form, which is documented in the README. A face counts from a frame that
+//! shows it until the next frame, but for no more than a second: a camera that is away shows nobody. Time is the
+//! frames' own. What is kept is one entry per face and per spell of one label.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::flow::emotion::{Emotion, Label, Prediction};
+
+/// The longest time that one frame stands for.
+const LONGEST_GAP: Duration = Duration::from_secs(1);
+
+/// What the last frame stands for where there is no other.
+const LONE_FRAME: Duration = Duration::from_millis(33);
+
+/// The most spells that are kept for the timeline; the figures go on after that.
+const MOST_SPELLS: usize = 200_000;
+
+/// All that a label can say.
+const LABELS: usize = Emotion::COUNT + 1;
+
+/// A time in which a face was shown as one thing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spell {
+    /// What it was shown as.
+    pub label: Label,
+    /// When it began.
+    pub start: Duration,
+    /// When it ended.
+    pub end: Duration,
+}
+
+impl Spell {
+    /// How long it lasted.
+    pub fn length(&self) -> Duration {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+/// One face's time.
+#[derive(Clone, Debug)]
+pub struct FaceTime {
+    /// When it was seen first and last.
+    pub first: Duration,
+    /// See above.
+    pub last: Duration,
+    /// For how long it was seen.
+    pub seen: Duration,
+    /// For how long as what: by label index, unsure last.
+    times: [Duration; LABELS],
+    /// Probabilities times seconds.
+    probabilities: [f64; Emotion::COUNT],
+    /// How often what it was shown as changed.
+    pub changes: u64,
+    current: Spell,
+    longest: Spell,
+    /// All spells but the current one.
+    spells: Vec<Spell>,
+}
+
+fn index_of(label: Label) -> usize {
+    match label {
+        Label::Emotion(emotion) => emotion.index(),
+        Label::Unsure => Emotion::COUNT,
+    }
+}
+
+impl FaceTime {
+    fn new(at: Duration, label: Label) -> Self {
+        let current = Spell { label, start: at, end: at };
+        Self {
+            first: at,
+            last: at,
+            seen: Duration::ZERO,
+            times: [Duration::ZERO; LABELS],
+            probabilities: [0.0; Emotion::COUNT],
+            changes: 0,
+            current,
+            longest: current,
+            spells: Vec::new(),
+        }
+    }
+
+    /// Its spells, in order.
+    pub fn spells(&self) -> impl Iterator<Item = &Spell> {
+        self.spells.iter().chain(std::iter::once(&self.current))
+    }
+
+    /// Shown as something from one moment to another. Returns how many spells more there are to keep.
+    fn show(&mut self, seen: &Seen, from: Duration, to: Duration, may_keep: bool) -> usize {
+        let time = to.saturating_sub(from);
+        self.seen += time;
+        self.times[index_of(seen.label)] += time;
+        for (sum, probability) in self.probabilities.iter_mut().zip(seen.probabilities) {
+            *sum += f64::from(probability) * time.as_secs_f64();
+        }
+        self.last = to;
+        let goes_on = self.current.label == seen.label && self.current.end == from;
+        let mut kept = 0;
+        if !goes_on {
+            self.changes += u64::from(self.current.label != seen.label);
+            if may_keep {
+                self.spells.push(self.current);
+                kept = 1;
+            }
+            self.current = Spell { label: seen.label, start: from, end: from };
+        }
+        self.current.end = to;
+        if self.current.length() > self.longest.length() {
+            self.longest = self.current;
+        }
+        kept
+    }
+
+    fn to_json(&self, id: u64) -> Value {
+        let total = self.seen.as_secs_f64().max(f64::MIN_POSITIVE);
+        let labels = Emotion::ALL.map(Label::Emotion).into_iter().chain([Label::Unsure]);
+        let share = labels.map(|label| {
+            let time = self.times[index_of(label)].as_secs_f64();
+            (label.name().to_owned(), json!(rounded(time / total)))
+        });
+        let mean = Emotion::ALL
+            .map(|emotion| (emotion.name().to_owned(), json!(rounded(self.probabilities[emotion.index()] / total))));
+        json!({
+            "id": id,
+            "first_s": seconds(self.first),
+            "last_s": seconds(self.last),
+            "seen_s": seconds(self.seen),
+            "share": share.collect::<Map<_, _>>(),
+            "mean_probabilities": mean.into_iter().collect::<Map<_, _>>(),
+            "changes": self.changes,
+            "longest_spell": {
+                "emotion": self.longest.label.name(),
+                "start_s": seconds(self.longest.start),
+                "duration_s": seconds(self.longest.length()),
+            },
+        })
+    }
+}
+
+/// A face in the frame whose length is not known yet.
+struct Seen {
+    id: u64,
+    label: Label,
+    probabilities: [f32; Emotion::COUNT],
+}
+
+/// All faces' times.
+#[derive(Default)]
+pub struct Summary {
+    faces: BTreeMap<u64, FaceTime>,
+    /// The last frame.
+    pending: Option<(Duration, Vec<Seen>)>,
+    last_gap: Option<Duration>,
+    frames: u64,
+    spells: usize,
+    end: Duration,
+}
+
+impl Summary {
+    /// Takes a frame's faces. A time that goes back counts as one that stands still.
+    pub fn add(&mut self, pts: Duration, predictions: &[Prediction]) {
+        self.frames += 1;
+        if let Some((from, seen)) = self.pending.take() {
+            let gap = pts.saturating_sub(from);
+            self.show(from, gap.min(LONGEST_GAP), &seen);
+            self.last_gap = Some(gap.min(LONGEST_GAP));
+        }
+        let seen = predictions.iter().map(|prediction| Seen {
+            id: prediction.id,
+            label: prediction.label(),
+            probabilities: Emotion::ALL.map(|emotion| prediction.probabilities.of(emotion)),
+        });
+        self.pending = Some((pts, seen.collect()));
+    }
+
+    /// No frame comes any more: the last one counts for as long as the one before it.
+    pub fn finish(&mut self) {
+        if let Some((from, seen)) = self.pending.take() {
+            self.show(from, self.last_gap.unwrap_or(LONE_FRAME), &seen);
+        }
+    }
+
+    fn show(&mut self, from: Duration, time: Duration, seen: &[Seen]) {
+        self.end = from + time;
+        for seen in seen {
+            let face = self.faces.entry(seen.id).or_insert_with(|| FaceTime::new(from, seen.label));
+            self.spells += face.show(seen, from, self.end, self.spells < MOST_SPELLS);
+        }
+    }
+
+    /// Faces with their times, by number.
+    pub fn faces(&self) -> impl Iterator<Item = (u64, &FaceTime)> {
+        self.faces.iter().map(|(id, face)| (*id, face))
+    }
+
+    /// When the last frame ended.
+    pub fn end(&self) -> Duration {
+        self.end
+    }
+
+    /// As documented.
+    pub fn to_json(&self, source: &str) -> Value {
+        let faces: Vec<Value> = self.faces().map(|(id, face)| face.to_json(id)).collect();
+        json!({
+            "schema": 1,
+            "source": source,
+            "frames": self.frames,
+            "duration_s": seconds(self.end),
+            "faces": faces,
+        })
+    }
+}
+
+fn seconds(time: Duration) -> f64 {
+    time.as_millis() as f64 / 1e3
+}
+
+fn rounded(share: f64) -> f64 {
+    if share.is_finite() { (share * 1e4).round() / 1e4 } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::emotion::Probabilities;
+    use crate::flow::frame::FaceBox;
+
+    fn face(id: u64, emotion: Emotion) -> Prediction {
+        let mut logits = [0.0; Emotion::COUNT];
+        logits[emotion.index()] = 50.0;
+        let face = FaceBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0, score: 5.0 };
+        Prediction { id, face, probabilities: Probabilities::from_logits(&logits), unsure: false }
+    }
+
+    /// Ten frames a second: 2 s Sad, 1 s Happy, 1 s nobody, 0.5 s Happy; beside them 1 s of another face at the end.
+    fn summary() -> Summary {
+        let mut summary = Summary::default();
+        for frame in 0..45u32 {
+            let mut faces = match frame {
+                0..20 => vec![face(3, Emotion::Sad)],
+                20..30 | 40.. => vec![face(3, Emotion::Happy)],
+                _ => vec![],
+            };
+            if frame >= 35 {
+                faces.push(face(4, Emotion::Fear));
+            }
+            summary.add(Duration::from_millis(100) * frame, &faces);
+        }
+        summary.finish();
+        summary
+    }
+
+    #[test]
+    fn times_shares_changes_and_spells() {
+        let json = summary().to_json("clip.mp4");
+        assert_eq!((&json["frames"], &json["duration_s"]), (&45.into(), &4.5.into()));
+        let first = &json["faces"][0];
+        assert_eq!((&first["id"], &first["first_s"], &first["last_s"]), (&3.into(), &0.0.into(), &4.5.into()));
+        assert_eq!((&first["seen_s"], &first["changes"]), (&3.5.into(), &1.into()));
+        assert_eq!((&first["share"]["Sad"], &first["share"]["Happy"]), (&0.5714.into(), &0.4286.into()));
+        assert_eq!(first["mean_probabilities"]["Sad"], 0.5714);
+        assert_eq!(first["longest_spell"], json!({"emotion": "Sad", "start_s": 0.0, "duration_s": 2.0}));
+        assert_eq!((&json["faces"][1]["id"], &json["faces"][1]["seen_s"]), (&4.into(), &1.0.into()));
+        let spells: Vec<(f64, f64)> =
+            summary().faces[&3].spells().map(|s| (seconds(s.start), seconds(s.end))).collect();
+        assert_eq!(spells, [(0.0, 2.0), (2.0, 3.0), (4.0, 4.5)]);
+    }
+
+    #[test]
+    fn a_camera_that_was_away_showed_nobody_and_a_clock_may_go_back() {
+        let mut summary = Summary::default();
+        for milliseconds in [0, 100, 60_000, 60_100, 50_000, 50_100] {
+            summary.add(Duration::from_millis(milliseconds), &[face(0, Emotion::Sad)]);
+        }
+        summary.finish();
+        let seen = summary.faces[&0].seen;
+        assert_eq!(seen, Duration::from_millis(100 + 1000 + 100 + 100 + 100));
+    }
+
+    #[test]
+    fn without_frames_there_is_nothing_and_unsure_is_a_label_of_its_own() {
+        let mut summary = Summary::default();
+        summary.finish();
+        assert_eq!(summary.to_json("demo")["faces"], json!([]));
+        let unsure = Prediction { unsure: true, ..face(0, Emotion::Sad) };
+        summary.add(Duration::ZERO, &[unsure]);
+        summary.finish();
+        let json = summary.to_json("demo");
+        assert_eq!((&json["faces"][0]["share"]["Unsure"], &json["faces"][0]["seen_s"]), (&1.0.into(), &0.033.into()));
+    }
+}

@@ -1,0 +1,6 @@
+//! What the operating system is asked for: files, programs, memory that is used again, and clocks.
+
+pub mod buffers;
+pub mod clock;
+pub mod files;
+pub mod programs;

@@ -1,0 +1,183 @@
+//! What the keys of the window do, and what they have switched so far.
+//!
+//! Owns the list of keys, which the window's help and its input are both made from.
+
+use emocam::draw::{Look, Privacy};
+
+/// What a key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Ends the run.
+    Quit,
+    /// Stops and goes on.
+    Pause,
+    /// Saves the picture.
+    Snapshot,
+    /// Starts a recording, and ends it.
+    Record,
+    /// Shows and hides the bars beside each face.
+    Bars,
+    /// Shows and hides the last seconds of each face.
+    Trail,
+    /// Mirrors the window.
+    Mirror,
+    /// Hides faces, and shows them.
+    Privacy,
+    /// Fills the window, without regard to the picture's shape.
+    Stretch,
+    /// Makes the window larger.
+    Larger,
+    /// Makes the window smaller.
+    Smaller,
+    /// Shows and hides the keys.
+    Help,
+}
+
+/// Each key with what it does, in the order of the help.
+pub(crate) const KEYS: [(char, &str, Command); 13] = [
+    ('q', "quit", Command::Quit),
+    (' ', "pause", Command::Pause),
+    ('s', "save the picture", Command::Snapshot),
+    ('r', "record", Command::Record),
+    ('b', "bars", Command::Bars),
+    ('t', "the last 10 s", Command::Trail),
+    ('m', "mirror", Command::Mirror),
+    ('p', "hide faces", Command::Privacy),
+    ('f', "fill the window", Command::Stretch),
+    ('+', "larger", Command::Larger),
+    ('-', "smaller", Command::Smaller),
+    ('h', "this help", Command::Help),
+    // On most keyboards the plus is the upper sign of this key.
+    ('=', "", Command::Larger),
+];
+
+impl Command {
+    /// What a typed letter asks for; capitals count, too.
+    pub(crate) fn from_letter(letter: char) -> Option<Self> {
+        let letter = letter.to_ascii_lowercase();
+        KEYS.iter().find(|(key, ..)| *key == letter).map(|(.., command)| *command)
+    }
+}
+
+/// The rows of the help: key and meaning.
+pub(crate) fn help_rows() -> Vec<(String, &'static str)> {
+    let name = |key: char| if key == ' ' { "space".to_owned() } else { key.to_string() };
+    KEYS.iter().filter(|(_, what, _)| !what.is_empty()).map(|(key, what, _)| (name(*key), *what)).collect()
+}
+
+/// Where pictures are mirrored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Mirror {
+    /// Nowhere.
+    Off,
+    /// In the window, where the source is a camera.
+    #[default]
+    Auto,
+    /// In the window.
+    Window,
+    /// In the window and in what is recorded.
+    All,
+}
+
+/// What is switched on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Controls {
+    /// What is drawn beside each face.
+    pub(crate) look: Look,
+    /// Whether the window is mirrored.
+    pub(crate) mirror: bool,
+    /// Whether what is recorded is mirrored, too.
+    pub(crate) mirror_recordings: bool,
+    /// Whether faces are hidden.
+    pub(crate) hide_faces: bool,
+    /// How they are.
+    pub(crate) privacy: Privacy,
+    /// Whether the picture stands still.
+    pub(crate) paused: bool,
+    /// Whether the keys are shown.
+    pub(crate) help: bool,
+    /// Whether the picture fills the window.
+    pub(crate) stretch: bool,
+}
+
+impl Default for Controls {
+    fn default() -> Self {
+        Self::new(Mirror::Off, None, false)
+    }
+}
+
+impl Controls {
+    /// As the command line has it. `camera` tells whether the source is one.
+    pub(crate) fn new(mirror: Mirror, privacy: Option<Privacy>, camera: bool) -> Self {
+        Self {
+            look: Look::default(),
+            mirror: match mirror {
+                Mirror::Off => false,
+                Mirror::Auto => camera,
+                Mirror::Window | Mirror::All => true,
+            },
+            mirror_recordings: mirror == Mirror::All,
+            hide_faces: privacy.is_some(),
+            privacy: privacy.unwrap_or(Privacy::Blur),
+            paused: false,
+            help: false,
+            stretch: false,
+        }
+    }
+
+    /// Switches what a command switches; the others are for whoever heard them.
+    pub(crate) fn switch(&mut self, command: Command) {
+        let switch = match command {
+            Command::Pause => &mut self.paused,
+            Command::Bars => &mut self.look.bars,
+            Command::Trail => &mut self.look.trail,
+            Command::Mirror => &mut self.mirror,
+            Command::Privacy => &mut self.hide_faces,
+            Command::Stretch => &mut self.stretch,
+            Command::Help => &mut self.help,
+            Command::Quit | Command::Snapshot | Command::Record | Command::Larger | Command::Smaller => return,
+        };
+        *switch = !*switch;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_has_one_meaning_and_capitals_count() {
+        for (index, (key, what, command)) in KEYS.iter().enumerate() {
+            assert_eq!(Command::from_letter(*key), Some(*command));
+            assert_eq!(Command::from_letter(key.to_ascii_uppercase()), Some(*command));
+            assert!(KEYS[..index].iter().all(|(other, ..)| other != key), "{key} twice");
+            assert!(what.len() <= 20, "{what}");
+        }
+        assert_eq!(Command::from_letter('x'), None);
+        assert!(help_rows().iter().any(|(key, what)| key == "space" && *what == "pause"));
+    }
+
+    #[test]
+    fn a_switch_switches_back_and_nothing_else() {
+        let before = format!("{:?}", Controls::new(Mirror::Auto, None, true));
+        let mut controls = Controls::new(Mirror::Auto, None, true);
+        for (.., command) in KEYS {
+            controls.switch(command);
+            controls.switch(command);
+            assert_eq!(format!("{controls:?}"), before, "{command:?}");
+        }
+        controls.switch(Command::Privacy);
+        assert!(controls.hide_faces);
+    }
+
+    #[test]
+    fn a_window_is_mirrored_for_cameras_and_recordings_only_when_asked() {
+        let of = |mirror, camera| {
+            let controls = Controls::new(mirror, None, camera);
+            (controls.mirror, controls.mirror_recordings)
+        };
+        assert_eq!((of(Mirror::Auto, true), of(Mirror::Auto, false)), ((true, false), (false, false)));
+        assert_eq!((of(Mirror::Off, true), of(Mirror::Window, false)), ((false, false), (true, false)));
+        assert_eq!(of(Mirror::All, false), (true, true));
+    }
+}

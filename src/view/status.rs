@@ -1,0 +1,320 @@
+//! One line that tells how a run goes: in the window's corner, and in the terminal where there is no window.
+
+#[path = "terminal.rs"]
+mod terminal;
+
+use std::io::{self, IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use console::Term;
+
+use emocam::flow::emotion::Prediction;
+use emocam::flow::labelled::Labelled;
+use terminal::Terminal;
+
+/// How often the line changes: fast enough to feel live, slow enough to be read.
+const PERIOD: Duration = Duration::from_millis(250);
+
+/// Stands for faces that the line has no room for.
+const MORE: &str = "  ...";
+
+/// The frame rate and the latency of the last moments.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    since: Instant,
+    frames: u32,
+    latency: Duration,
+    line: String,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self { since: Instant::now(), frames: 0, latency: Duration::ZERO, line: String::new() }
+    }
+}
+
+impl Meter {
+    /// Counts a frame and returns the line to show: `29.8 fps  18 ms`; empty at first.
+    pub(crate) fn tick(&mut self, annotated: &Labelled) -> &str {
+        self.frames += 1;
+        self.latency += annotated.frame.captured_at.elapsed();
+        let time = self.since.elapsed();
+        if time >= PERIOD {
+            let fps = f64::from(self.frames) / time.as_secs_f64();
+            let latency = self.latency.as_secs_f64() * 1e3 / f64::from(self.frames);
+            self.line = format!("{fps:.1} fps  {latency:.0} ms");
+            (self.since, self.frames, self.latency) = (Instant::now(), 0, Duration::ZERO);
+        }
+        &self.line
+    }
+}
+
+/// The line in the terminal. Nothing is written where standard error is no terminal.
+#[derive(Debug)]
+pub(crate) struct StatusLine {
+    terminal: Option<Terminal>,
+    written: Option<Written>,
+}
+
+/// What stands in the terminal.
+#[derive(Clone, Copy, Debug)]
+struct Written {
+    at: Instant,
+    columns: usize,
+}
+
+impl Default for StatusLine {
+    fn default() -> Self {
+        Self { terminal: io::stderr().is_terminal().then(Terminal::from_environment), written: None }
+    }
+}
+
+impl StatusLine {
+    /// Writes the line for a frame, unless it was written a moment ago.
+    pub(crate) fn show(&mut self, annotated: &Labelled, meter: &str) {
+        let Some(terminal) = self.terminal else { return };
+        if self.written.is_some_and(|written| written.at.elapsed() < PERIOD) {
+            return;
+        }
+        let width = width();
+        let before = self.written.map_or(0, |written| written.columns).min(width);
+        let (line, columns) = line(annotated, meter, width, terminal);
+        self.written = Some(Written { at: Instant::now(), columns });
+        // In one piece, so that nothing flickers. Without a standard error there is nobody to tell.
+        let _ = io::stderr().write_all((terminal.erased(before) + &line).as_bytes());
+    }
+
+    /// Takes the line away, so that what comes next stands alone.
+    pub(crate) fn clear(&mut self) {
+        if let (Some(terminal), Some(written)) = (self.terminal, self.written.take()) {
+            let _ = io::stderr().write_all(terminal.erased(written.columns.min(width())).as_bytes());
+        }
+    }
+}
+
+/// Columns that the line may take. In the last one some terminals would begin a new line.
+fn width() -> usize {
+    // A terminal that does not know its own size is one of 80 columns.
+    let columns = Term::stderr().size_checked().map_or(0, |(_, columns)| columns);
+    usize::from(if columns == 0 { 80 } else { columns }) - 1
+}
+
+/// How much is said of a face.
+#[derive(Clone, Copy)]
+enum Form {
+    /// Its label, a bar of so many cells, and the confidence.
+    Bar(usize),
+    /// Its label and the confidence.
+    Number,
+    /// Its label.
+    Name,
+}
+
+/// How much is said of each face where there is room for all of them, the most first.
+const FORMS: [Form; 4] = [Form::Bar(10), Form::Bar(6), Form::Bar(3), Form::Number];
+
+/// A text with escape sequences, and the columns that it takes without them.
+#[derive(Clone, Default)]
+struct Text {
+    text: String,
+    columns: usize,
+}
+
+impl Text {
+    fn plain(text: &str) -> Self {
+        Self { text: text.to_owned(), columns: text.chars().count() }
+    }
+
+    fn with(mut self, other: &Self) -> Self {
+        self.text.push_str(&other.text);
+        self.columns += other.columns;
+        self
+    }
+}
+
+/// Faces, each with its emotion, as far as there is room, and what the meter says; and the columns that this takes. What has
+/// no room gives way: first the bars, then the faces but one, then the meter.
+fn line(annotated: &Labelled, meter: &str, width: usize, terminal: Terminal) -> (String, usize) {
+    let faces = annotated.predictions.len();
+    let count = Text::plain(&format!("{faces} {}", if faces == 1 { "face" } else { "faces" }));
+    let line = best_line(&count, &annotated.predictions, meter, width, terminal);
+    line.map_or_else(
+        || (count.text.chars().take(width).collect(), count.columns.min(width)),
+        |line| (line.text, line.columns),
+    )
+}
+
+/// `None` where there is no room for even one face's name, or, without faces, for how many there are.
+fn best_line(count: &Text, faces: &[Prediction], meter: &str, width: usize, terminal: Terminal) -> Option<Text> {
+    let named = |form| faces.iter().map(|face| face_text(face, form, terminal)).collect::<Vec<Text>>();
+    let ends =
+        [if meter.is_empty() { Text::default() } else { Text::plain(&format!("  |  {meter}")) }, Text::default()];
+    for end in &ends {
+        let room = width.saturating_sub(end.columns);
+        let all = FORMS.iter().map(|form| named(*form).iter().fold(count.clone(), Text::with));
+        let all = all.into_iter().find(|line| line.columns <= room);
+        if let Some(line) = all.or_else(|| some_faces(count, &named(Form::Number), room)) {
+            return Some(line.with(end));
+        }
+    }
+    let names = named(Form::Name);
+    let one = || names.first().map(|name| count.clone().with(name)).filter(|line| line.columns <= width);
+    some_faces(count, &names, width).or_else(one)
+}
+
+/// As many faces as there is room for, at least one, and a sign that there are more.
+fn some_faces(count: &Text, faces: &[Text], room: usize) -> Option<Text> {
+    let more = Text::plain(MORE);
+    let mut line = count.clone();
+    let mut shown = 0;
+    for face in faces {
+        if line.columns + face.columns + more.columns > room {
+            break;
+        }
+        line = line.with(face);
+        shown += 1;
+    }
+    (shown > 0).then(|| line.with(&more))
+}
+
+fn face_text(face: &Prediction, form: Form, terminal: Terminal) -> Text {
+    let (label, confidence) = (face.label(), face.confidence());
+    // One that is no number is none; percents as in pictures.
+    let share = if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) };
+    let percent = Text::plain(&format!(" {:.0}%", share * 100.0));
+    // The plate takes in the spaces around the name.
+    let plate = |text: String| Text { columns: text.len(), text: terminal.plate(&text, label) };
+    let gap = Text::plain(" ");
+    match form {
+        Form::Bar(cells) => {
+            let bar = terminal.colored_bar(&terminal.bar(share, cells), label);
+            let bar = Text { text: bar, columns: cells };
+            gap.clone().with(&plate(format!(" {label} "))).with(&gap).with(&bar).with(&percent)
+        }
+        Form::Number => gap.with(&plate(format!(" {label}"))).with(&percent),
+        Form::Name => gap.with(&plate(format!(" {label}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::terminal::Colors;
+    use super::*;
+    use emocam::flow::emotion::{Emotion, Probabilities};
+    use emocam::flow::frame::{FaceBox, Frame};
+
+    const PLAIN: Terminal = Terminal { colors: Colors::None, has_blocks: true, can_erase: true };
+    const ASCII: Terminal = Terminal { has_blocks: false, ..PLAIN };
+    const COLORED: Terminal = Terminal { colors: Colors::True, ..PLAIN };
+    const PALETTE: Terminal = Terminal { colors: Colors::Palette, ..PLAIN };
+
+    /// Faces with the same emotion, sure of it.
+    fn annotated(faces: usize, emotion: Emotion) -> Labelled {
+        let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
+        let mut logits = [0.0; Emotion::COUNT];
+        logits[emotion.index()] = 50.0;
+        let probabilities = Probabilities::from_logits(&logits);
+        let frame = Frame {
+            id: 0,
+            pts: Duration::ZERO,
+            captured_at: Instant::now(),
+            scene: 0,
+            width: 1,
+            height: 1,
+            rgb: [0; 3].into(),
+        };
+        let predictions = vec![Prediction { id: 0, face, probabilities, unsure: false }; faces];
+        Labelled {
+            frame,
+            predictions,
+            ignored: 0,
+            unlabelled: Vec::new(),
+            timing: emocam::flow::labelled::Timing::default(),
+            picture: None,
+        }
+    }
+
+    fn happy(faces: usize) -> Labelled {
+        annotated(faces, Emotion::Happy)
+    }
+
+    fn plain(annotated: &Labelled, meter: &str, width: usize) -> String {
+        line(annotated, meter, width, PLAIN).0
+    }
+
+    /// What a terminal shows of a text: all but the escape sequences that switch colors.
+    fn seen(text: &str) -> String {
+        let mut parts = text.split("\x1b[");
+        let first = parts.next().unwrap_or_default().to_owned();
+        parts.fold(first, |seen, part| seen + part.split_once('m').expect("a sequence that ends").1)
+    }
+
+    #[test]
+    fn each_face_has_a_name_a_bar_and_a_number() {
+        assert_eq!(plain(&happy(0), "30.0 fps  9 ms", 80), "0 faces  |  30.0 fps  9 ms");
+        assert_eq!(plain(&happy(1), "9 ms", 80), "1 face  Happy  ██████████ 100%  |  9 ms");
+        assert_eq!(line(&happy(1), "", 80, ASCII).0, "1 face  Happy  ########## 100%");
+        let mut doubtful = happy(2);
+        doubtful.predictions[1].unsure = true;
+        doubtful.predictions[1].probabilities = Probabilities::from_logits(&[0.0; Emotion::COUNT]);
+        assert_eq!(plain(&doubtful, "", 80), "2 faces  Happy  ██████████ 100%  Unsure  █▍         14%");
+    }
+
+    #[test]
+    fn what_has_no_room_gives_way_bars_then_faces_then_the_meter() {
+        let three = |width| plain(&happy(3), "9 ms", width);
+        assert_eq!(three(80), "3 faces  Happy  ██████ 100%  Happy  ██████ 100%  Happy  ██████ 100%  |  9 ms");
+        assert_eq!(three(70), "3 faces  Happy  ███ 100%  Happy  ███ 100%  Happy  ███ 100%  |  9 ms");
+        assert_eq!(three(60), "3 faces  Happy 100%  Happy 100%  Happy 100%  |  9 ms");
+        assert_eq!(three(46), "3 faces  Happy 100%  Happy 100%  ...  |  9 ms");
+        assert_eq!(three(33), "3 faces  Happy 100%  ...  |  9 ms");
+        assert_eq!(three(32), "3 faces  Happy 100%  ...");
+        assert_eq!(three(23), "3 faces  Happy  ...");
+        assert_eq!(three(18), "3 faces  Happy");
+        assert_eq!((three(13), three(4), three(0)), ("3 faces".into(), "3 fa".into(), String::new()));
+        assert_eq!(plain(&happy(1), "30.0 fps  9 ms", 31), "1 face  Happy  ██████████ 100%");
+        assert_eq!(plain(&happy(0), "30.0 fps  9 ms", 19), "0 faces");
+    }
+
+    #[test]
+    fn in_twenty_columns_there_is_still_the_name_of_a_face() {
+        for emotion in Emotion::ALL {
+            for faces in [1, 2, 16] {
+                let line = plain(&annotated(faces, emotion), "30.0 fps  9 ms", 19);
+                assert!(line.contains(emotion.name()), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_there_is_room_for_and_colors_take_none() {
+        for terminal in [PLAIN, ASCII, COLORED, PALETTE] {
+            for faces in [0, 1, 3, 16] {
+                for width in 0..100 {
+                    let annotated = annotated(faces, Emotion::ALL[faces % 7]);
+                    let (text, columns) = line(&annotated, "30.0 fps  9 ms", width, terminal);
+                    assert_eq!(seen(&text).chars().count(), columns, "{text:?}");
+                    assert!(columns <= width, "{text:?}");
+                    if terminal != ASCII {
+                        assert_eq!(seen(&text), plain(&annotated, "30.0 fps  9 ms", width));
+                    }
+                    assert!(terminal != ASCII || text.is_ascii(), "{text:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_face_has_the_color_of_its_emotion() {
+        let (text, _) = line(&happy(1), "", 80, COLORED);
+        let (plate, bar) = ("38;2;0;0;0;48;2;237;225;63", "38;2;237;225;63;48;2;70;74;80");
+        assert_eq!(text, format!("1 face \x1b[{plate}m Happy \x1b[0m \x1b[{bar}m██████████\x1b[0m 100%"));
+    }
+
+    #[test]
+    fn a_network_without_numbers_still_gives_a_line() {
+        let mut broken = happy(1);
+        broken.predictions[0].probabilities = Probabilities::from_logits(&[f32::NAN; Emotion::COUNT]);
+        assert_eq!(plain(&broken, "", 80), "1 face  Anger  ▏          0%");
+    }
+}
