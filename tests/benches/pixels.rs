@@ -3,11 +3,7 @@
 //! The conversions are no part of the library's interface, so their source is compiled into this program.
 
 use criterion::{criterion_group, criterion_main};
-use emocam::flow::frame;
-
-#[path = "../../src/system/buffers.rs"]
-#[allow(dead_code, unused_imports)]
-mod buffers;
+use emocam::{flow, system};
 
 #[path = "../../src/source"]
 mod source {
@@ -16,7 +12,7 @@ mod source {
     use criterion::Criterion;
 
     use self::pixels::{Encoding, I420, Range};
-    use crate::buffers::Buffers;
+    use crate::system::buffers::Buffers;
 
     // A video's frame and a camera's take different ones.
     #[allow(dead_code)]
