@@ -163,14 +163,4 @@ mod tests {
             assert!(text.parse::<DeviceSpec>().is_err(), "{text}");
         }
     }
-
-    #[test]
-    #[cfg(not(feature = "cuda"))]
-    fn a_cpu_build_takes_the_cpu_and_refuses_a_gpu() {
-        let nothing_told = |text: &str| panic!("told: {text}");
-        let device = DeviceSpec::Auto.open(nothing_told).expect("a device");
-        assert_eq!((DeviceSpec::of(&device), description(&device)), (DeviceSpec::Cpu, "cpu".into()));
-        let error = DeviceSpec::Cuda(0).open(nothing_told).expect_err("no GPU").to_string();
-        assert!(error.contains("--features cuda"), "{error}");
-    }
 }
