@@ -1,0 +1,15 @@
+//! Arguments of `emocam completions`.
+
+use clap::Args;
+
+/// `emocam completions`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  emocam completions bash > ~/.local/share/bash-completion/completions/emocam
+  emocam completions zsh > ~/.zfunc/_emocam
+  emocam completions fish > ~/.config/fish/completions/emocam.fish")]
+pub(crate) struct Completions {
+    /// bash, zsh or fish
+    #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish"], hide_possible_values = true)]
+    pub(crate) shell: String,
+}
