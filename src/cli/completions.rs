@@ -1,6 +1,7 @@
 //! Arguments of `emocam completions`.
 
 use clap::Args;
+use clap_complete::Shell;
 
 /// `emocam completions`
 #[derive(Debug, Args)]
@@ -9,7 +10,7 @@ use clap::Args;
   emocam completions zsh > ~/.zfunc/_emocam
   emocam completions fish > ~/.config/fish/completions/emocam.fish")]
 pub(crate) struct Completions {
-    /// bash, zsh or fish
-    #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish"], hide_possible_values = true)]
-    pub(crate) shell: String,
+    /// bash, zsh or fish; elvish and powershell, too
+    #[arg(value_name = "SHELL", value_enum, hide_possible_values = true)]
+    pub(crate) shell: Shell,
 }

@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::error::ErrorKind;
 use clap::{Command, CommandFactory, Parser};
-use clap_complete::shells::{Bash, Fish, Zsh};
+use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
@@ -36,16 +36,10 @@ pub(crate) fn help(name: Option<&str>) -> Result<()> {
 /// Writes the completions for a shell.
 ///
 /// # Errors
-/// When the shell is another one than bash, zsh and fish, or the text can't be written.
-pub(crate) fn completions(shell: &str, out: &mut impl Write) -> Result<()> {
-    let mut command = Cli::command();
+/// When the text can't be written.
+pub(crate) fn completions(shell: Shell, out: &mut impl Write) -> Result<()> {
     let mut text = Vec::new();
-    match shell {
-        "bash" => clap_complete::generate(Bash, &mut command, "emocam", &mut text),
-        "zsh" => clap_complete::generate(Zsh, &mut command, "emocam", &mut text),
-        "fish" => clap_complete::generate(Fish, &mut command, "emocam", &mut text),
-        _ => bail!("no completions for {shell}: expected bash, zsh or fish"),
-    }
+    clap_complete::generate(shell, &mut Cli::command(), "emocam", &mut text);
     out.write_all(&text).and_then(|()| out.flush()).context(NOT_WRITTEN)
 }
 
