@@ -141,7 +141,7 @@ fn workers_that_are_killed_lose_nothing_and_a_second_run_does_the_rest() {
     for path in &paths[1..] {
         fs::copy(&paths[0], path).expect("a copy");
     }
-    // As the README has it.
+    // As `emocam help data` has it.
     let spread = || {
         let mut command = Command::new("parallel");
         command.args(["--will-cite", "-j2", env!("CARGO_BIN_EXE_emocam"), "annotate", "{}", "-o"]);

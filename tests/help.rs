@@ -7,7 +7,14 @@ use std::process::{Command, Output, Stdio};
 
 use common::{assert_exit, emocam, fail, names_in, succeed, temporary_folder, text};
 
-const COMMANDS: [&str; 8] = ["live", "annotate", "bench", "cameras", "train", "eval", "completions", "man"];
+const COMMANDS: [&str; 9] = ["live", "annotate", "bench", "cameras", "train", "eval", "completions", "man", "help"];
+
+/// What there is help on besides commands, and some words of each.
+const TOPICS: [(&str, [&str; 3]); 3] = [
+    ("data", ["probabilities", "unstack(fill_value=0)", "fer2013new.csv"]),
+    ("cameras", ["YUYV", "unplugged", "usermod -aG video"]),
+    ("training", ["--resume", "best.safetensors", "temperature"]),
+];
 
 fn help(command: &[&str]) -> String {
     text(&succeed(emocam().args(command).arg("--help").env("COLUMNS", "80")).stdout)
@@ -21,10 +28,43 @@ fn help_fits_eighty_columns_and_has_examples() {
             assert!(line.chars().count() <= 80, "{command:?}: {line}");
         }
     }
-    let live = help(&["live"]);
-    for heading in ["Camera:", "Picture:", "Outputs:", "Faces and labels:"] {
-        assert!(live.contains(heading), "{heading} is not in:\n{live}");
+    for (command, last) in [("live", "Camera:"), ("annotate", "Faces and labels:")] {
+        let help = help(&[command]);
+        let place = |heading| help.find(heading).unwrap_or_else(|| panic!("{heading} is not in:\n{help}"));
+        let places = ["Arguments:", "Outputs:", "Picture:", "Faces and labels:", last, "Help:", "Examples:"].map(place);
+        assert!(places.is_sorted(), "{help}");
     }
+}
+
+#[test]
+fn help_has_topics_besides_commands_and_the_manual_has_them_too() {
+    let asked = |name: &str| text(&succeed(emocam().args(["help", name]).env("COLUMNS", "80")).stdout);
+    let program = text(&succeed(emocam().arg("help").env("COLUMNS", "80")).stdout);
+    assert_eq!(program, help(&[]));
+    let manual = page();
+    for (topic, words) in TOPICS {
+        assert!(program.contains(&format!("emocam help {topic}")), "{program}");
+        let text = asked(topic);
+        for word in words {
+            assert!(text.contains(word) && manual.contains(word), "{topic}: {word}");
+        }
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{topic}: {line}");
+            if let Some(heading) = line.strip_prefix("## ") {
+                let mut sections = manual.lines().filter_map(|line| line.strip_prefix(".SS "));
+                assert!(sections.any(|section| section.trim_matches('"') == heading), "{topic}: {heading}");
+            }
+        }
+    }
+    for command in COMMANDS {
+        assert!(asked(command).starts_with(&help(&[command])), "{command}");
+    }
+    fail(emocam().args(["help", "juggling"]), 2, &["juggling", "annotate", "training"]);
+}
+
+/// The source of the manual page, without the signs that keep letters from being read as commands.
+fn page() -> String {
+    text(&succeed(emocam().arg("man")).stdout).replace("\\*(Aq", "'").replace('\\', "")
 }
 
 /// All long options of a command.
@@ -49,7 +89,7 @@ fn examples(command: &[&str]) -> Vec<String> {
 
 #[test]
 fn the_manual_page_has_every_option_of_every_command() {
-    let page = text(&succeed(emocam().arg("man")).stdout).replace("\\*(Aq", "'").replace('\\', "");
+    let page = page();
     assert!(page.contains(".TH emocam 1"), "{page}");
     for command in COMMANDS {
         assert!(page.contains(&format!(".SH \"EMOCAM {}\"", command.to_uppercase())), "{command}");
@@ -70,7 +110,7 @@ fn completions_know_commands_and_options_and_are_scripts() {
     for (shell, check) in [("bash", &["bash", "-n"][..]), ("zsh", &["zsh", "-n"]), ("fish", &["fish", "-n"])] {
         let script = succeed(emocam().args(["completions", shell])).stdout;
         let words = text(&script);
-        for word in ["annotate", "privacy", "summary", "bitrate"] {
+        for word in ["annotate", "privacy", "summary", "training"] {
             assert!(words.contains(word), "{shell}: {word}");
         }
         let folder = common::temporary_folder();
@@ -118,6 +158,8 @@ fn a_reader_that_leaves_early_is_no_error() {
         "--help",
         "live --help",
         "help annotate",
+        "help data",
+        "help cameras",
         "--version",
         "bench --seconds 0.1",
         "bench --seconds 0.1 --json",
@@ -153,7 +195,7 @@ fn training_goes_on_when_nobody_reads_its_log() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_disk_behind_standard_output_is_an_error() {
-    for line in ["man", "completions bash"] {
+    for line in ["man", "completions bash", "help data", "help live"] {
         let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
         let mut command = emocam();
         let child = command.args(line.split(' ')).stdout(full).stderr(Stdio::piped()).spawn().expect("emocam starts");

@@ -1,17 +1,16 @@
-//! The README's examples of reading the data, run as they stand there on data that emocam has just written.
+//! The examples of `emocam help data` of reading the data, run as they stand there on data that emocam has just written.
 
 mod common;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{emocam, json_lines, skip, succeed, temporary_folder, text};
 
-/// The only block of the README in this language.
+/// The only block of the topic in this language.
 fn example(language: &str) -> String {
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
-    let blocks: Vec<&str> = readme.split(&format!("```{language}\n")).skip(1).collect();
+    let topic = text(&succeed(emocam().args(["help", "data"])).stdout);
+    let blocks: Vec<&str> = topic.split(&format!("```{language}\n")).skip(1).collect();
     assert_eq!(blocks.len(), 1, "blocks of {language}");
     blocks[0].split("```").next().expect("the block's end").to_owned()
 }
@@ -33,9 +32,9 @@ fn data() -> tempfile::TempDir {
 }
 
 #[test]
-fn pandas_reads_the_data_as_the_readme_says() {
+fn pandas_reads_the_data_as_the_help_says() {
     let Some(python) = python_with("pandas") else {
-        return skip("pandas_reads_the_data_as_the_readme_says", "Python with pandas is not installed");
+        return skip("pandas_reads_the_data_as_the_help_says", "Python with pandas is not installed");
     };
     let folder = data();
     let output = succeed(Command::new(python).arg("-c").arg(example("python")).current_dir(folder.path()));
@@ -50,9 +49,9 @@ fn pandas_reads_the_data_as_the_readme_says() {
 }
 
 #[test]
-fn duckdb_reads_the_data_as_the_readme_says() {
+fn duckdb_reads_the_data_as_the_help_says() {
     let Some(python) = python_with("duckdb") else {
-        return skip("duckdb_reads_the_data_as_the_readme_says", "Python with DuckDB is not installed");
+        return skip("duckdb_reads_the_data_as_the_help_says", "Python with DuckDB is not installed");
     };
     let folder = data();
     let program = "import duckdb, sys\nfor row in duckdb.sql(sys.argv[1]).fetchall(): print(*row)";

@@ -5,7 +5,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use super::{Dials, source_parser};
+use super::common::source_parser;
+use super::dials::Dials;
 use emocam::source::SourceSpec;
 
 /// The longest that a source is played, in seconds: a day.

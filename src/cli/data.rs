@@ -8,6 +8,10 @@ use clap::Args;
 use emocam::dataset::{DataOptions, FacesMode, Format, SplitRule, View};
 use emocam::network::preprocess::InputSpec;
 
+/// The help of `--data`.
+pub(super) const DATA: &str = "Data set: the folder of FER+, of KDEF, or with a folder for each class (maybe below train, \
+                               val and test); or FER2013 as a .csv file";
+
 /// Options of commands that read a data set.
 #[derive(Clone, Debug, PartialEq, Args)]
 #[command(next_help_heading = "Data")]

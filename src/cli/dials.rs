@@ -4,21 +4,24 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
-use super::train::positive;
 use emocam::network::calibration::Prior;
 use emocam::network::device::DeviceSpec;
+
+/// The help of `--device`.
+pub(super) const DEVICE: &str = "Where the network runs: auto (a GPU where this program was built for one and it works, \
+                                 else the CPU), cpu, cuda or cuda:N";
 
 /// Options of `live`, `annotate` and `bench`.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Faces and labels")]
 pub(crate) struct Dials {
-    /// Width of the smallest face to be found, in pixels [default: a sixth of the
-    /// frame's shorter side; a tenth in pictures]
+    /// Width of the smallest face to be found, in pixels; larger is faster [default: a sixth of the frame's shorter side; a
+    /// tenth in pictures]
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
     pub(crate) min_face: Option<u32>,
 
-    /// Sweep the whole frame for new faces in this many frames; 1 scans every frame whole, which takes much longer
-    /// [default: as many as there are in 0.3 s]
+    /// Sweep the whole frame for new faces in this many frames, while known ones are followed in each; 1 scans every
+    /// frame whole, which takes several times as long [default: as many as there are in 0.3 s]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1000))]
     pub(crate) detect_every: Option<u32>,
 
@@ -27,8 +30,8 @@ pub(crate) struct Dials {
     #[arg(long, value_name = "MS", default_value_t = 110, allow_negative_numbers = true, value_parser = value_parser!(u16).range(0..=10_000))]
     pub(crate) smoothing: u16,
 
-    /// Threads that the network computes on, where a frame has several faces [default: half of the processors: the other
-    /// stages need some, too]; the results do not depend on it
+    /// Threads that the network computes on, where a frame has several faces; the results do not depend on it [default:
+    /// half of the processors: the other stages need some, too]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) threads: Option<usize>,
 
@@ -41,8 +44,11 @@ pub(crate) struct Dials {
     #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
     pub(crate) prior: Option<Prior>,
 
-    /// Where the network runs: auto (a GPU where this program was built for one and it works, else the CPU), cpu, cuda or
-    /// cuda:N
-    #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto, help = DEVICE)]
     pub(crate) device: DeviceSpec,
+}
+
+/// Reads a number of threads.
+pub(super) fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a whole number of at least 1".into())
 }

@@ -1,14 +1,13 @@
-//! Arguments of `emocam train` and `emocam eval`.
+//! Arguments of `emocam train`.
 
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, ValueEnum};
 
-use super::data::DataArgs;
-use emocam::dataset::Part;
-use emocam::network::calibration::Prior;
+use super::data::{DATA, DataArgs};
+use super::dials::{DEVICE, positive};
 use emocam::network::device::DeviceSpec;
 use emocam::train::{Init, Recipe, RecipeOptions};
 
@@ -24,9 +23,7 @@ A run's folder holds best.safetensors (the weights to use), config.json,
 history.csv and the checkpoint from which --resume goes on. Ctrl-C ends a run
 after a checkpoint.")]
 pub(crate) struct Train {
-    /// Data set: the folder of FER+, of KDEF, or with a folder for each class (maybe below train, val and test); or
-    /// FER2013 as a .csv file
-    #[arg(long, value_name = "DIR", required_unless_present = "resume")]
+    #[arg(long, value_name = "DIR", required_unless_present = "resume", help = DATA)]
     pub(crate) data: Option<PathBuf>,
 
     /// Folder for what the run writes
@@ -41,12 +38,10 @@ pub(crate) struct Train {
     #[arg(long, value_name = "FILE|none", conflicts_with = "resume", value_parser = init_parser())]
     pub(crate) init: Option<Init>,
 
-    /// Where the network runs: auto (a GPU where this program was built for one and it works, else the CPU), cpu, cuda or
-    /// cuda:N
-    #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto, help = DEVICE)]
     pub(crate) device: DeviceSpec,
 
-    /// Threads that compute [default: one for each processor]; the results do not depend on it
+    /// Threads that compute; the results do not depend on it [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) threads: Option<usize>,
 
@@ -75,82 +70,4 @@ impl Train {
 
 fn init_parser() -> impl TypedValueParser<Value = Init> {
     OsStringValueParser::new().map(|text| Init::from(text.as_os_str()))
-}
-
-/// `emocam eval`
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  emocam eval --data ferplus                       the weights inside emocam
-  emocam eval --data faces --weights mine.safetensors --part all
-  emocam eval --data ferplus --out report          pictures and tables, too")]
-pub(crate) struct Eval {
-    /// Data set: the folder of FER+, of KDEF, or with a folder for each class (maybe below train, val and test); or
-    /// FER2013 as a .csv file
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
-
-    /// Weights to measure instead of the ones inside the program
-    #[arg(long, value_name = "FILE")]
-    pub(crate) weights: Option<PathBuf>,
-
-    /// Which pictures there are
-    #[command(flatten)]
-    pub(crate) data_options: DataArgs,
-
-    /// Which part of the data set [default: test, or validation where there is no test part]
-    #[arg(long, value_enum)]
-    pub(crate) part: Option<Parts>,
-
-    /// How often each emotion is taken to occur; without this, what the weights say [possible values: natural, balanced]
-    #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
-    pub(crate) prior: Option<Prior>,
-
-    /// Count pictures in which no face was found as errors, instead of leaving them out
-    #[arg(long)]
-    pub(crate) count_missed: bool,
-
-    /// Folder for the report: text, JSON, predictions as CSV, confusion matrix and reliability diagram
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: Option<PathBuf>,
-
-    /// Where the network runs: auto (a GPU where this program was built for one and it works, else the CPU), cpu, cuda or
-    /// cuda:N
-    #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
-    pub(crate) device: DeviceSpec,
-}
-
-/// What of a data set is measured on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the names say it")]
-pub(crate) enum Parts {
-    Train,
-    Validation,
-    Test,
-    All,
-}
-
-impl Parts {
-    /// The name as shown to users.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-            Self::All => "all",
-        }
-    }
-
-    /// The parts that are meant.
-    pub(crate) const fn parts(self) -> &'static [Part] {
-        match self {
-            Self::Train => &[Part::Train],
-            Self::Validation => &[Part::Validation],
-            Self::Test => &[Part::Test],
-            Self::All => &Part::ALL,
-        }
-    }
-}
-
-pub(super) fn positive(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a whole number of at least 1".into())
 }

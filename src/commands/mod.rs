@@ -31,7 +31,8 @@ pub(crate) fn run(command: &Command, stop: &Stop, started: Instant) -> Result<()
         Command::Cameras(arguments) => cameras::run(arguments, &mut io::stdout().lock()),
         Command::Train(arguments) => train::run(arguments, stop),
         Command::Eval(arguments) => eval::run(arguments, &mut io::stdout().lock()),
-        Command::Completions(arguments) => manual::completions(&arguments.shell, &mut io::stdout().lock()),
+        Command::Completions(arguments) => manual::completions(arguments.shell, &mut io::stdout().lock()),
+        Command::Help(arguments) => manual::help(arguments.name.as_deref()),
         Command::Man => manual::page(&mut io::stdout().lock()),
     }
 }

@@ -194,7 +194,7 @@ impl Stats {
         counts.map(|(label, count)| (label, count as f64 / self.faces().max(1) as f64)).collect()
     }
 
-    /// The account as `--stats` writes it; documented in the README.
+    /// The account as `--stats` writes it; documented in `emocam help data`.
     pub fn to_json(&self) -> Value {
         let stages: Map<_, _> = self.stages().iter().map(|stage| (stage.name.into(), stage.to_json())).collect();
         let shares = self.shares().into_iter();

@@ -1,6 +1,6 @@
 //! Results as data: JSON lines, one object a frame, and CSV, one row a face.
 //!
-//! Owns the two formats, which are documented in the README and stable. Boxes are whole frame pixels, times seconds since
+//! Owns the two formats, which `emocam help data` documents, and which are stable. Boxes are whole frame pixels, times seconds since
 //! the source's first frame, probabilities 0 to 1. What was found is written frame by frame, so a run that breaks loses
 //! nothing.
 

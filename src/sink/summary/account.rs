@@ -1,6 +1,6 @@
 //! What each face showed over a whole run: for how long, how steadily, and when.
 //!
-//! Owns the figures of `--summary` and their JSON form, which is documented in the README. A face counts from a frame that
+//! Owns the figures of `--summary` and their JSON form, which `emocam help data` documents. A face counts from a frame that
 //! shows it until the next frame, but for no more than a second: a camera that is away shows nobody. Time is the
 //! frames' own. What is kept is one entry per face and per spell of one label.
 

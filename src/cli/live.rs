@@ -1,0 +1,54 @@
+//! Arguments of `emocam live`.
+
+use clap::Args;
+
+use super::common::{Common, source_parser};
+use crate::view::keys::Mirror;
+use emocam::source::{SourceSpec, WantedFormat};
+
+/// `emocam live`
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  emocam live                            the first camera, else the demo
+  emocam live 1 -o today.mp4             camera 1, and a recording
+  emocam live C920                       the camera with this in its name
+  emocam live demo                       a short clip inside the program
+  emocam live --privacy blur             nobody can be recognized
+  emocam live --headless -o - | jq .     no window, JSON lines
+
+Keys in the window: h shows them all, q or Esc ends the run, r records,
+s saves the picture, p hides faces. Ctrl-C in the terminal ends it, too.")]
+pub(crate) struct Live {
+    /// Camera index, part of a camera's name, /dev/video path, video, picture, folder of pictures, or demo
+    #[arg(value_name = "SOURCE", value_parser = source_parser())]
+    pub(crate) source: Option<SourceSpec>,
+
+    /// Options that `annotate` has too
+    #[command(flatten)]
+    pub(crate) common: Common,
+
+    /// Run without a window; show one line of status in the terminal
+    #[arg(long, help_heading = "Picture")]
+    pub(crate) headless: bool,
+
+    /// Where to mirror the picture: off, auto (in the window, for cameras), window or all (recordings, too). Data keep the
+    /// camera's own sides
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHERE",
+        default_value_t,
+        hide_possible_values = true,
+        help_heading = "Picture"
+    )]
+    pub(crate) mirror: Mirror,
+
+    /// Ask a camera for a size, a frame rate and a pixel format (mjpeg, yuyv, nv12 or grey), such as 1280x720,
+    /// 1280x720@30 or 1280x720@30:mjpeg [default: what is nearest to 640x480 at 25 fps or more]
+    #[arg(long, value_name = "FORMAT", help_heading = "Camera")]
+    pub(crate) camera_format: Option<WantedFormat>,
+
+    /// End with an error when the camera is unplugged or stops, instead of waiting for it
+    #[arg(long, help_heading = "Camera")]
+    pub(crate) no_reconnect: bool,
+}
