@@ -70,7 +70,7 @@ fn completions_know_commands_and_options_and_are_scripts() {
     for (shell, check) in [("bash", &["bash", "-n"][..]), ("zsh", &["zsh", "-n"]), ("fish", &["fish", "-n"])] {
         let script = succeed(emocam().args(["completions", shell])).stdout;
         let words = text(&script);
-        for word in ["annotate", "privacy", "summary", "bitrate"] {
+        for word in ["annotate", "privacy", "summary", "crf"] {
             assert!(words.contains(word), "{shell}: {word}");
         }
         let folder = common::temporary_folder();

@@ -19,7 +19,7 @@ use crate::view::keys::Mirror;
 pub(crate) use bench::Bench;
 pub(crate) use dials::Dials;
 use emocam::draw::Privacy;
-use emocam::sink::{self, BitsPerSecond, Quality, SinkSpec};
+use emocam::sink::{self, Quality, SinkSpec};
 use emocam::source::{SourceSpec, WantedFormat};
 pub(crate) use train::{Eval, Parts, Train};
 
@@ -241,12 +241,8 @@ pub(crate) struct Common {
 
     /// How well recordings show what was seen, from 0 (best) to 51, as x264's option of this name; larger is smaller
     /// [default: 22]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(0..=51), conflicts_with = "bitrate")]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(0..=51))]
     pub(crate) crf: Option<u8>,
-
-    /// Record with so many bits a second instead, such as 800k or 4M
-    #[arg(long, value_name = "BITS")]
-    pub(crate) bitrate: Option<BitsPerSecond>,
 
     /// Hide faces in the window, in recordings and in pictures: blur, pixelate or box. Labels and data stay
     #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true, help_heading = "Picture")]
@@ -274,13 +270,9 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    /// What `--crf` and `--bitrate` say.
+    /// What `--crf` says.
     pub(crate) fn quality(&self) -> Quality {
-        match (self.bitrate, self.crf) {
-            (Some(BitsPerSecond(bits)), _) => Quality::Bitrate(bits),
-            (None, Some(crf)) => Quality::Constant(crf),
-            (None, None) => Quality::default(),
-        }
+        self.crf.map_or_else(Quality::default, Quality)
     }
 
     /// What `-o`, `--clean` and `--summary` name.

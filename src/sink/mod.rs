@@ -29,7 +29,7 @@ pub use on_demand::Requests;
 pub use on_demand::on_demand;
 use output::Output;
 use part::{Leftover, PartFile};
-pub use recorder::{BitsPerSecond, Quality};
+pub use recorder::Quality;
 pub use sound::Sound;
 use stills::Naming;
 

@@ -76,9 +76,7 @@ fn nothing_is_overwritten_unasked_and_a_missing_folder_is_named() {
     assert!(refusal(&inside("there.csv"), false).contains("exists already (--force"));
     assert!(inside("there.csv").open(OutputOptions::default()).is_err());
     assert_eq!(fs::read_to_string(folder.path().join("there.csv")).expect("the file"), "old");
-    inside("there.csv")
-        .check(OutputOptions { force: true, live: true, source: None, quality: Quality::Constant(22), sound: None })
-        .expect("with force");
+    inside("there.csv").check(OutputOptions { force: true, live: true, ..Default::default() }).expect("with force");
     inside("new.csv").check(OutputOptions::default()).expect("a new file");
     assert!(refusal(&inside("folder.mp4"), true).contains("is a folder"));
     assert!(refusal(&inside("none/new.csv"), true).contains("mkdir"));

@@ -317,7 +317,7 @@ fn a_camera_that_is_away_at_the_end_does_not_shorten_the_recording() {
 }
 
 #[test]
-fn bits_a_second_are_kept_to() {
+fn a_finer_quality_takes_more_bits_and_none_leaves_a_frame_out() {
     let size = (320, 240);
     let folder = folder();
     // Noise that moves: as much as one asks for can be spent on it.
@@ -326,8 +326,7 @@ fn bits_a_second_are_kept_to() {
         image::Rgb([value as u8, ((value / 2 + x / 8) % 256) as u8, (y / 3) as u8])
     });
     let mut sizes = Vec::new();
-    for quality in [Quality::Bitrate(400_000), Quality::Bitrate(800_000), Quality::Constant(30), Quality::Constant(15)]
-    {
+    for quality in [Quality(30), Quality(15)] {
         let path = folder.path().join("out.mp4");
         let options = OutputOptions { force: true, quality, ..Default::default() };
         let mut recorder = Recorder::create(&path, Shown::Labelled, options).expect("a folder that can be written");
@@ -340,10 +339,9 @@ fn bits_a_second_are_kept_to() {
         }
         recorder.finish(Ending::Whole).expect("a disk with room");
         assert_eq!(read_back(&path).1.len(), 300, "no frame is left out");
-        sizes.push(fs::metadata(&path).expect("the file").len() as f64 * 8.0 / 10.0);
+        sizes.push(fs::metadata(&path).expect("the file").len());
     }
-    assert!((sizes[0] / 400e3 - 1.0).abs() < 0.15 && (sizes[1] / 800e3 - 1.0).abs() < 0.15, "{sizes:?} bits a second");
-    assert!(sizes[3] > 1.5 * sizes[2], "{sizes:?} bits a second");
+    assert!(sizes[1] * 2 > sizes[0] * 3, "{sizes:?} bytes");
 }
 
 /// White noise at a fine quality is more than the encoder can hold: it becomes coarser, and the recording goes on.
@@ -351,7 +349,7 @@ fn bits_a_second_are_kept_to() {
 fn what_cannot_be_coded_as_well_as_wished_is_coded_less_well() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
-    let options = OutputOptions { quality: Quality::Constant(8), ..Default::default() };
+    let options = OutputOptions { quality: Quality(8), ..Default::default() };
     let mut recorder = Recorder::create(&path, Shown::Labelled, options).expect("a folder that can be written");
     let mut state = 1u64;
     let mut noise = |_, _| {

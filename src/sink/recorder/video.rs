@@ -12,7 +12,6 @@ use openh264::formats::{RgbSliceU8, YUVBuffer};
 
 use super::container::{Description, Mp4File, Sample, TIMESCALE};
 use super::encoder::{AccessUnit, COARSEST, Quality, encoder};
-use super::rate::RateControl;
 use crate::draw::fit::{fitted_size, resized};
 
 /// How long a video's only frame is shown.
@@ -33,9 +32,8 @@ const COARSER: u8 = 4;
 /// A video that grows.
 pub(super) struct Video {
     encoder: Encoder,
-    /// How coarsely it codes, and who decides that, where it is not constant.
+    /// How coarsely it codes by now.
     crf: u8,
-    rate: Option<RateControl>,
     yuv: YUVBuffer,
     resizer: Resizer,
     container: Container,
@@ -65,7 +63,7 @@ struct Pending {
 
 impl Video {
     /// A video of pictures that all have this size; others are fitted into it.
-    pub(super) fn start(file: File, size: (u32, u32), quality: Quality) -> Result<Self> {
+    pub(super) fn start(file: File, size: (u32, u32), Quality(crf): Quality) -> Result<Self> {
         let coded_size = (coded_side(size.0), coded_side(size.1));
         let (longer, shorter) = (coded_size.0.max(coded_size.1), coded_size.0.min(coded_size.1));
         ensure!(
@@ -76,17 +74,9 @@ impl Video {
             LARGEST.0,
             LARGEST.1
         );
-        let (crf, rate) = match quality {
-            Quality::Constant(crf) => (crf, None),
-            Quality::Bitrate(bits) => {
-                let rate = RateControl::new(bits);
-                (rate.crf(), Some(rate))
-            }
-        };
         Ok(Self {
             encoder: encoder(crf)?,
             crf,
-            rate,
             yuv: YUVBuffer::new(coded_size.0 as usize, coded_size.1 as usize),
             resizer: Resizer::new(),
             container: Container::Planned(file),
@@ -111,7 +101,7 @@ impl Video {
         if self.pending.is_none() {
             self.origin = tick;
         }
-        let unit = self.encode(pts)?;
+        let unit = self.encode()?;
         if let (Container::Open(file), Some(sps), Some(pps)) = (&self.container, &unit.sps, &unit.pps) {
             ensure!(file.is_described_by(sps, pps), "the H.264 encoder changed its stream in the middle");
         }
@@ -134,21 +124,13 @@ impl Video {
     }
 
     /// Encodes the picture that was converted last. What is too much for the encoder, such as noise, is coded less well.
-    fn encode(&mut self, pts: Duration) -> Result<AccessUnit> {
-        if let Some(crf) = self.rate.as_mut().and_then(|rate| rate.change(pts)) {
-            (self.encoder, self.crf) = (encoder(crf)?, crf);
-        }
+    fn encode(&mut self) -> Result<AccessUnit> {
         loop {
             match AccessUnit::encode(&mut self.encoder, &self.yuv) {
-                Ok(unit) => {
-                    if let Some(rate) = &mut self.rate {
-                        rate.spend(unit.bytes.len());
-                    }
-                    return Ok(unit);
-                }
+                Ok(unit) => return Ok(unit),
                 Err(error) if self.crf >= COARSEST => return Err(error),
                 Err(_) => {
-                    let crf = (self.crf + COARSER).clamp(Quality::DEFAULT_CRF, COARSEST);
+                    let crf = (self.crf + COARSER).clamp(Quality::default().0, COARSEST);
                     (self.encoder, self.crf) = (encoder(crf)?, crf);
                 }
             }
