@@ -8,8 +8,8 @@
 //!
 //! # fn main() -> anyhow::Result<()> {
 //! let mut camera = SourceSpec::CameraIndex(0).open()?;
-//! Recognizer::new()?.run(camera.as_mut(), |annotated| {
-//!     println!("{:?}: {} faces", annotated.frame.pts, annotated.predictions.len());
+//! Recognizer::new()?.run(camera.as_mut(), |labelled| {
+//!     println!("{:?}: {} faces", labelled.frame.pts, labelled.predictions.len());
 //!     ControlFlow::Continue(())
 //! })
 //! # }
@@ -87,7 +87,7 @@ impl Recognizer {
     /// # Errors
     /// The first error of the source, the detector or the network.
     pub fn run(&mut self, source: &mut dyn Source, mut each: impl FnMut(&Labelled) -> ControlFlow<()>) -> Result<()> {
-        let delivery = if source.info().live { DropPolicy::Latest } else { DropPolicy::Every };
+        let drop_policy = if source.info().live { DropPolicy::Latest } else { DropPolicy::Every };
         let search = Search { smallest_face: SmallestFace::IN_MOTION, sequence: Sequence::Motion(None) };
         let mut smoother = Smoother::new(SMOOTHING);
         let classifier = &mut self.classifier;
@@ -104,14 +104,14 @@ impl Recognizer {
             recorders: Vec::new(),
             survives_recorders: false,
         };
-        let (_, outcome) = pipeline::run(stages, delivery, &Stop::default(), |event| {
-            let Event::Frame(annotated) = event else { return Ok(ControlFlow::Continue(())) };
-            let pts = annotated.frame.pts;
-            for prediction in &mut annotated.predictions {
+        let (_, outcome) = pipeline::run(stages, drop_policy, &Stop::default(), |event| {
+            let Event::Frame(labelled) = event else { return Ok(ControlFlow::Continue(())) };
+            let pts = labelled.frame.pts;
+            for prediction in &mut labelled.predictions {
                 prediction.probabilities = smoother.smooth(prediction.id, prediction.probabilities, pts);
             }
             smoother.forget(pts);
-            Ok(each(annotated))
+            Ok(each(labelled))
         });
         outcome
     }

@@ -1,4 +1,4 @@
-//! The first stage: frames come from the source and go on, as the policy of delivery has it.
+//! The first stage: frames come from the source and go on, as the drop policy has it.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use crate::flow::stop::Stop;
 use crate::source::{Next, Notice, Source};
 use crate::system::clock::Stopwatch;
 
-/// The front of the pipeline, where the policy of delivery is.
+/// The front of the pipeline, where the drop policy is.
 pub(super) struct FrameSender<'a> {
     pub(super) sender: Sender<(Frame, Timing)>,
     /// The other end of the channel, to take back what nobody took: only where the latest frame replaces older ones.
@@ -50,7 +50,7 @@ pub(super) fn capture(
     source: &mut dyn Source,
     sender: &FrameSender<'_>,
     notices: &Sender<Notice>,
-    delivery: DropPolicy,
+    drop_policy: DropPolicy,
     stop: &Stop,
 ) -> Result<()> {
     let mut origin = None;
@@ -66,7 +66,7 @@ pub(super) fn capture(
             Next::End => break,
         };
         let timing = Timing { capture: watch.spent(), ..Default::default() };
-        if delivery == DropPolicy::EveryInRealTime {
+        if drop_policy == DropPolicy::EveryInRealTime {
             let (begun, first) = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
             let due = begun + frame.pts.saturating_sub(first);
             if due.elapsed() > PAUSE {

@@ -34,8 +34,8 @@ impl Labelling<'_> {
             if batch.is_empty() {
                 return Ok(());
             }
-            for annotated in labelled(batch, |frames| classify(frames, &mut tell))? {
-                if self.sender.send(annotated).is_err() {
+            for labelled in labelled_frames(batch, |frames| classify(frames, &mut tell))? {
+                if self.sender.send(labelled).is_err() {
                     return Ok(());
                 }
             }
@@ -44,7 +44,7 @@ impl Labelling<'_> {
 }
 
 /// Frames with their labels, in their order. Each took its share of the time.
-fn labelled(
+fn labelled_frames(
     batch: Vec<Detected>,
     classify: impl FnOnce(&[FrameFaces<'_>]) -> Result<Vec<Vec<Probabilities>>>,
 ) -> Result<Vec<Labelled>> {
@@ -59,7 +59,7 @@ fn labelled(
     let spent = watch.spent();
     let count = batch.len() as u32;
     let share = Spent { wall: spent.wall / count, cpu: spent.cpu.map(|cpu| cpu / count) };
-    let annotated = |(one, labels): (Detected, Vec<Probabilities>)| {
+    let labelled = |(one, labels): (Detected, Vec<Probabilities>)| {
         // The grey picture is given back here, before the next frame needs one.
         let Detected { frame, faces: Faces { tracked, ignored, unlabelled }, mut timing, .. } = one;
         let predictions = tracked
@@ -70,7 +70,7 @@ fn labelled(
         timing.classify = share;
         Labelled { frame, predictions, ignored, unlabelled, timing, picture: None }
     };
-    Ok(batch.into_iter().zip(labels).map(annotated).collect())
+    Ok(batch.into_iter().zip(labels).map(labelled).collect())
 }
 
 fn names_of(batch: &[Detected]) -> String {

@@ -92,7 +92,7 @@ impl Sequence {
 
 /// Which frame it is that is looked at.
 #[derive(Clone, Copy, Debug)]
-struct Moment {
+struct FrameAt {
     number: u64,
     pts: Duration,
     size: (u32, u32),
@@ -104,7 +104,7 @@ pub struct FaceTracker {
     search: Search,
     schedule: Schedule,
     tracks: Tracks,
-    last: Option<Moment>,
+    last: Option<FrameAt>,
     /// Where the sweep saw something, likeliest last.
     suspicions: Vec<FaceBox>,
     /// Hidden faces are searched for in turn.
@@ -147,7 +147,7 @@ impl FaceTracker {
         if self.last.is_none() {
             self.search.smallest_face.check(frame)?;
         }
-        let now = Moment { number, pts, size: frame.dimensions() };
+        let now = FrameAt { number, pts, size: frame.dimensions() };
         let Some(last) = self.last.replace(now).filter(|last| last.size == now.size) else {
             // The first frame, another scene or another size: nothing known is of use.
             self.tracks.clear();
@@ -182,7 +182,7 @@ impl FaceTracker {
     }
 
     /// Seconds and frames of the source from one frame to another.
-    fn passed(&mut self, last: Moment, now: Moment) -> (f32, u64) {
+    fn passed(&mut self, last: FrameAt, now: FrameAt) -> (f32, u64) {
         let frames = now.number.saturating_sub(last.number).max(1);
         match now.pts.checked_sub(last.pts).map(|passed| passed.as_secs_f32()).filter(|&passed| passed > 0.0) {
             Some(seconds) => {
