@@ -9,7 +9,7 @@ mod part;
 mod recorder;
 mod sound;
 mod stills;
-pub(crate) mod summary;
+mod summary;
 mod table;
 
 use std::collections::HashSet;
@@ -32,6 +32,7 @@ use part::{Leftover, PartFile};
 pub use recorder::Quality;
 pub use sound::Sound;
 use stills::Naming;
+pub use table::rounded;
 
 use crate::draw;
 use crate::flow::labelled::Labelled;
@@ -42,7 +43,7 @@ pub trait Sink {
     ///
     /// # Errors
     /// When the output can't be written.
-    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>>;
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>>;
 
     /// Completes the output; nothing is written after it. Called once, also after a failed run.
     ///
@@ -320,16 +321,16 @@ fn create(path: &Path, force: bool) -> Result<fs::File> {
 }
 
 /// The annotated picture: the one that was drawn for the window too, or else drawn here.
-fn picture_of(annotated: &Labelled) -> Arc<RgbImage> {
-    annotated
+fn picture_of(labelled: &Labelled) -> Arc<RgbImage> {
+    labelled
         .picture
         .clone()
-        .unwrap_or_else(|| Arc::new(draw::annotated_picture(&annotated.frame, &annotated.predictions)))
+        .unwrap_or_else(|| Arc::new(draw::annotated_picture(&labelled.frame, &labelled.predictions)))
 }
 
 /// The frame as it came, as a picture.
-fn clean_picture_of(annotated: &Labelled) -> Result<RgbImage> {
-    let frame = &annotated.frame;
+fn clean_picture_of(labelled: &Labelled) -> Result<RgbImage> {
+    let frame = &labelled.frame;
     RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).with_context(|| {
         format!("frame {} has {} bytes, expected {}x{} pixels", frame.id, frame.rgb.len(), frame.width, frame.height)
     })

@@ -88,14 +88,14 @@ impl Recorder {
 }
 
 impl Sink for Recorder {
-    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
-        let now = Moment { pts: annotated.frame.pts, captured_at: annotated.frame.captured_at };
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
+        let now = Moment { pts: labelled.frame.pts, captured_at: labelled.frame.captured_at };
         let appended = match self.shown {
-            Shown::Labelled => self.append(&picture_of(annotated), now),
-            Shown::Clean => clean_picture_of(annotated).and_then(|picture| self.append(&picture, now)),
+            Shown::Labelled => self.append(&picture_of(labelled), now),
+            Shown::Clean => clean_picture_of(labelled).and_then(|picture| self.append(&picture, now)),
         };
         appended
-            .with_context(|| format!("frame {} can't be recorded to {}", annotated.frame.id, self.path.display()))?;
+            .with_context(|| format!("frame {} can't be recorded to {}", labelled.frame.id, self.path.display()))?;
         Ok(ControlFlow::Continue(()))
     }
 

@@ -6,7 +6,7 @@ use crate::flow::frame::{FaceBox, Frame};
 use crate::flow::labelled::Timing;
 
 /// A frame of a gradient, with predictions.
-pub(super) fn annotated(id: u64, nanoseconds: u64, width: u32, height: u32, predictions: Vec<Prediction>) -> Labelled {
+pub(super) fn labelled(id: u64, nanoseconds: u64, width: u32, height: u32, predictions: Vec<Prediction>) -> Labelled {
     let picture = RgbImage::from_fn(width, height, |x, y| {
         image::Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, (id * 5 % 256) as u8])
     });

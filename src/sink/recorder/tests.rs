@@ -9,7 +9,7 @@ use mp4_atom::{Any, DecodeMaybe};
 use super::container::TIMESCALE;
 use super::video::{LONE_FRAME, framed};
 use super::*;
-use crate::sink::tests::annotated;
+use crate::sink::tests::labelled;
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
@@ -27,7 +27,7 @@ fn moment(milliseconds: u64) -> Moment {
 fn record(path: &Path, size: (u32, u32), times: &[u64]) {
     let mut recorder = created(path).expect("a folder that can be written");
     for (id, time) in (0..).zip(times) {
-        let _ = recorder.write(&annotated(id, time * 1000, size.0, size.1, vec![])).expect("a frame that fits");
+        let _ = recorder.write(&labelled(id, time * 1000, size.0, size.1, vec![])).expect("a frame that fits");
     }
     recorder.finish(Ending::Whole).expect("a disk with room");
 }
@@ -197,7 +197,7 @@ fn frames_that_are_too_large_are_refused_with_the_limit() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
     let mut recorder = created(&path).expect("a folder that can be written");
-    let error = recorder.write(&annotated(0, 0, 5000, 100, vec![])).expect_err("too wide");
+    let error = recorder.write(&labelled(0, 0, 5000, 100, vec![])).expect_err("too wide");
     assert!(format!("{error:#}").contains("5000x100 are too large for H.264, which ends at 3840x2160"), "{error:#}");
     drop(recorder);
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
@@ -219,7 +219,7 @@ fn a_run_that_is_cut_short_keeps_its_frames() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
     let mut recorder = created(&path).expect("a folder that can be written");
-    let _ = recorder.write(&annotated(0, 0, 32, 32, vec![])).expect("a frame that fits");
+    let _ = recorder.write(&labelled(0, 0, 32, 32, vec![])).expect("a frame that fits");
     assert!(!path.exists(), "an unfinished video has no name");
     drop(recorder);
     assert_eq!(read_back(&folder.path().join("out.part.mp4")).1.len(), 1);
@@ -230,7 +230,7 @@ fn a_file_that_appeared_meanwhile_is_not_overwritten() {
     let folder = folder();
     let path = folder.path().join("out.mp4");
     let mut recorder = created(&path).expect("a folder that can be written");
-    let _ = recorder.write(&annotated(0, 0, 32, 32, vec![])).expect("a frame that fits");
+    let _ = recorder.write(&labelled(0, 0, 32, 32, vec![])).expect("a frame that fits");
     fs::write(&path, "precious").expect("a file");
     recorder.finish(Ending::Whole).expect_err("the file is there");
     assert_eq!(fs::read(&path).expect("the file"), b"precious");
@@ -260,7 +260,7 @@ fn a_file_that_is_cut_anywhere_plays_until_shortly_before() {
     let part = folder.path().join("out.part.mp4");
     let sizes: Vec<u64> = (0..200u64)
         .map(|id| {
-            let _ = recorder.write(&annotated(id, id * 50_000_000, 64, 48, vec![])).expect("a frame that fits");
+            let _ = recorder.write(&labelled(id, id * 50_000_000, 64, 48, vec![])).expect("a frame that fits");
             fs::metadata(&part).expect("the file").len()
         })
         .collect();
@@ -307,7 +307,7 @@ fn a_camera_that_is_away_at_the_end_does_not_shorten_the_recording() {
     let options = OutputOptions { live: true, ..Default::default() };
     let mut recorder = Recorder::create(&path, Shown::Labelled, options).expect("a folder that can be written");
     let away = Duration::from_secs(7);
-    let mut frame = annotated(0, 0, 64, 48, vec![]);
+    let mut frame = labelled(0, 0, 64, 48, vec![]);
     let Some(captured_at) = Instant::now().checked_sub(away) else { return };
     frame.frame.captured_at = captured_at;
     let _ = recorder.write(&frame).expect("a frame that fits");
