@@ -19,7 +19,6 @@ use std::fs;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -107,14 +106,6 @@ pub enum SinkSpec {
     Numbered(PathBuf),
 }
 
-impl FromStr for SinkSpec {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::try_from(OsStr::new(name))
-    }
-}
-
 impl TryFrom<&OsStr> for SinkSpec {
     type Error = anyhow::Error;
 
@@ -176,15 +167,8 @@ impl SinkSpec {
 
     /// The name that the file has until it is whole, where there is one.
     pub fn part_path(&self) -> Option<PathBuf> {
-        match self {
-            Self::Stdout | Self::Stills(_) | Self::Numbered(_) => None,
-            Self::Jsonl(path)
-            | Self::Csv(path)
-            | Self::Video(path)
-            | Self::CleanVideo(path)
-            | Self::Summary(path)
-            | Self::Still(path) => Some(part::part_path(path)),
-        }
+        let named = !matches!(self, Self::Stills(_) | Self::Numbered(_));
+        self.path().filter(|_| named).map(part::part_path)
     }
 
     /// Whether writing a frame takes long: encoding takes more time than all else that an output does, so these outputs

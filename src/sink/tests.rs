@@ -30,7 +30,7 @@ pub(super) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f
 }
 
 fn spec(name: &str) -> SinkSpec {
-    name.parse().expect("a known output")
+    SinkSpec::try_from(OsStr::new(name)).expect("a known output")
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn the_extension_picks_the_kind() {
 #[test]
 fn an_unknown_output_is_told_what_is_known() {
     for name in ["", "out", "out.avi", "out.json", ".mp4", "mp4"] {
-        let error = name.parse::<SinkSpec>().expect_err(name).to_string();
+        let error = SinkSpec::try_from(OsStr::new(name)).expect_err(name).to_string();
         for known in [".mp4", ".jsonl", ".csv", "folder", "standard output"] {
             assert!(error.contains(known), "{error}");
         }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::ffprobe::probe;
+use super::ffprobe::{length, probe};
 use super::pixels::rgb_len;
 use super::{Source, SourceInfo};
 use crate::flow::frame::Frame;
@@ -64,8 +64,8 @@ impl FfmpegSource {
     /// Starts ffmpeg on a file and waits for its first frame.
     pub(super) fn open(path: &Path, tools: &Tools) -> Result<Self> {
         let mut info = SourceInfo { name: path.display().to_string(), ..SourceInfo::default() };
-        if let Some(facts) = tools.ffprobe.as_ref().and_then(|ffprobe| probe(ffprobe, path)) {
-            (info.frames, info.fps) = (facts.frames, facts.fps);
+        if let Some(ffprobe) = &tools.ffprobe {
+            (info.frames, info.fps) = length(&probe(ffprobe, path, "v:0"));
         }
         let (log, log_writer) = Log::new()?;
         let mut child = command(path, &tools.ffmpeg)?

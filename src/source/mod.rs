@@ -6,7 +6,7 @@
 mod camera;
 mod demo;
 mod ffmpeg;
-mod ffprobe;
+pub(crate) mod ffprobe;
 mod h264;
 pub(crate) mod images;
 mod limited;
@@ -15,11 +15,9 @@ mod mp4_index;
 mod pixels;
 mod video;
 
-use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -114,17 +112,10 @@ pub enum SourceSpec {
     Demo,
 }
 
-impl FromStr for SourceSpec {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        Ok(OsStr::new(text).into())
-    }
-}
-
-impl From<&OsStr> for SourceSpec {
+impl<Name: AsRef<OsStr> + ?Sized> From<&Name> for SourceSpec {
     /// Names of files need not be text.
-    fn from(name: &OsStr) -> Self {
+    fn from(name: &Name) -> Self {
+        let name = name.as_ref();
         match name.to_str() {
             Some("demo") => Self::Demo,
             Some(text) if text.starts_with("/dev/video") || text.starts_with("/dev/v4l/") => {
@@ -189,7 +180,7 @@ impl SourceSpec {
         Ok(match self {
             Self::CameraIndex(index) => Box::new(camera::CameraSource::open_index(*index, options)?),
             Self::CameraPath(path) => Box::new(camera::CameraSource::open_path(path, options)?),
-            Self::Demo => Box::new(demo::DemoSource::open()?),
+            Self::Demo => Box::new(demo::open()?),
             Self::Path(path) => {
                 if !path.exists() {
                     bail!("{}: no such file or folder", path.display());
@@ -210,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_source_is_told_by_how_it_is_written() {
-        let spec = |text: &str| text.parse::<SourceSpec>().expect("every text names a source");
+        let spec = |text: &str| SourceSpec::from(text);
         assert_eq!(spec("0"), SourceSpec::CameraIndex(0));
         assert_eq!(spec("/dev/video2"), SourceSpec::CameraPath("/dev/video2".into()));
         assert_eq!(spec("demo"), SourceSpec::Demo);
