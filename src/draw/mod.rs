@@ -23,7 +23,7 @@ use image::RgbImage;
 
 use crate::flow::emotion::Prediction;
 use crate::flow::frame::{FaceBox, Frame};
-pub use color::{color_of, color_of_label, text_color_on};
+pub use color::{color_of_label, text_color_on};
 pub use mirror::mirrored;
 pub use notice::notice;
 pub use overlay::{help, hud, paused, recording, toast};

@@ -28,7 +28,7 @@ pub(super) fn draw_panel(
         let panel = Panel::of(style.panel_text * scale, with_names);
         let place = anchors
             .into_iter()
-            .find_map(|anchor| layout::place_panel(panel.width, panel.height, style.gap, anchor, bounds, taken))?;
+            .find_map(|anchor| layout::place_panel((panel.width, panel.height), style.gap, anchor, bounds, taken))?;
         Some((panel, place))
     })?;
     panel.draw(picture, prediction, place);

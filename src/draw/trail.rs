@@ -81,7 +81,7 @@ impl Trails {
         let height = (style.label_text * 1.5).round() as i32;
         let place = anchors
             .into_iter()
-            .find_map(|anchor| layout::place_strip(width, height, style.gap, anchor, bounds, taken))?;
+            .find_map(|anchor| layout::place_strip((width, height), style.gap, anchor, bounds, taken))?;
         fill(picture, place, PLATE, PLATE_OPACITY);
         let inside = place.grown(-(style.padding / 2).max(1));
         for (index, column) in columns.iter().enumerate() {

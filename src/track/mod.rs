@@ -23,10 +23,10 @@ use schedule::Schedule;
 use tracks::{Found, Tracks, overlap};
 
 /// The most faces of a frame that are labelled in motion, the largest ones: a bound for the time that a frame takes.
-pub const MOST_FACES: usize = 16;
+const MOST_FACES: usize = 16;
 
 /// The most faces of a picture that are labelled.
-pub const MOST_FACES_IN_PICTURES: usize = 256;
+const MOST_FACES_IN_PICTURES: usize = 256;
 
 /// A box must score this much to become a new face in motion. False boxes stay, so a missed frame is the lesser evil: on
 /// clips of people before a camera 95% of the closer looks at a face reach this, and a tenth of those at something else.
@@ -58,7 +58,7 @@ pub struct TrackedFace {
 pub struct Faces {
     /// Those that are labelled.
     pub tracked: Vec<TrackedFace>,
-    /// How many more there are, beyond [`MOST_FACES`]. In motion it is an estimate: they are not looked at closely.
+    /// How many more there are than are labelled. In motion it is an estimate: they are not looked at closely.
     pub ignored: usize,
     /// Other places where there is, or may be, a face: those beyond the most, those that are out of sight for a moment, and
     /// those not certain enough for a label. Whoever hides faces hides these, too.
