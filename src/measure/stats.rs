@@ -270,9 +270,8 @@ impl fmt::Display for Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::emotion::{Prediction, Probabilities};
-    use crate::flow::frame::{FaceBox, Frame};
     use crate::flow::labelled::Timing;
+    use crate::sink::tests::prediction;
 
     /// Half of the time the processor worked.
     fn spent(ms: u64) -> Spent {
@@ -280,32 +279,17 @@ mod tests {
         Spent { wall, cpu: Some(wall / 2) }
     }
 
-    fn labelled(detect_ms: u64, faces: usize) -> Labelled {
-        let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
-        let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0]);
-        Labelled {
-            frame: Frame {
-                id: 0,
-                pts: Duration::ZERO,
-                captured_at: Instant::now(),
-                scene: 0,
-                width: 1,
-                height: 1,
-                rgb: [0; 3].into(),
-            },
-            predictions: vec![Prediction { id: 0, face, probabilities, unsure: false }; faces],
-            ignored: 0,
-            unlabelled: Vec::new(),
-            timing: Timing { detect: spent(detect_ms), ..Default::default() },
-            picture: None,
-        }
+    fn labelled(detect_ms: u64, faces: u64) -> Labelled {
+        let happy = |id| prediction(id, [0.0, 0.0, 1.0, 1.0], 3.0, [0.01, 0.01, 0.01, 0.94, 0.01, 0.01, 0.01]);
+        let frame = crate::sink::tests::labelled(0, 0, 1, 1, (0..faces).map(happy).collect());
+        Labelled { timing: Timing { detect: spent(detect_ms), ..Default::default() }, ..frame }
     }
 
     #[test]
     fn quantiles_shares_and_counts() {
         let mut stats = Stats::new(false);
         for ms in 1..=100 {
-            stats.add(&labelled(ms, usize::from(ms > 50)));
+            stats.add(&labelled(ms, u64::from(ms > 50)));
         }
         let losses = Losses { dropped: 4, unrecorded: 0 };
         stats.finish(losses, Health { missed: 3, damaged: 2, reconnects: 1 });

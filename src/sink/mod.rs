@@ -321,4 +321,4 @@ fn clean_picture_of(labelled: &Labelled) -> Result<RgbImage> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,7 +6,7 @@ use crate::flow::frame::{FaceBox, Frame};
 use crate::flow::labelled::Timing;
 
 /// A frame of a gradient, with predictions.
-pub(super) fn labelled(id: u64, nanoseconds: u64, width: u32, height: u32, predictions: Vec<Prediction>) -> Labelled {
+pub(crate) fn labelled(id: u64, nanoseconds: u64, width: u32, height: u32, predictions: Vec<Prediction>) -> Labelled {
     let picture = RgbImage::from_fn(width, height, |x, y| {
         image::Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, (id * 5 % 256) as u8])
     });
@@ -22,7 +22,7 @@ pub(super) fn labelled(id: u64, nanoseconds: u64, width: u32, height: u32, predi
     Labelled { frame, predictions, ignored: 0, unlabelled: Vec::new(), timing: Timing::default(), picture: None }
 }
 
-pub(super) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f32; Emotion::COUNT]) -> Prediction {
+pub(crate) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f32; Emotion::COUNT]) -> Prediction {
     let [x, y, width, height] = place;
     // The softmax of logarithms gives the probabilities back.
     let probabilities = Probabilities::from_logits(&probabilities.map(f32::ln));

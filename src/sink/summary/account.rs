@@ -207,14 +207,10 @@ fn seconds(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::emotion::Probabilities;
-    use crate::flow::frame::FaceBox;
+    use crate::sink::tests::prediction;
 
     fn face(id: u64, emotion: Emotion) -> Prediction {
-        let mut logits = [0.0; Emotion::COUNT];
-        logits[emotion.index()] = 50.0;
-        let face = FaceBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0, score: 5.0 };
-        Prediction { id, face, probabilities: Probabilities::from_logits(&logits), unsure: false }
+        prediction(id, [0.0, 0.0, 9.0, 9.0], 5.0, std::array::from_fn(|i| f32::from(u8::from(i == emotion.index()))))
     }
 
     /// Ten frames a second: 2 s Sad, 1 s Happy, 1 s nobody, 0.5 s Happy; beside them 1 s of another face at the end.
