@@ -4,7 +4,8 @@ use image::RgbImage;
 
 use super::color::LIGHT_TEXT;
 use super::paint::{Color, OPAQUE, Rect, fill};
-use super::{DIM_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in, text};
+use super::style::{DIM_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in};
+use super::text;
 
 /// How much of the old picture the veil hides: one sees that it is old.
 const VEIL: Color = [0, 0, 0];

@@ -11,7 +11,8 @@ use super::color::LIGHT_TEXT;
 use super::notice::Message;
 use super::paint::{Color, OPAQUE, Rect, disc, fill};
 use super::plate::Plate;
-use super::{DIM_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in, text};
+use super::style::{DIM_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in};
+use super::text;
 
 /// The red of a recording.
 const RECORDING: Color = [235, 64, 52];

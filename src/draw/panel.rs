@@ -4,7 +4,8 @@ use image::RgbImage;
 
 use super::color::{LIGHT_TEXT, color_of};
 use super::paint::{Color, OPAQUE, Rect, fill};
-use super::{DIM_TEXT, PLATE, PLATE_OPACITY, Style, baseline_in, bounded, layout, text};
+use super::style::{DIM_TEXT, PLATE, PLATE_OPACITY, Style, baseline_in, bounded};
+use super::{layout, text};
 use crate::flow::emotion::{Emotion, Label, Prediction};
 
 /// The part of a bar that is not reached.

@@ -2,7 +2,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::color::{DARK_TEXT, LIGHT_TEXT, color_of, contrast, text_color_on};
+use super::paint::Color;
 use super::panel::TRACK;
+use super::style::{DIM_TEXT, PLATE, PLATE_OPACITY};
 use super::*;
 use crate::flow::emotion::{Emotion, Label, Probabilities};
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use image::RgbImage;
 
 use super::color::color_of_label;
+use super::layout;
 use super::paint::{OPAQUE, Rect, fill};
-use super::{PLATE, PLATE_OPACITY, Style, bounded, layout};
+use super::style::{PLATE, PLATE_OPACITY, Style, bounded};
 use crate::flow::emotion::{Label, Prediction};
 
 /// How far a trail reaches back.
