@@ -8,12 +8,25 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 
-use super::{DropPolicy, MOMENT};
 use crate::flow::frame::Frame;
 use crate::flow::labelled::Timing;
 use crate::flow::stop::Stop;
 use crate::source::{Next, Notice, Source};
 use crate::system::clock::Stopwatch;
+
+/// What happens to frames while the stages behind are busy. Decided once, at the front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropPolicy {
+    /// A live source keeps the latest frame and counts what it drops.
+    Latest,
+    /// A file drops nothing: capture waits.
+    Every,
+    /// As [`DropPolicy::Every`], but no frame comes before its time.
+    EveryInRealTime,
+}
+
+/// How long anyone waits before looking whether something else is to be done.
+pub(super) const MOMENT: Duration = Duration::from_millis(10);
 
 /// The front of the pipeline, where the drop policy is.
 pub(super) struct FrameSender<'a> {

@@ -3,13 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use crossbeam::channel::{Receiver, Sender};
 
-use super::Detected;
-use crate::flow::emotion::{Prediction, Probabilities};
+use super::detect::Detected;
+use crate::flow::emotion::Probabilities;
 use crate::flow::frame::FaceBox;
 use crate::flow::labelled::Labelled;
 use crate::network::classify::FrameFaces;
 use crate::system::clock::{Spent, Stopwatch};
-use crate::track::{Faces, TrackedFace};
+use crate::track::Faces;
 
 /// What the stage works with.
 pub(super) struct Labelling<'a> {
@@ -62,11 +62,7 @@ fn labelled_frames(
     let labelled = |(one, labels): (Detected, Vec<Probabilities>)| {
         // The grey picture is given back here, before the next frame needs one.
         let Detected { frame, faces: Faces { tracked, ignored, unlabelled }, mut timing, .. } = one;
-        let predictions = tracked
-            .into_iter()
-            .zip(labels)
-            .map(|(TrackedFace { id, face }, probabilities)| Prediction { id, face, probabilities, unsure: false })
-            .collect();
+        let predictions = tracked.into_iter().zip(labels).map(|(face, shares)| face.labelled(shares)).collect();
         timing.classify = share;
         Labelled { frame, predictions, ignored, unlabelled, timing, picture: None }
     };

@@ -13,6 +13,7 @@
 //! none before its time, classify may take several at once: it waits for them, and they go on one by one.
 
 mod capture;
+mod detect;
 mod label;
 mod record;
 
@@ -22,46 +23,25 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded, unbounded};
 use image::GrayImage;
 
-use capture::{FrameSender, capture};
+pub use capture::DropPolicy;
+use capture::{FrameSender, MOMENT, capture};
+use detect::detect;
 use label::Labelling;
 use record::Recording;
 
 use crate::flow::emotion::Probabilities;
 use crate::flow::frame::Frame;
-use crate::flow::labelled::{Labelled, Losses, Timing};
+use crate::flow::labelled::{Labelled, Losses};
 use crate::flow::stop::Stop;
 use crate::network::classify::FrameFaces;
-use crate::network::preprocess::write_gray;
 use crate::sink::{Ending, Sink};
 use crate::source::{Notice, Source};
-use crate::system::buffers::Buffers;
-use crate::system::clock::Stopwatch;
 use crate::track::Faces;
-
-/// A frame with its faces found.
-struct Detected {
-    frame: Frame,
-    gray: Arc<GrayImage>,
-    faces: Faces,
-    timing: Timing,
-}
-
-/// What happens to frames while the stages behind are busy. Decided once, at the front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropPolicy {
-    /// A live source keeps the latest frame and counts what it drops.
-    Latest,
-    /// A file drops nothing: capture waits.
-    Every,
-    /// As [`DropPolicy::Every`], but no frame comes before its time.
-    EveryInRealTime,
-}
 
 /// What the caller's thread is given.
 #[derive(Debug)]
@@ -93,9 +73,6 @@ pub struct Stages<'a, MakeDetect, Classify> {
     /// Whether the run is of use without them: then it goes on when one fails.
     pub survives_recorders: bool,
 }
-
-/// How long anyone waits before looking whether something else is to be done.
-const MOMENT: Duration = Duration::from_millis(10);
 
 /// Frames of a live source that may wait for the recorder: a second of video, which a disk may take to wake up.
 const RECORDER_QUEUE: usize = 32;
@@ -213,27 +190,6 @@ fn spawn<'scope, 'env, Ends: Send + 'scope>(
     if let Err(error) = started {
         guard.watch(name, || Err(error).context(format!("the {name} thread can't be started")));
     }
-}
-
-fn detect(
-    detect: &mut impl FnMut(&Frame, &GrayImage) -> Result<Faces>,
-    frames_at_once: usize,
-    frames: &Receiver<(Frame, Timing)>,
-    sender: &Sender<Detected>,
-) -> Result<()> {
-    let mut buffers = Buffers::for_held(frames_at_once);
-    for (frame, mut timing) in frames {
-        let watch = Stopwatch::start();
-        let mut gray = buffers.picture(frame.width, frame.height);
-        write_gray(&frame.rgb, Arc::make_mut(&mut gray))?;
-        buffers.keep(&gray);
-        let faces = detect(&frame, &gray).with_context(|| format!("finding faces in frame {}", frame.id))?;
-        timing.detect = watch.spent();
-        if sender.send(Detected { frame, gray, faces, timing }).is_err() {
-            break;
-        }
-    }
-    Ok(())
 }
 
 /// What comes to the caller's thread.

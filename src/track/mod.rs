@@ -20,6 +20,7 @@ use image::GrayImage;
 use crate::detect::{FaceDetector, Nearby, SmallestFace};
 use crate::flow::frame::FaceBox;
 use schedule::Schedule;
+pub use tracks::{Faces, TrackedFace};
 use tracks::{Found, Tracks, overlap};
 
 /// The most faces of a frame that are labelled in motion, the largest ones: a bound for the time that a frame takes.
@@ -43,27 +44,6 @@ const KNOWN: f32 = 0.2;
 
 /// How many suspicions are kept for the next frames.
 const SUSPICIONS: usize = 8;
-
-/// A face that keeps its identity from frame to frame.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TrackedFace {
-    /// Counted from 0 in each run; never used twice.
-    pub id: u64,
-    /// Where it is. The score is 0 where it was not found in this very frame, but is expected.
-    pub face: FaceBox,
-}
-
-/// The faces of one frame.
-#[derive(Clone, Debug, Default)]
-pub struct Faces {
-    /// Those that are labelled.
-    pub tracked: Vec<TrackedFace>,
-    /// How many more there are than are labelled. In motion it is an estimate: they are not looked at closely.
-    pub ignored: usize,
-    /// Other places where there is, or may be, a face: those beyond the most, those that are out of sight for a moment, and
-    /// those not certain enough for a label. Whoever hides faces hides these, too.
-    pub unlabelled: Vec<FaceBox>,
-}
 
 /// How faces are looked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
