@@ -10,7 +10,7 @@ use image::{RgbImage, imageops};
 use openh264::encoder::Encoder;
 use openh264::formats::{RgbSliceU8, YUVBuffer};
 
-use super::container::{Description, Mp4File, Sample, TIMESCALE};
+use super::container::{Description, Mp4File, TIMESCALE};
 use super::encoder::{AccessUnit, COARSEST, Quality, encoder};
 use crate::draw::fit::{fitted_size, resized};
 
@@ -43,8 +43,8 @@ pub(super) struct Video {
     coded_size: (u32, u32),
     /// The tick of the first frame.
     origin: u64,
-    /// The last frame waits for the next one, which tells how long it is shown.
-    pending: Option<Pending>,
+    /// The tick and the last frame, which waits for the next one: that tells how long it is shown.
+    pending: Option<(u64, AccessUnit)>,
     last_duration: u32,
 }
 
@@ -54,11 +54,6 @@ enum Container {
     Open(Box<Mp4File>),
     /// Nothing more can be written; how long what is there can be played.
     Broken(Duration),
-}
-
-struct Pending {
-    start: u64,
-    sample: Sample,
 }
 
 impl Video {
@@ -110,16 +105,14 @@ impl Video {
                 self.open(&unit)?;
                 tick
             }
-            Some(last) => {
+            Some((last_start, last)) => {
                 // A clock that stands still or goes back must not stop the video.
-                let duration = tick.saturating_sub(last.start).clamp(1, LONGEST_FRAME);
-                let start = last.start + duration;
-                self.write(&last.sample, duration as u32)?;
-                start
+                let duration = tick.saturating_sub(last_start).clamp(1, LONGEST_FRAME);
+                self.write(&last, duration as u32)?;
+                last_start + duration
             }
         };
-        let sample = Sample { bytes: unit.bytes, is_key_frame: unit.is_key_frame };
-        self.pending = Some(Pending { start, sample });
+        self.pending = Some((start, unit));
         Ok(())
     }
 
@@ -154,10 +147,10 @@ impl Video {
         }
     }
 
-    fn write(&mut self, sample: &Sample, duration: u32) -> Result<()> {
+    fn write(&mut self, unit: &AccessUnit, duration: u32) -> Result<()> {
         self.last_duration = duration;
         let Container::Open(file) = &mut self.container else { return Err(self.broken()) };
-        let Err(error) = file.add(sample, duration) else { return Ok(()) };
+        let Err(error) = file.add(unit, duration) else { return Ok(()) };
         self.container = Container::Broken(file.playable());
         Err(error).context(self.broken())
     }
@@ -175,9 +168,9 @@ impl Video {
     /// # Errors
     /// As [`Self::append`].
     pub(super) fn finish(mut self: Box<Self>, hold: Option<Duration>) -> Result<Duration> {
-        if let Some(last) = self.pending.take() {
-            let held = hold.map(|hold| ticks(hold).saturating_sub(last.start).clamp(1, LONGEST_FRAME) as u32);
-            self.write(&last.sample, held.unwrap_or(self.last_duration.min(TIMESCALE)))?;
+        if let Some((start, last)) = self.pending.take() {
+            let held = hold.map(|hold| ticks(hold).saturating_sub(start).clamp(1, LONGEST_FRAME) as u32);
+            self.write(&last, held.unwrap_or(self.last_duration.min(TIMESCALE)))?;
         }
         match &mut self.container {
             Container::Open(file) => {
