@@ -1,3 +1,5 @@
+use std::ffi::OsStr;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use super::*;
