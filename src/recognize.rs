@@ -1,4 +1,19 @@
-//! The way into the library for other programs: pictures or a source in, faces with emotions out.
+//! The front door of the library, for other programs: pictures or a source in, faces with emotions out.
+//!
+//! The faces of a picture:
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! let picture = image::open("people.jpg")?.into_rgb8();
+//! for face in emocam::recognize::Recognizer::new()?.faces(&picture)? {
+//!     // Happy 97% at x 210, y 90
+//!     println!("{} {:.0}% at x {:.0}, y {:.0}", face.label(), 100.0 * face.confidence(), face.face.x, face.face.y);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The faces before a camera, as long as there is one; a file, a folder or `demo` instead of `0` works as well:
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
@@ -7,13 +22,16 @@
 //! use emocam::source::SourceSpec;
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! let mut camera = SourceSpec::CameraIndex(0).open()?;
-//! Recognizer::new()?.run(camera.as_mut(), |annotated| {
-//!     println!("{:?}: {} faces", annotated.frame.pts, annotated.predictions.len());
-//!     ControlFlow::Continue(())
+//! let mut camera = SourceSpec::from("0").open()?;
+//! Recognizer::new()?.run(camera.as_mut(), |labelled| {
+//!     println!("{:?}: {} faces", labelled.frame.pts, labelled.predictions.len());
+//!     if labelled.predictions.is_empty() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 //! })
 //! # }
 //! ```
+//!
+//! A [`Prediction`] has the face's place, its seven probabilities and the label that the program would show; a [`Labelled`]
+//! has the frame, too. Everything runs in this process and on the processor; nothing is read but the source.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -38,7 +56,7 @@ use crate::track::{FaceTracker, Search, Sequence};
 /// How long a change of expression takes to show in motion: the default of the program.
 const SMOOTHING: Duration = Duration::from_millis(110);
 
-/// Finds faces and tells what they express, as the program does by default.
+/// Finds faces and tells what they express, as the program does by default. To make one takes a moment: keep it.
 pub struct Recognizer {
     classifier: Classifier,
 }
@@ -60,7 +78,7 @@ impl Recognizer {
         Ok(Self { classifier: Classifier::new(weights, None, Device::Cpu)? })
     }
 
-    /// The faces of a picture by itself, the largest first.
+    /// The faces of a picture by itself, the largest first. Nothing is kept from one picture to the next.
     ///
     /// # Errors
     /// When the detector or the network fails.
@@ -70,24 +88,16 @@ impl Recognizer {
         let found = FaceTracker::new(search)?.track(&gray, 0, Duration::ZERO)?.tracked;
         let boxes: Vec<_> = found.iter().map(|tracked| tracked.face).collect();
         let labels = self.classifier.classify(&gray, &boxes)?;
-        let predictions = found.into_iter().zip(labels);
-        Ok(predictions
-            .map(|(tracked, probabilities)| Prediction {
-                id: tracked.id,
-                face: tracked.face,
-                probabilities,
-                unsure: false,
-            })
-            .collect())
+        Ok(found.into_iter().zip(labels).map(|(face, probabilities)| face.labelled(probabilities)).collect())
     }
 
-    /// Calls `each` with every frame of a file, or with the latest frame of a camera, until the source ends or `each`
-    /// breaks. Faces keep their numbers from frame to frame, and probabilities are smoothed over time.
+    /// Calls `each` on this thread with every frame of a file, or with the latest frame of a camera, until the source ends or
+    /// `each` breaks. Faces keep their numbers from frame to frame, and probabilities are smoothed over time.
     ///
     /// # Errors
     /// The first error of the source, the detector or the network.
     pub fn run(&mut self, source: &mut dyn Source, mut each: impl FnMut(&Labelled) -> ControlFlow<()>) -> Result<()> {
-        let delivery = if source.info().live { DropPolicy::Latest } else { DropPolicy::Every };
+        let drop_policy = if source.info().live { DropPolicy::Latest } else { DropPolicy::Every };
         let search = Search { smallest_face: SmallestFace::IN_MOTION, sequence: Sequence::Motion(None) };
         let mut smoother = Smoother::new(SMOOTHING);
         let classifier = &mut self.classifier;
@@ -104,14 +114,14 @@ impl Recognizer {
             recorders: Vec::new(),
             survives_recorders: false,
         };
-        let (_, outcome) = pipeline::run(stages, delivery, &Stop::default(), |event| {
-            let Event::Frame(annotated) = event else { return Ok(ControlFlow::Continue(())) };
-            let pts = annotated.frame.pts;
-            for prediction in &mut annotated.predictions {
+        let (_, outcome) = pipeline::run(stages, drop_policy, &Stop::default(), |event| {
+            let Event::Frame(labelled) = event else { return Ok(ControlFlow::Continue(())) };
+            let pts = labelled.frame.pts;
+            for prediction in &mut labelled.predictions {
                 prediction.probabilities = smoother.smooth(prediction.id, prediction.probabilities, pts);
             }
             smoother.forget(pts);
-            Ok(each(annotated))
+            Ok(each(labelled))
         });
         outcome
     }

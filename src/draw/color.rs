@@ -15,7 +15,7 @@ pub(super) const DARK_TEXT: Color = [0, 0, 0];
 const UNSURE: Color = [107, 107, 107];
 
 /// The color of an emotion, in all pictures and plots.
-pub const fn color_of(emotion: Emotion) -> [u8; 3] {
+pub(super) const fn color_of(emotion: Emotion) -> [u8; 3] {
     match emotion {
         Emotion::Anger => [202, 90, 0],
         Emotion::Disgust => [7, 160, 101],

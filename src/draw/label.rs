@@ -3,9 +3,10 @@
 use image::RgbImage;
 
 use super::color::{color_of_label, text_color_on};
+use super::layout;
 use super::paint::{Color, OPAQUE, Rect, fill, outline};
 use super::plate::Plate;
-use super::{Style, bounded, layout};
+use super::style::{Style, bounded};
 use crate::flow::emotion::Prediction;
 
 /// The line around a box that keeps it visible on a background of its own color.

@@ -36,8 +36,7 @@ pub(super) fn place_label(width: i32, height: i32, face: Rect, frame: Rect, take
 ///
 /// The anchor is the face, or the face with its label.
 pub(super) fn place_panel(
-    width: i32,
-    height: i32,
+    (width, height): (i32, i32),
     gap: i32,
     anchor: Rect,
     frame: Rect,
@@ -65,8 +64,7 @@ pub(super) fn place_panel(
 
 /// A strip's place below `anchor`, else above it; `None` where it would hide something.
 pub(super) fn place_strip(
-    width: i32,
-    height: i32,
+    (width, height): (i32, i32),
     gap: i32,
     anchor: Rect,
     frame: Rect,
@@ -162,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_panel_takes_the_side_with_room() {
-        let panel = |face| place_panel(120, 130, 8, face, FRAME, &[face]);
+        let panel = |face| place_panel((120, 130), 8, face, FRAME, &[face]);
         assert_eq!(panel(rect(200, 100, 150, 150)), Some(rect(358, 100, 120, 130)));
         assert_eq!(panel(rect(480, 100, 150, 150)), Some(rect(352, 100, 120, 130)));
         // The side is kept and the height gives way.
@@ -175,6 +173,6 @@ mod tests {
     #[test]
     fn a_panel_does_not_hide_another_face() {
         let (face, other) = (rect(200, 100, 150, 150), rect(400, 100, 150, 150));
-        assert_eq!(place_panel(120, 130, 8, face, FRAME, &[face, other]), Some(rect(72, 100, 120, 130)));
+        assert_eq!(place_panel((120, 130), 8, face, FRAME, &[face, other]), Some(rect(72, 100, 120, 130)));
     }
 }

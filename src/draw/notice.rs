@@ -4,7 +4,8 @@ use image::RgbImage;
 
 use super::color::LIGHT_TEXT;
 use super::paint::{Color, OPAQUE, Rect, fill};
-use super::{DIM_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in, text};
+use super::style::{DIM_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in};
+use super::text;
 
 /// How much of the old picture the veil hides: one sees that it is old.
 const VEIL: Color = [0, 0, 0];
@@ -19,28 +20,53 @@ pub fn notice(picture: &mut RgbImage, message: &str, below: &str) {
     let bounds = Rect::of_picture(picture);
     fill(picture, bounds, VEIL, VEIL_OPACITY);
     let style = Style::of(bounds);
-    let size = style.label_text;
     let room = (bounds.width as f32 * WIDEST) as i32 - 2 * style.padding;
-    let mut lines: Vec<(String, Color)> =
-        balanced(message, room, size).into_iter().map(|line| (line, LIGHT_TEXT)).collect();
-    lines.extend(balanced(below, room, size).into_iter().map(|line| (line, DIM_TEXT)));
-    let row = (size * 1.5).round() as i32;
-    let widest = lines.iter().map(|(line, _)| text::BOLD.width(line, size)).max().unwrap_or(0);
-    let (width, height) = (widest + 4 * style.padding, row * lines.len() as i32 + 2 * style.padding);
-    if width > bounds.width || height > bounds.height || size < SMALLEST_TEXT {
-        return;
+    let message = Message::of(&[(message, LIGHT_TEXT), (below, DIM_TEXT)], room, style.label_text, 1.5, &style);
+    message.draw(picture, (bounds.height - message.height) / 2);
+}
+
+/// Lines on a plate, each in the middle of it.
+pub(super) struct Message {
+    lines: Vec<(String, Color)>,
+    size: f32,
+    row: i32,
+    padding: i32,
+    pub(super) width: i32,
+    pub(super) height: i32,
+}
+
+impl Message {
+    /// Texts below each other, each broken into lines that fit into `room` as far as words do. `leading` is the height of a
+    /// row, in sizes of the text.
+    pub(super) fn of(texts: &[(&str, Color)], room: i32, size: f32, leading: f32, style: &Style) -> Self {
+        let lines =
+            texts.iter().flat_map(|(text, color)| balanced(text, room, size).into_iter().map(|line| (line, *color)));
+        let lines: Vec<(String, Color)> = lines.collect();
+        let (row, padding) = ((size * leading).round() as i32, style.padding);
+        let widest = lines.iter().map(|(line, _)| text::BOLD.width(line, size)).max().unwrap_or(0);
+        let height = row * lines.len() as i32 + 2 * padding;
+        Self { lines, size, row, padding, width: widest + 4 * padding, height }
     }
-    let place = Rect { x: (bounds.width - width) / 2, y: (bounds.height - height) / 2, width, height };
-    fill(picture, place, PLATE, OPAQUE);
-    for (index, (line, color)) in (0..).zip(&lines) {
-        let y = place.y + style.padding + index * row;
-        let x = place.x + (width - text::BOLD.width(line, size)) / 2;
-        text::BOLD.draw(picture, line, x, baseline_in(Rect { y, height: row, ..place }, size), size, *color);
+
+    /// Draws it from `y` on, in the middle of the picture's width; nothing where it has no room or can't be read.
+    pub(super) fn draw(&self, picture: &mut RgbImage, y: i32) {
+        let &Self { ref lines, size, row, padding, width, height } = self;
+        let bounds = Rect::of_picture(picture);
+        let place = Rect { x: (bounds.width - width) / 2, y, width, height };
+        if !place.is_inside(bounds) || lines.is_empty() || size < SMALLEST_TEXT {
+            return;
+        }
+        fill(picture, place, PLATE, OPAQUE);
+        for (index, (line, color)) in (0..).zip(lines) {
+            let x = place.x + (width - text::BOLD.width(line, size)) / 2;
+            let row = Rect { y: y + padding + index * row, height: row, ..place };
+            text::BOLD.draw(picture, line, x, baseline_in(row, size), size, *color);
+        }
     }
 }
 
 /// Breaks a text into as few lines as fit, of about the same length: a last line of a single word looks lost.
-pub(super) fn balanced(message: &str, room: i32, size: f32) -> Vec<String> {
+fn balanced(message: &str, room: i32, size: f32) -> Vec<String> {
     let lines = wrapped(message, room, size);
     // The least room for as few lines lies above `narrow`, and at most at `wide`.
     let (mut narrow, mut wide) = (0, room);

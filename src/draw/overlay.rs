@@ -8,10 +8,11 @@ use std::time::Duration;
 use image::RgbImage;
 
 use super::color::LIGHT_TEXT;
-use super::notice::balanced;
+use super::notice::Message;
 use super::paint::{Color, OPAQUE, Rect, disc, fill};
 use super::plate::Plate;
-use super::{DIM_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in, text};
+use super::style::{DIM_TEXT, PLATE, SMALLEST_TEXT, Style, baseline_in};
+use super::text;
 
 /// The red of a recording.
 const RECORDING: Color = [235, 64, 52];
@@ -101,25 +102,13 @@ fn middle(place: Rect) -> f32 {
 pub fn toast(picture: &mut RgbImage, message: &str) {
     let bounds = Rect::of_picture(picture);
     let style = Style::of(bounds);
-    let size = style.label_text * 0.9;
     let room = bounds.width - 2 * style.gap - 4 * style.padding;
-    let lines = balanced(message, room, size);
-    let row = (size * 1.4).round() as i32;
-    let widest = lines.iter().map(|line| text::BOLD.width(line, size)).max().unwrap_or(0).min(room);
-    let (width, height) = (widest + 4 * style.padding, row * lines.len() as i32 + 2 * style.padding);
+    let mut message = Message::of(&[(message, LIGHT_TEXT)], room, style.label_text * 0.9, 1.4, &style);
+    // A word that is too long is cut off at both ends.
+    message.width = message.width.min(room + 4 * style.padding);
     // The figures' plate and the gaps around it.
     let below = (style.panel_text * 1.5).round() as i32 + 2 * style.gap;
-    let y = bounds.height - below - height;
-    if size < SMALLEST_TEXT || room <= 0 || y < 0 || lines.is_empty() {
-        return;
-    }
-    let place = Rect { x: (bounds.width - width) / 2, y, width, height };
-    fill(picture, place, PLATE, OPAQUE);
-    for (index, line) in (0..).zip(&lines) {
-        let x = place.x + (width - text::BOLD.width(line, size)) / 2;
-        let row = Rect { y: place.y + style.padding + index * row, height: row, ..place };
-        text::BOLD.draw(picture, line, x, baseline_in(row, size), size, LIGHT_TEXT);
-    }
+    message.draw(picture, bounds.height - below - message.height);
 }
 
 /// Shows what the keys do: pairs of a key and its meaning, in the middle.

@@ -4,7 +4,8 @@ use image::RgbImage;
 
 use super::color::{LIGHT_TEXT, color_of};
 use super::paint::{Color, OPAQUE, Rect, fill};
-use super::{DIM_TEXT, PLATE, PLATE_OPACITY, Style, baseline_in, bounded, layout, text};
+use super::style::{DIM_TEXT, PLATE, PLATE_OPACITY, Style, baseline_in, bounded};
+use super::{layout, text};
 use crate::flow::emotion::{Emotion, Label, Prediction};
 
 /// The part of a bar that is not reached.
@@ -28,7 +29,7 @@ pub(super) fn draw_panel(
         let panel = Panel::of(style.panel_text * scale, with_names);
         let place = anchors
             .into_iter()
-            .find_map(|anchor| layout::place_panel(panel.width, panel.height, style.gap, anchor, bounds, taken))?;
+            .find_map(|anchor| layout::place_panel((panel.width, panel.height), style.gap, anchor, bounds, taken))?;
         Some((panel, place))
     })?;
     panel.draw(picture, prediction, place);

@@ -3,7 +3,8 @@
 use image::RgbImage;
 
 use super::paint::{Color, Rect};
-use super::{SMALLEST_TEXT, Style, baseline_in, text};
+use super::style::{SMALLEST_TEXT, Style, baseline_in};
+use super::text;
 
 /// A line of text with room around it, made small enough for the frame.
 pub(super) struct Plate {

@@ -1,8 +1,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::color::{DARK_TEXT, LIGHT_TEXT, contrast, text_color_on};
+use super::color::{DARK_TEXT, LIGHT_TEXT, color_of, contrast, text_color_on};
+use super::paint::Color;
 use super::panel::TRACK;
+use super::style::{DIM_TEXT, PLATE, PLATE_OPACITY};
 use super::*;
 use crate::flow::emotion::{Emotion, Label, Probabilities};
 
@@ -193,81 +195,5 @@ fn text_can_be_read_on_every_plate() {
     for label in labels() {
         let color = color_of_label(label);
         assert!(contrast(color, text_color_on(color)) > 4.5, "{label}");
-    }
-}
-
-/// Renders what is judged by eye; `cargo test --release --lib -- --ignored samples` and look at the pictures.
-#[test]
-#[ignore = "writes pictures for a person to look at"]
-fn samples() {
-    let folder = std::env::temp_dir();
-    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/clips/astronaut.png");
-    let Ok(source) = image::open(&source) else {
-        eprintln!("skipped: {} is missing", source.display());
-        return;
-    };
-    let unsure = Prediction { unsure: true, ..prediction(Emotion::Sad, 60.0, 200.0, 150.0, 150.0) };
-    let cases: [(&str, u32, u32, Vec<Prediction>); 10] = [
-        ("one", 640, 480, vec![prediction(Emotion::Happy, 215.0, 60.0, 150.0, 150.0)]),
-        ("unsure", 640, 480, vec![prediction(Emotion::Neutral, 215.0, 60.0, 150.0, 150.0), unsure]),
-        ("close", 640, 480, vec![prediction(Emotion::Surprise, 90.0, 20.0, 430.0, 440.0)]),
-        (
-            "corners",
-            640,
-            480,
-            vec![
-                prediction(Emotion::Anger, -40.0, -30.0, 130.0, 130.0),
-                prediction(Emotion::Disgust, 560.0, -30.0, 130.0, 130.0),
-                prediction(Emotion::Fear, -40.0, 390.0, 130.0, 130.0),
-                prediction(Emotion::Sad, 560.0, 390.0, 130.0, 130.0),
-            ],
-        ),
-        (
-            "several",
-            640,
-            480,
-            (0..7)
-                .map(|i| {
-                    let (x, y) = ((i % 4) as f32, (i / 4) as f32);
-                    prediction(Emotion::ALL[i], 20.0 + 160.0 * x, 60.0 + 220.0 * y, 70.0, 70.0)
-                })
-                .collect(),
-        ),
-        (
-            "crowd",
-            640,
-            480,
-            (0..24)
-                .map(|i| {
-                    let (x, y) = ((i % 6) as f32, (i / 6) as f32);
-                    prediction(Emotion::ALL[i % 7], 15.0 + 105.0 * x, 30.0 + 115.0 * y, 48.0, 48.0)
-                })
-                .collect(),
-        ),
-        ("small", 320, 240, vec![prediction(Emotion::Neutral, 107.0, 30.0, 75.0, 75.0)]),
-        (
-            "hd",
-            1920,
-            1080,
-            vec![
-                prediction(Emotion::Sad, 700.0, 150.0, 400.0, 400.0),
-                prediction(Emotion::Disgust, 1300.0, 600.0, 90.0, 90.0),
-            ],
-        ),
-        ("portrait", 480, 640, vec![prediction(Emotion::Fear, 90.0, 60.0, 300.0, 300.0)]),
-        ("4k", 3840, 2160, vec![prediction(Emotion::Anger, 1300.0, 250.0, 900.0, 900.0)]),
-    ];
-    for (name, width, height, predictions) in cases {
-        let scaled = source.resize_to_fill(width, height, image::imageops::FilterType::Triangle).to_rgb8();
-        let frame = Frame { rgb: scaled.into_raw().into(), ..frame(width, height, [0; 3]) };
-        let start = Instant::now();
-        let mut picture = annotated_picture(&frame, &predictions);
-        let took = start.elapsed();
-        let copy = Instant::now();
-        let copied = frame.rgb.to_vec();
-        eprintln!("{name}: {took:?}, of which the copy {:?} ({} bytes)", copy.elapsed(), copied.len());
-        hud(&mut picture, "29.9 fps · 34 ms");
-        let path = folder.join(format!("sample_{name}.png"));
-        picture.save(&path).expect("the picture can be written");
     }
 }

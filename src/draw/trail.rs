@@ -8,8 +8,9 @@ use std::time::Duration;
 use image::RgbImage;
 
 use super::color::color_of_label;
+use super::layout;
 use super::paint::{OPAQUE, Rect, fill};
-use super::{PLATE, PLATE_OPACITY, Style, bounded, layout};
+use super::style::{PLATE, PLATE_OPACITY, Style, bounded};
 use crate::flow::emotion::{Label, Prediction};
 
 /// How far a trail reaches back.
@@ -22,10 +23,11 @@ const STEP: Duration = Duration::from_millis(50);
 const GAP: Duration = Duration::from_millis(300);
 
 /// The most faces that are remembered at a time.
-const MOST_FACES: usize = 64;
+const MOST_TRAILS: usize = 64;
 
+/// What a face was shown as for a moment.
 #[derive(Clone, Copy)]
-struct Moment {
+struct Column {
     pts: Duration,
     label: Label,
     confidence: f32,
@@ -35,7 +37,7 @@ struct Moment {
 #[derive(Default)]
 pub struct Trails {
     now: Duration,
-    faces: HashMap<u64, VecDeque<Moment>>,
+    faces: HashMap<u64, VecDeque<Column>>,
 }
 
 impl Trails {
@@ -47,20 +49,20 @@ impl Trails {
         }
         self.now = pts;
         for prediction in predictions {
-            if self.faces.len() >= MOST_FACES && !self.faces.contains_key(&prediction.id) {
+            if self.faces.len() >= MOST_TRAILS && !self.faces.contains_key(&prediction.id) {
                 continue;
             }
-            let moments = self.faces.entry(prediction.id).or_default();
-            if moments.back().is_none_or(|last| pts.saturating_sub(last.pts) >= STEP) {
+            let columns = self.faces.entry(prediction.id).or_default();
+            if columns.back().is_none_or(|last| pts.saturating_sub(last.pts) >= STEP) {
                 let (label, confidence) = (prediction.label(), bounded(prediction.confidence()));
-                moments.push_back(Moment { pts, label, confidence });
+                columns.push_back(Column { pts, label, confidence });
             }
         }
-        self.faces.retain(|_, moments| {
-            while moments.front().is_some_and(|moment| moment.pts + LENGTH < pts) {
-                moments.pop_front();
+        self.faces.retain(|_, columns| {
+            while columns.front().is_some_and(|column| column.pts + LENGTH < pts) {
+                columns.pop_front();
             }
-            !moments.is_empty()
+            !columns.is_empty()
         });
     }
 
@@ -73,28 +75,28 @@ impl Trails {
         style: &Style,
         taken: &[Rect],
     ) -> Option<Rect> {
-        let moments = self.faces.get(&id)?;
+        let columns = self.faces.get(&id)?;
         let bounds = Rect::of_picture(picture);
         let (least, most) = ((style.label_text * 5.0) as i32, (style.label_text * 12.0) as i32);
         let width = anchors[0].width.clamp(least, most).min(bounds.width);
         let height = (style.label_text * 1.5).round() as i32;
         let place = anchors
             .into_iter()
-            .find_map(|anchor| layout::place_strip(width, height, style.gap, anchor, bounds, taken))?;
+            .find_map(|anchor| layout::place_strip((width, height), style.gap, anchor, bounds, taken))?;
         fill(picture, place, PLATE, PLATE_OPACITY);
         let inside = place.grown(-(style.padding / 2).max(1));
-        for (index, moment) in moments.iter().enumerate() {
-            let until = moments.get(index + 1).map_or(self.now, |next| next.pts);
-            let until = until.min(moment.pts + GAP).max(moment.pts + STEP);
+        for (index, column) in columns.iter().enumerate() {
+            let until = columns.get(index + 1).map_or(self.now, |next| next.pts);
+            let until = until.min(column.pts + GAP).max(column.pts + STEP);
             let x = |time: Duration| {
                 let ago = self.now.saturating_sub(time).as_secs_f32() / LENGTH.as_secs_f32();
                 inside.right() - (ago * inside.width as f32).round() as i32
             };
-            let (left, right) = (x(moment.pts).max(inside.x), x(until.min(self.now)).max(x(moment.pts) + 1));
-            let high = (moment.confidence * inside.height as f32).round().max(1.0) as i32;
-            let column =
+            let (left, right) = (x(column.pts).max(inside.x), x(until.min(self.now)).max(x(column.pts) + 1));
+            let high = (column.confidence * inside.height as f32).round().max(1.0) as i32;
+            let bar =
                 Rect { x: left, y: inside.bottom() - high, width: right.min(inside.right()) - left, height: high };
-            fill(picture, column, color_of_label(moment.label), OPAQUE);
+            fill(picture, bar, color_of_label(column.label), OPAQUE);
         }
         Some(place)
     }
@@ -115,9 +117,9 @@ mod tests {
             let faces: Vec<Prediction> = std::iter::once(face.clone()).chain(others).collect();
             trails.push(Duration::from_millis(i), &faces);
         }
-        let moments = &trails.faces[&0];
-        assert!((200..=201).contains(&moments.len()), "{}", moments.len());
-        assert_eq!(trails.faces.len(), MOST_FACES);
+        let columns = &trails.faces[&0];
+        assert!((200..=201).contains(&columns.len()), "{}", columns.len());
+        assert_eq!(trails.faces.len(), MOST_TRAILS);
         trails.push(Duration::from_secs(100), &[]);
         assert!(trails.faces.is_empty());
         trails.push(Duration::from_secs(1), &[face]);

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::flow::emotion::{Emotion, Label};
 use crate::flow::labelled::{Labelled, Losses};
 use crate::measure::machine;
+use crate::sink::rounded;
 use crate::source::Health;
 use crate::system::clock::{Spent, cpu_of_this_process};
 
@@ -110,19 +111,19 @@ impl Stats {
     }
 
     /// Counts a frame that was just shown or written.
-    pub fn add(&mut self, annotated: &Labelled) {
-        let timing = annotated.timing;
-        let latency = Spent { wall: annotated.frame.captured_at.elapsed(), cpu: None };
+    pub fn add(&mut self, labelled: &Labelled) {
+        let timing = labelled.timing;
+        let latency = Spent { wall: labelled.frame.captured_at.elapsed(), cpu: None };
         let spent = [timing.capture, timing.detect, timing.classify, timing.render, latency];
         for (stage, spent) in self.stages.iter_mut().zip(spent) {
             stage.add(spent);
         }
         self.frames += 1;
-        self.ignored += annotated.ignored as u64;
-        if !annotated.predictions.is_empty() {
+        self.ignored += labelled.ignored as u64;
+        if !labelled.predictions.is_empty() {
             self.first_face.get_or_insert_with(Instant::now);
         }
-        for prediction in &annotated.predictions {
+        for prediction in &labelled.predictions {
             match prediction.label() {
                 Label::Emotion(emotion) => self.emotions[emotion.index()] += 1,
                 Label::Unsure => *self.unsure.get_or_insert(0) += 1,
@@ -216,11 +217,6 @@ impl Stats {
     }
 }
 
-/// A number with no more digits than a reader can use.
-pub fn rounded(value: f64, digits: i32) -> f64 {
-    (value * 10f64.powi(digits)).round() / 10f64.powi(digits)
-}
-
 /// Milliseconds, down to the microsecond.
 pub fn ms(duration: Duration) -> f64 {
     rounded(duration.as_secs_f64() * 1e3, 3)
@@ -274,9 +270,8 @@ impl fmt::Display for Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::emotion::{Prediction, Probabilities};
-    use crate::flow::frame::{FaceBox, Frame};
     use crate::flow::labelled::Timing;
+    use crate::sink::tests::prediction;
 
     /// Half of the time the processor worked.
     fn spent(ms: u64) -> Spent {
@@ -284,32 +279,17 @@ mod tests {
         Spent { wall, cpu: Some(wall / 2) }
     }
 
-    fn annotated(detect_ms: u64, faces: usize) -> Labelled {
-        let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
-        let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0]);
-        Labelled {
-            frame: Frame {
-                id: 0,
-                pts: Duration::ZERO,
-                captured_at: Instant::now(),
-                scene: 0,
-                width: 1,
-                height: 1,
-                rgb: [0; 3].into(),
-            },
-            predictions: vec![Prediction { id: 0, face, probabilities, unsure: false }; faces],
-            ignored: 0,
-            unlabelled: Vec::new(),
-            timing: Timing { detect: spent(detect_ms), ..Default::default() },
-            picture: None,
-        }
+    fn labelled(detect_ms: u64, faces: u64) -> Labelled {
+        let happy = |id| prediction(id, [0.0, 0.0, 1.0, 1.0], 3.0, [0.01, 0.01, 0.01, 0.94, 0.01, 0.01, 0.01]);
+        let frame = crate::sink::tests::labelled(0, 0, 1, 1, (0..faces).map(happy).collect());
+        Labelled { timing: Timing { detect: spent(detect_ms), ..Default::default() }, ..frame }
     }
 
     #[test]
     fn quantiles_shares_and_counts() {
         let mut stats = Stats::new(false);
         for ms in 1..=100 {
-            stats.add(&annotated(ms, usize::from(ms > 50)));
+            stats.add(&labelled(ms, u64::from(ms > 50)));
         }
         let losses = Losses { dropped: 4, unrecorded: 0 };
         stats.finish(losses, Health { missed: 3, damaged: 2, reconnects: 1 });
@@ -345,21 +325,21 @@ mod tests {
     #[test]
     fn the_first_face_is_noted_once() {
         let mut stats = Stats::new(false);
-        stats.add(&annotated(1, 0));
+        stats.add(&labelled(1, 0));
         assert_eq!(stats.first_face(), None);
-        stats.add(&annotated(1, 1));
+        stats.add(&labelled(1, 1));
         let first = stats.first_face().expect("a face");
-        stats.add(&annotated(1, 1));
+        stats.add(&labelled(1, 1));
         assert_eq!(stats.first_face(), Some(first));
     }
 
     #[test]
     fn unsure_faces_are_counted_apart() {
         let mut stats = Stats::new(true);
-        stats.add(&annotated(1, 1));
+        stats.add(&labelled(1, 1));
         assert_eq!(stats.to_json()["emotions"]["Unsure"], 0.0);
         assert!(!stats.to_string().contains("Unsure"), "{stats}");
-        let mut frame = annotated(1, 3);
+        let mut frame = labelled(1, 3);
         frame.predictions[1].unsure = true;
         stats.add(&frame);
         let json = stats.to_json();

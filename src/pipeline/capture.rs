@@ -1,4 +1,4 @@
-//! The first stage: frames come from the source and go on, as the policy of delivery has it.
+//! The first stage: frames come from the source and go on, as the drop policy has it.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +8,27 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use crossbeam::channel::{Receiver, Sender, TrySendError};
 
-use super::{DropPolicy, MOMENT};
 use crate::flow::frame::Frame;
 use crate::flow::labelled::Timing;
 use crate::flow::stop::Stop;
 use crate::source::{Next, Notice, Source};
 use crate::system::clock::Stopwatch;
 
-/// The front of the pipeline, where the policy of delivery is.
+/// What happens to frames while the stages behind are busy. Decided once, at the front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropPolicy {
+    /// A live source keeps the latest frame and counts what it drops.
+    Latest,
+    /// A file drops nothing: capture waits.
+    Every,
+    /// As [`DropPolicy::Every`], but no frame comes before its time.
+    EveryInRealTime,
+}
+
+/// How long anyone waits before looking whether something else is to be done.
+pub(super) const MOMENT: Duration = Duration::from_millis(10);
+
+/// The front of the pipeline, where the drop policy is.
 pub(super) struct FrameSender<'a> {
     pub(super) sender: Sender<(Frame, Timing)>,
     /// The other end of the channel, to take back what nobody took: only where the latest frame replaces older ones.
@@ -50,7 +63,7 @@ pub(super) fn capture(
     source: &mut dyn Source,
     sender: &FrameSender<'_>,
     notices: &Sender<Notice>,
-    delivery: DropPolicy,
+    drop_policy: DropPolicy,
     stop: &Stop,
 ) -> Result<()> {
     let mut origin = None;
@@ -66,7 +79,7 @@ pub(super) fn capture(
             Next::End => break,
         };
         let timing = Timing { capture: watch.spent(), ..Default::default() };
-        if delivery == DropPolicy::EveryInRealTime {
+        if drop_policy == DropPolicy::EveryInRealTime {
             let (begun, first) = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
             let due = begun + frame.pts.saturating_sub(first);
             if due.elapsed() > PAUSE {

@@ -3,13 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use crossbeam::channel::{Receiver, Sender};
 
-use super::Detected;
-use crate::flow::emotion::{Prediction, Probabilities};
+use super::detect::Detected;
+use crate::flow::emotion::Probabilities;
 use crate::flow::frame::FaceBox;
 use crate::flow::labelled::Labelled;
 use crate::network::classify::FrameFaces;
 use crate::system::clock::{Spent, Stopwatch};
-use crate::track::{Faces, TrackedFace};
+use crate::track::Faces;
 
 /// What the stage works with.
 pub(super) struct Labelling<'a> {
@@ -34,8 +34,8 @@ impl Labelling<'_> {
             if batch.is_empty() {
                 return Ok(());
             }
-            for annotated in labelled(batch, |frames| classify(frames, &mut tell))? {
-                if self.sender.send(annotated).is_err() {
+            for labelled in labelled_frames(batch, |frames| classify(frames, &mut tell))? {
+                if self.sender.send(labelled).is_err() {
                     return Ok(());
                 }
             }
@@ -44,7 +44,7 @@ impl Labelling<'_> {
 }
 
 /// Frames with their labels, in their order. Each took its share of the time.
-fn labelled(
+fn labelled_frames(
     batch: Vec<Detected>,
     classify: impl FnOnce(&[FrameFaces<'_>]) -> Result<Vec<Vec<Probabilities>>>,
 ) -> Result<Vec<Labelled>> {
@@ -59,18 +59,14 @@ fn labelled(
     let spent = watch.spent();
     let count = batch.len() as u32;
     let share = Spent { wall: spent.wall / count, cpu: spent.cpu.map(|cpu| cpu / count) };
-    let annotated = |(one, labels): (Detected, Vec<Probabilities>)| {
+    let labelled = |(one, labels): (Detected, Vec<Probabilities>)| {
         // The grey picture is given back here, before the next frame needs one.
         let Detected { frame, faces: Faces { tracked, ignored, unlabelled }, mut timing, .. } = one;
-        let predictions = tracked
-            .into_iter()
-            .zip(labels)
-            .map(|(TrackedFace { id, face }, probabilities)| Prediction { id, face, probabilities, unsure: false })
-            .collect();
+        let predictions = tracked.into_iter().zip(labels).map(|(face, shares)| face.labelled(shares)).collect();
         timing.classify = share;
         Labelled { frame, predictions, ignored, unlabelled, timing, picture: None }
     };
-    Ok(batch.into_iter().zip(labels).map(annotated).collect())
+    Ok(batch.into_iter().zip(labels).map(labelled).collect())
 }
 
 fn names_of(batch: &[Detected]) -> String {

@@ -6,13 +6,14 @@
 //!    └─────────────── stop flag ◀── window closed · Ctrl-C · a stage failed
 //! ```
 //!
-//! Owns threads, channels, the policy of delivery, and shutdown; no other file starts one that the run depends on. Two rules
+//! Owns threads, channels, the drop policy, and shutdown; no other file starts one that the run depends on. Two rules
 //! end a run, and nothing else does: the end of the stream flows down as each stage drops its sender, and a wish to stop flows up as one
 //! flag that only capture reads. So whatever was captured before an error still comes out at the end. Of several errors the
 //! first one is reported. Which stages do what is the caller's: they come in as functions. Where every frame is delivered and
 //! none before its time, classify may take several at once: it waits for them, and they go on one by one.
 
 mod capture;
+mod detect;
 mod label;
 mod record;
 
@@ -22,46 +23,25 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded, unbounded};
 use image::GrayImage;
 
-use capture::{FrameSender, capture};
+pub use capture::DropPolicy;
+use capture::{FrameSender, MOMENT, capture};
+use detect::detect;
 use label::Labelling;
 use record::Recording;
 
 use crate::flow::emotion::Probabilities;
 use crate::flow::frame::Frame;
-use crate::flow::labelled::{Labelled, Losses, Timing};
+use crate::flow::labelled::{Labelled, Losses};
 use crate::flow::stop::Stop;
 use crate::network::classify::FrameFaces;
-use crate::network::preprocess::write_gray;
 use crate::sink::{Ending, Sink};
 use crate::source::{Notice, Source};
-use crate::system::buffers::Buffers;
-use crate::system::clock::Stopwatch;
 use crate::track::Faces;
-
-/// A frame with its faces found.
-struct Detected {
-    frame: Frame,
-    gray: Arc<GrayImage>,
-    faces: Faces,
-    timing: Timing,
-}
-
-/// What happens to frames while the stages behind are busy. Decided once, at the front.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DropPolicy {
-    /// A live source keeps the latest frame and counts what it drops.
-    Latest,
-    /// A file drops nothing: capture waits.
-    Every,
-    /// As [`DropPolicy::Every`], but no frame comes before its time.
-    EveryInRealTime,
-}
 
 /// What the caller's thread is given.
 #[derive(Debug)]
@@ -94,9 +74,6 @@ pub struct Stages<'a, MakeDetect, Classify> {
     pub survives_recorders: bool,
 }
 
-/// How long anyone waits before looking whether something else is to be done.
-const MOMENT: Duration = Duration::from_millis(10);
-
 /// Frames of a live source that may wait for the recorder: a second of video, which a disk may take to wake up.
 const RECORDER_QUEUE: usize = 32;
 
@@ -112,7 +89,7 @@ const TOO_SLOW: &str = "the recording loses frames: this machine or its disk is 
 /// the first error of any stage; a panic in a stage is one.
 pub fn run<MakeDetect, Detect, Classify>(
     stages: Stages<'_, MakeDetect, Classify>,
-    delivery: DropPolicy,
+    drop_policy: DropPolicy,
     stop: &Stop,
     mut present: impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
 ) -> (Losses, Result<()>)
@@ -122,42 +99,42 @@ where
     Classify: FnMut(&[FrameFaces<'_>], &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>> + Send,
 {
     let Stages { source, make_detect, classify, frames_at_once, recorders, survives_recorders } = stages;
-    let frames_at_once = if delivery == DropPolicy::Every { frames_at_once.max(1) } else { 1 };
+    let frames_at_once = if drop_policy == DropPolicy::Every { frames_at_once.max(1) } else { 1 };
     let (frame_sender, frames) = bounded(1);
     let (detected_sender, detected) = bounded(1);
-    let (annotated_sender, annotated) = bounded(2);
+    let (labelled_sender, labelled) = bounded(2);
     // Past the stages: they wait for frames. There are few, and none may be lost.
     let (notice_sender, notices) = unbounded();
     let (warning_sender, warnings) = unbounded();
-    let (record_sender, records) = bounded(if delivery == DropPolicy::Latest { RECORDER_QUEUE } else { 2 });
+    let (record_sender, records) = bounded(if drop_policy == DropPolicy::Latest { RECORDER_QUEUE } else { 2 });
     let guard = Guard { stop, first_error: Mutex::new(None) };
     let (dropped, mut unrecorded) = (AtomicU64::new(0), 0);
-    let displaced = (delivery == DropPolicy::Latest).then(|| frames.clone());
+    let displaced = (drop_policy == DropPolicy::Latest).then(|| frames.clone());
     thread::scope(|scope| {
         let (guard, dropped) = (&guard, &dropped);
         let frame_sender = FrameSender { sender: frame_sender, displaced, dropped };
         spawn(scope, guard, "capture", (frame_sender, notice_sender), move |(sender, notices)| {
-            capture(source, sender, notices, delivery, stop)
+            capture(source, sender, notices, drop_policy, stop)
         });
         spawn(scope, guard, "detect", (frames, detected_sender), move |(frames, sender)| {
             detect(&mut make_detect()?, frames_at_once, frames, sender)
         });
-        let ends = (detected, annotated_sender, warning_sender.clone());
+        let ends = (detected, labelled_sender, warning_sender.clone());
         spawn(scope, guard, "classify", ends, move |(detected, sender, warnings)| {
             Labelling { frames_at_once, detected, sender, warnings }.label(classify)
         });
         let recorder = (!recorders.is_empty()).then_some(record_sender);
         spawn(scope, guard, "record", (records, warning_sender), move |(records, warnings)| {
             let recording = Recording { records, warnings, survives_failures: survives_recorders };
-            recording.record(recorders, || guard.ending(delivery))
+            recording.record(recorders, || guard.ending(drop_policy))
         });
         guard.watch("present", || {
-            let outcomes = Outcomes { labelled: &annotated, notices: &notices, warnings: &warnings };
-            unrecorded = present_all(&outcomes, recorder.as_ref(), delivery, stop, &mut present)?;
+            let outcomes = Outcomes { labelled: &labelled, notices: &notices, warnings: &warnings };
+            unrecorded = present_all(&outcomes, recorder.as_ref(), drop_policy, stop, &mut present)?;
             Ok(())
         });
         // Whatever is still on its way is not wanted any more.
-        drop((annotated, recorder));
+        drop((labelled, recorder));
     });
     let error = guard.first_error.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     (Losses { dropped: dropped.into_inner(), unrecorded }, error.map_or(Ok(()), Err))
@@ -171,9 +148,9 @@ struct Guard<'a> {
 
 impl Guard<'_> {
     /// How the run ended, once every stage before the asking one is done. A live source has no end of its own.
-    fn ending(&self, delivery: DropPolicy) -> Ending {
+    fn ending(&self, drop_policy: DropPolicy) -> Ending {
         let failed = self.first_error.lock().is_ok_and(|first| first.is_some());
-        if delivery == DropPolicy::Every && (failed || self.stop.is_requested()) {
+        if drop_policy == DropPolicy::Every && (failed || self.stop.is_requested()) {
             Ending::CutOff
         } else {
             Ending::Whole
@@ -215,27 +192,6 @@ fn spawn<'scope, 'env, Ends: Send + 'scope>(
     }
 }
 
-fn detect(
-    detect: &mut impl FnMut(&Frame, &GrayImage) -> Result<Faces>,
-    frames_at_once: usize,
-    frames: &Receiver<(Frame, Timing)>,
-    sender: &Sender<Detected>,
-) -> Result<()> {
-    let mut buffers = Buffers::for_held(frames_at_once);
-    for (frame, mut timing) in frames {
-        let watch = Stopwatch::start();
-        let mut gray = buffers.picture(frame.width, frame.height);
-        write_gray(&frame.rgb, Arc::make_mut(&mut gray))?;
-        buffers.keep(&gray);
-        let faces = detect(&frame, &gray).with_context(|| format!("finding faces in frame {}", frame.id))?;
-        timing.detect = watch.spent();
-        if sender.send(Detected { frame, gray, faces, timing }).is_err() {
-            break;
-        }
-    }
-    Ok(())
-}
-
 /// What comes to the caller's thread.
 struct Outcomes<'a> {
     labelled: &'a Receiver<Labelled>,
@@ -247,7 +203,7 @@ struct Outcomes<'a> {
 fn present_all(
     outcomes: &Outcomes<'_>,
     recorder: Option<&Sender<Arc<Labelled>>>,
-    delivery: DropPolicy,
+    drop_policy: DropPolicy,
     stop: &Stop,
     present: &mut impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<u64> {
@@ -263,14 +219,14 @@ fn present_all(
             let _ = present(Event::Warning(warning))?;
         }
         match next {
-            Ok(mut annotated) => {
-                let flow = present(Event::Frame(&mut annotated))?;
+            Ok(mut labelled) => {
+                let flow = present(Event::Frame(&mut labelled))?;
                 if let Some(recorder) = recorder {
-                    let annotated = Arc::new(annotated);
-                    if delivery != DropPolicy::Latest {
-                        send_patiently(recorder, annotated, present)?;
-                    } else if (recorder.len() + 1) * memory_of(&annotated) > RECORDER_QUEUE_BYTES
-                        || matches!(recorder.try_send(annotated), Err(TrySendError::Full(_)))
+                    let labelled = Arc::new(labelled);
+                    if drop_policy != DropPolicy::Latest {
+                        send_patiently(recorder, labelled, present)?;
+                    } else if (recorder.len() + 1) * memory_of(&labelled) > RECORDER_QUEUE_BYTES
+                        || matches!(recorder.try_send(labelled), Err(TrySendError::Full(_)))
                     {
                         unrecorded += 1;
                         if unrecorded == 1 {
@@ -295,19 +251,19 @@ fn present_all(
 }
 
 /// Bytes of a frame and of its picture.
-fn memory_of(annotated: &Labelled) -> usize {
-    annotated.frame.rgb.len() * if annotated.picture.is_some() { 2 } else { 1 }
+fn memory_of(labelled: &Labelled) -> usize {
+    labelled.frame.rgb.len() * if labelled.picture.is_some() { 2 } else { 1 }
 }
 
 /// Waits until the recorder has room, and keeps the window alive meanwhile. A recorder that has failed takes nothing and
 /// has said why.
 fn send_patiently(
     recorder: &Sender<Arc<Labelled>>,
-    mut annotated: Arc<Labelled>,
+    mut labelled: Arc<Labelled>,
     present: &mut impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    while let Err(SendTimeoutError::Timeout(back)) = recorder.send_timeout(annotated, MOMENT) {
-        annotated = back;
+    while let Err(SendTimeoutError::Timeout(back)) = recorder.send_timeout(labelled, MOMENT) {
+        labelled = back;
         // A wish to stop is heard at the next frame, after this one is safe.
         let _ = present(Event::Idle)?;
     }

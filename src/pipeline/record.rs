@@ -25,12 +25,12 @@ impl Recording<'_> {
         ending: impl FnOnce() -> Ending,
     ) -> Result<()> {
         let mut first_error = None;
-        for annotated in self.records {
+        for labelled in self.records {
             recorders.retain_mut(|recorder| {
                 if self.is_over(first_error.as_ref()) {
                     return true;
                 }
-                let Err(error) = recorder.write(&annotated) else { return true };
+                let Err(error) = recorder.write(&labelled) else { return true };
                 // What it has so far is kept; that it failed is known already.
                 let _ = recorder.finish(Ending::CutOff);
                 self.fail(error, &mut first_error);

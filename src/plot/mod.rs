@@ -15,7 +15,7 @@ mod timeline;
 pub use confusion::confusion_matrix;
 pub use history::{Epoch, history};
 pub use reliability::reliability;
-pub use timeline::timeline;
+pub use timeline::{Row, Spell, timeline};
 
 use crate::draw::paint::Color;
 

@@ -10,7 +10,6 @@ use super::{GRAY, GRID, HAIRLINE, INK, SMALL, TEXT, TITLE};
 use crate::draw::color_of_label;
 use crate::draw::paint::Rect;
 use crate::flow::emotion::{Emotion, Label};
-use crate::sink::summary::account::{FaceTime, Summary};
 
 const WIDTH: u32 = 1600;
 
@@ -37,32 +36,61 @@ const STEPS: [f64; 19] = [
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0,
 ];
 
-/// Writes the picture as a PNG. `title` says what it is of.
+/// A time in which a face was shown as one thing.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spell {
+    /// What it was shown as.
+    pub label: Label,
+    /// When it began.
+    pub start: Duration,
+    /// When it ended.
+    pub end: Duration,
+}
+
+impl Spell {
+    /// How long it lasted.
+    pub fn length(&self) -> Duration {
+        self.end.saturating_sub(self.start)
+    }
+}
+
+/// What one face showed.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The face's number.
+    pub id: u64,
+    /// For how long it was seen.
+    pub seen: Duration,
+    /// In order; between them it was not seen.
+    pub spells: Vec<Spell>,
+}
+
+/// Writes the picture as a PNG: a row a face, of those that were seen longest, from time 0 to `end`. `title` says what it is
+/// of.
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn timeline(path: &Path, title: &str, summary: &Summary) -> Result<()> {
-    let mut faces: Vec<(u64, &FaceTime)> = summary.faces().collect();
-    faces.sort_by_key(|(_, face)| std::cmp::Reverse(face.seen));
+pub fn timeline(path: &Path, title: &str, end: Duration, mut faces: Vec<Row>) -> Result<()> {
+    faces.sort_by_key(|face| std::cmp::Reverse(face.seen));
     let more = faces.len().saturating_sub(MOST_ROWS);
     faces.truncate(MOST_ROWS);
     let rows = faces.len().max(1) as i32;
     let mut canvas = Canvas::new(WIDTH, (TOP + rows * ROW + BELOW) as u32);
     let title = shortened(title);
     canvas.text(&title, [LEFT as f32, 56.0], Anchor::Start, TITLE, INK);
-    let time = Time { end: summary.end().as_secs_f64().max(1e-3) };
+    let time = Time { end: end.as_secs_f64().max(1e-3) };
     let bottom = TOP + rows * ROW;
     time.draw(&mut canvas, bottom);
     if faces.is_empty() {
         let middle = [(LEFT + RIGHT) as f32 / 2.0, (TOP + ROW / 2) as f32];
         canvas.text("no face was seen", middle, Anchor::Middle, TEXT, GRAY);
     }
-    for (row, (id, face)) in (0..).zip(&faces) {
+    for (row, face) in (0..).zip(&faces) {
         let y = TOP + row * ROW;
-        canvas.text(&format!("face {id}"), [LEFT as f32 - 24.0, (y + 28) as f32], Anchor::End, SMALL, INK);
+        canvas.text(&format!("face {}", face.id), [LEFT as f32 - 24.0, (y + 28) as f32], Anchor::End, SMALL, INK);
         let seen = clock(face.seen.as_secs_f64(), 0.1);
         canvas.text(&seen, [LEFT as f32 - 24.0, (y + 60) as f32], Anchor::End, SMALL * 0.8, GRAY);
-        for spell in face.spells() {
+        for spell in &face.spells {
             let (left, right) = (time.x(spell.start), time.x(spell.end));
             let width = (right - left).round().max(1.0) as i32;
             let rect = Rect { x: left.round() as i32, y: y + (ROW - BAR) / 2, width, height: BAR };
@@ -126,8 +154,8 @@ fn clock(seconds: f64, step: f64) -> String {
 }
 
 /// All emotions, and Unsure where it occurs.
-fn legend(canvas: &mut Canvas, y: i32, faces: &[(u64, &FaceTime)]) {
-    let occurs = faces.iter().any(|(_, face)| face.spells().any(|spell| spell.label == Label::Unsure));
+fn legend(canvas: &mut Canvas, y: i32, faces: &[Row]) {
+    let occurs = faces.iter().flat_map(|face| &face.spells).any(|spell| spell.label == Label::Unsure);
     let labels: Vec<Label> =
         Emotion::ALL.map(Label::Emotion).into_iter().chain(occurs.then_some(Label::Unsure)).collect();
     let column = (RIGHT - LEFT) / labels.len() as i32;
@@ -153,17 +181,15 @@ mod tests {
     fn nobody_and_many_for_ever_are_drawn() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("timeline.png");
-        timeline(&path, "nothing", &Summary::default()).expect("a disk with room");
+        timeline(&path, "nothing", Duration::ZERO, Vec::new()).expect("a disk with room");
         let empty = image::open(&path).expect("a PNG").height();
-        let mut summary = Summary::default();
-        let face = crate::flow::frame::FaceBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0, score: 5.0 };
-        let probabilities = crate::flow::emotion::Probabilities::from_logits(&[0.0; Emotion::COUNT]);
-        for id in 0..40 {
-            let prediction = crate::flow::emotion::Prediction { id, face, probabilities, unsure: id % 2 == 0 };
-            summary.add(Duration::from_secs(1000 * id), &[prediction]);
-        }
-        summary.finish();
-        timeline(&path, &"a/very/long/path/".repeat(20), &summary).expect("a disk with room");
+        let row = |id: u64| {
+            let label = if id % 2 == 0 { Label::Unsure } else { Label::Emotion(Emotion::Sad) };
+            let (start, seen) = (Duration::from_secs(1000 * id), Duration::from_secs(1));
+            Row { id, seen, spells: vec![Spell { label, start, end: start + seen }] }
+        };
+        let (title, end) = ("a/very/long/path/".repeat(20), Duration::from_secs(40_000));
+        timeline(&path, &title, end, (0..40).map(row).collect()).expect("a disk with room");
         assert_eq!(image::open(&path).expect("a PNG").height(), empty + (MOST_ROWS as u32 - 1) * ROW as u32);
     }
 }

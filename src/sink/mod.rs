@@ -1,37 +1,30 @@
 //! Where results go: a video, a table, pictures, a summary.
 //!
-//! Owns how an output is named ([`SinkSpec`]), the checks made before anything is written, and what every output can do
-//! ([`Sink`]). Each kind lives in a file of its own.
+//! Owns what every output can do ([`Sink`]) and what it may be told ([`OutputOptions`]). How outputs are named and checked
+//! before anything is written is in `spec.rs`; each kind lives in a file of its own.
 
 mod on_demand;
 mod output;
 mod part;
 mod recorder;
 mod sound;
+mod spec;
 mod stills;
-pub(crate) mod summary;
+mod summary;
 mod table;
 
-use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::fmt;
-use std::fs;
-use std::io;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result};
 use image::RgbImage;
 
-pub use on_demand::Requests;
-pub use on_demand::on_demand;
-use output::Output;
-use part::{Leftover, PartFile};
-pub use recorder::{BitsPerSecond, Quality};
+pub use on_demand::{Requests, on_demand};
+use part::Leftover;
+pub use recorder::Quality;
 pub use sound::Sound;
-use stills::Naming;
+pub use spec::{SinkSpec, check_distinct};
+pub use table::rounded;
 
 use crate::draw;
 use crate::flow::labelled::Labelled;
@@ -42,7 +35,7 @@ pub trait Sink {
     ///
     /// # Errors
     /// When the output can't be written.
-    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>>;
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>>;
 
     /// Completes the output; nothing is written after it. Called once, also after a failed run.
     ///
@@ -83,194 +76,6 @@ impl OutputOptions<'_> {
     }
 }
 
-/// An output as a user names it: the extension picks the kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SinkSpec {
-    /// `-`: JSON lines on standard output.
-    Stdout,
-    /// `.jsonl`: one JSON object a frame.
-    Jsonl(PathBuf),
-    /// `.csv`: one row a face.
-    Csv(PathBuf),
-    /// `.mp4`: H.264 video with boxes and labels.
-    Video(PathBuf),
-    /// The same without them, for `--clean`.
-    CleanVideo(PathBuf),
-    /// What each face showed over the whole run, as JSON and as a picture of the same name, for `--summary`.
-    Summary(PathBuf),
-    /// `.png`: the only frame of a picture.
-    Still(PathBuf),
-    /// A folder (an existing one, or a name that ends in a slash): one PNG a frame.
-    Stills(PathBuf),
-    /// The same, where the file's name has a `%d` or `%06d` for the frame's number.
-    Numbered(PathBuf),
-}
-
-impl FromStr for SinkSpec {
-    type Err = anyhow::Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        Self::try_from(OsStr::new(name))
-    }
-}
-
-impl TryFrom<&OsStr> for SinkSpec {
-    type Error = anyhow::Error;
-
-    /// Names of files need not be text.
-    fn try_from(name: &OsStr) -> Result<Self> {
-        if name == "-" {
-            return Ok(Self::Stdout);
-        }
-        let path = PathBuf::from(name);
-        if name.to_string_lossy().ends_with(std::path::is_separator) {
-            // Without the slash, which would hide that a file of this name exists.
-            return Ok(Self::Stills(path.components().collect()));
-        }
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-        match extension.as_deref() {
-            Some("mp4") => Ok(Self::Video(path)),
-            Some("jsonl") => Ok(Self::Jsonl(path)),
-            Some("csv") => Ok(Self::Csv(path)),
-            Some("png") if naming_of(&path).is_some() => Ok(Self::Numbered(path)),
-            Some("png") => Ok(Self::Still(path)),
-            _ if path.is_dir() => Ok(Self::Stills(path)),
-            _ => Err(anyhow!(
-                "{name:?} is no known output: name a file that ends in .mp4 (annotated video), .jsonl or .csv (data), \
-                 .png (one picture), a folder that ends in a slash, or - for JSON lines on standard output"
-            )),
-        }
-    }
-}
-
-impl fmt::Display for SinkSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.path() {
-            None => f.write_str("standard output"),
-            Some(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-impl SinkSpec {
-    /// The file or folder that is written; `None` for standard output.
-    pub fn path(&self) -> Option<&Path> {
-        match self {
-            Self::Stdout => None,
-            Self::Jsonl(path)
-            | Self::Csv(path)
-            | Self::Video(path)
-            | Self::CleanVideo(path)
-            | Self::Summary(path)
-            | Self::Still(path)
-            | Self::Stills(path)
-            | Self::Numbered(path) => Some(path),
-        }
-    }
-
-    /// The picture beside a summary, as an output of its own.
-    pub fn timeline(&self) -> Option<Self> {
-        if let Self::Summary(path) = self { Some(Self::Still(summary::picture_path(path))) } else { None }
-    }
-
-    /// The name that the file has until it is whole, where there is one.
-    pub fn part_path(&self) -> Option<PathBuf> {
-        match self {
-            Self::Stdout | Self::Stills(_) | Self::Numbered(_) => None,
-            Self::Jsonl(path)
-            | Self::Csv(path)
-            | Self::Video(path)
-            | Self::CleanVideo(path)
-            | Self::Summary(path)
-            | Self::Still(path) => Some(part::part_path(path)),
-        }
-    }
-
-    /// Whether writing a frame takes long: encoding takes more time than all else that an output does, so these outputs
-    /// belong on the recorder's thread; the others take microseconds.
-    pub fn takes_time(&self) -> bool {
-        match self {
-            Self::Stdout | Self::Jsonl(_) | Self::Csv(_) | Self::Summary(_) => false,
-            Self::Video(_) | Self::CleanVideo(_) | Self::Still(_) | Self::Stills(_) | Self::Numbered(_) => true,
-        }
-    }
-
-    /// Whether it shows annotated pictures.
-    pub fn wants_drawing(&self) -> bool {
-        self.takes_time() && !matches!(self, Self::CleanVideo(_))
-    }
-
-    /// Tells before a run what [`open`](Self::open) would refuse, and changes nothing.
-    ///
-    /// # Errors
-    /// When the parent folder doesn't exist, a file is a folder or a folder a file, or, without `force`, when something
-    /// would be overwritten.
-    pub fn check(&self, options: OutputOptions<'_>) -> Result<()> {
-        let Some(path) = self.path() else { return Ok(()) };
-        // Of a summary that was cut off nothing is there: it is written at the end.
-        let live = options.live && !matches!(self, Self::Summary(_));
-        let options = OutputOptions { live, ..options };
-        let parent = parent_of(path);
-        ensure!(
-            parent.is_dir(),
-            "{self} can't be written: the folder {} does not exist (create it with: mkdir -p {0})",
-            parent.display()
-        );
-        if let Self::Stills(folder) = self {
-            return stills::check(folder, &Naming::default(), options.force);
-        }
-        if let Some(naming) = naming_of(path) {
-            return stills::check(parent, &naming, options.force);
-        }
-        ensure!(!path.is_dir(), "{self} can't be written: it is a folder");
-        // A link that leads nowhere is there, too: symlink_metadata does not follow it.
-        let exists = fs::symlink_metadata(path).is_ok();
-        ensure!(options.force || !exists, "{self} exists already (--force overwrites it)");
-        if let Some(picture) = self.timeline() {
-            picture.check(options).context("the picture of a summary lies beside it")?;
-        }
-        if self.is_written_in_part(options) { part::check(path, options.leftover()) } else { Ok(()) }
-    }
-
-    /// Whether it has another name until it is whole.
-    fn is_written_in_part(&self, options: OutputOptions<'_>) -> bool {
-        match self {
-            Self::Stdout | Self::Stills(_) | Self::Numbered(_) => false,
-            Self::Jsonl(_) | Self::Csv(_) => !options.live,
-            Self::Video(_) | Self::CleanVideo(_) | Self::Summary(_) | Self::Still(_) => true,
-        }
-    }
-
-    /// Opens the output for writing.
-    ///
-    /// # Errors
-    /// As [`check`](Self::check), and when the system refuses.
-    pub fn open(&self, options: OutputOptions<'_>) -> Result<Box<dyn Sink + Send>> {
-        self.check(options)?;
-        let table = |path: &Path| -> Result<Output> {
-            if self.is_written_in_part(options) {
-                Output::part(PartFile::create(path, options.force, options.leftover())?)
-            } else {
-                Ok(Output::new(Box::new(create(path, options.force)?), self.to_string()))
-            }
-        };
-        Ok(match self {
-            Self::Stdout => Box::new(table::Jsonl::new(Output::new(Box::new(io::stdout()), self.to_string()))),
-            Self::Jsonl(path) => Box::new(table::Jsonl::new(table(path)?)),
-            Self::Csv(path) => Box::new(table::Csv::new(table(path)?)?),
-            Self::Video(path) => Box::new(recorder::Recorder::create(path, Shown::Labelled, options)?),
-            Self::CleanVideo(path) => Box::new(recorder::Recorder::create(path, Shown::Clean, options)?),
-            Self::Summary(path) => Box::new(summary::SummarySink::create(path, options)?),
-            Self::Still(path) => Box::new(stills::Still::new(path, options)),
-            Self::Stills(folder) => Box::new(stills::Stills::create(folder, Naming::default(), options)?),
-            Self::Numbered(path) => {
-                let naming = naming_of(path).unwrap_or_default();
-                Box::new(stills::Stills::create(parent_of(path), naming, options)?)
-            }
-        })
-    }
-}
-
 /// What a recording shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shown {
@@ -280,60 +85,21 @@ enum Shown {
     Clean,
 }
 
-/// Refuses outputs that would write to the same place.
-///
-/// # Errors
-/// Naming the first output that is named twice.
-pub fn check_distinct(specs: &[SinkSpec]) -> Result<()> {
-    let mut seen = HashSet::new();
-    for spec in specs {
-        // The same file by another name (./a.csv and a.csv) is the same file.
-        let place = spec.path().map(|path| {
-            let parent = parent_of(path);
-            let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
-            path.file_name().map_or_else(|| path.to_path_buf(), |name| parent.join(name))
-        });
-        if !seen.insert(place) {
-            bail!("{spec} is named twice as an output");
-        }
-    }
-    Ok(())
-}
-
-/// How the frames are named of which each has a file, where a path says so.
-fn naming_of(path: &Path) -> Option<Naming> {
-    Naming::parse(path.file_name()?.to_str()?)
-        .filter(|_| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png")))
-}
-
-/// The folder that a path lies in; the current one for a bare name.
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Creates a file; without `force` only where none is.
-fn create(path: &Path, force: bool) -> Result<fs::File> {
-    let mut options = fs::File::options();
-    let options =
-        if force { options.write(true).create(true).truncate(true) } else { options.write(true).create_new(true) };
-    options.open(path).with_context(|| format!("{} can't be written", path.display()))
-}
-
 /// The annotated picture: the one that was drawn for the window too, or else drawn here.
-fn picture_of(annotated: &Labelled) -> Arc<RgbImage> {
-    annotated
+fn picture_of(labelled: &Labelled) -> Arc<RgbImage> {
+    labelled
         .picture
         .clone()
-        .unwrap_or_else(|| Arc::new(draw::annotated_picture(&annotated.frame, &annotated.predictions)))
+        .unwrap_or_else(|| Arc::new(draw::annotated_picture(&labelled.frame, &labelled.predictions)))
 }
 
 /// The frame as it came, as a picture.
-fn clean_picture_of(annotated: &Labelled) -> Result<RgbImage> {
-    let frame = &annotated.frame;
+fn clean_picture_of(labelled: &Labelled) -> Result<RgbImage> {
+    let frame = &labelled.frame;
     RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).with_context(|| {
         format!("frame {} has {} bytes, expected {}x{} pixels", frame.id, frame.rgb.len(), frame.width, frame.height)
     })
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -118,7 +118,7 @@ impl OnDemand {
 }
 
 impl Sink for OnDemand {
-    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
         self.save_pictures();
         let wanted = lock(&self.shared).record;
         if !wanted {
@@ -133,7 +133,7 @@ impl Sink for OnDemand {
             }
         }
         if let Some((recorder, _)) = &mut self.recording {
-            failed = failed.or(recorder.write(annotated).err());
+            failed = failed.or(recorder.write(labelled).err());
         }
         if let Some(error) = failed {
             // What is there so far is kept.
@@ -167,7 +167,7 @@ fn new_name(folder: &Path, extension: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::tests::annotated;
+    use crate::sink::tests::labelled;
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).expect("the folder");
@@ -185,7 +185,7 @@ mod tests {
         let mut frames = 0..;
         let mut write = |count: usize| {
             for id in frames.by_ref().take(count) {
-                let _ = writer.write(&annotated(id, id * 33_000_000, 64, 48, vec![])).expect("nothing ends the run");
+                let _ = writer.write(&labelled(id, id * 33_000_000, 64, 48, vec![])).expect("nothing ends the run");
             }
         };
         write(2);
@@ -214,7 +214,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (requests, mut writer) = on_demand(folder.path(), OutputOptions::default());
         requests.toggle_recording();
-        let _ = writer.write(&annotated(0, 0, 64, 48, vec![])).expect("nothing ends the run");
+        let _ = writer.write(&labelled(0, 0, 64, 48, vec![])).expect("nothing ends the run");
         assert!(names(folder.path())[0].ends_with(".part.mp4"));
         writer.finish(Ending::Whole).expect("a disk with room");
         assert!(!names(folder.path())[0].contains("part"));
@@ -227,7 +227,7 @@ mod tests {
         requests.toggle_recording();
         requests.save(Arc::new(RgbImage::new(8, 8)));
         for id in 0..3 {
-            let _ = writer.write(&annotated(id, id, 64, 48, vec![])).expect("nothing ends the run");
+            let _ = writer.write(&labelled(id, id, 64, 48, vec![])).expect("nothing ends the run");
         }
         assert!(requests.recording().is_none());
         let news = requests.news();

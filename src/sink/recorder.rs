@@ -1,13 +1,12 @@
 //! Labelled frames as H.264 video in an MP4 file.
 //!
-//! Owns the file's name and its end; `video` has the time line, `encoder` and `rate` the coding, `container` the file's form. Each
+//! Owns the file's name and its end; `video` has the time line, `encoder` the coding, `container` the file's form. Each
 //! frame is shown at its own time, counted from the first one. The first frame sets the size of the video; frames of
 //! another size are fitted into it on black. What is kept in memory is half a second of video and the index, some bytes a
 //! frame.
 
 mod container;
 mod encoder;
-mod rate;
 mod video;
 
 use std::mem;
@@ -22,7 +21,7 @@ use super::part::PartFile;
 use super::sound::{self, Sound};
 use super::{Ending, OutputOptions, Shown, Sink, clean_picture_of, picture_of};
 use crate::flow::labelled::Labelled;
-pub use encoder::{BitsPerSecond, Quality};
+pub use encoder::Quality;
 use video::Video;
 
 /// A camera that gave nothing for so long is away.
@@ -89,14 +88,14 @@ impl Recorder {
 }
 
 impl Sink for Recorder {
-    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
-        let now = Moment { pts: annotated.frame.pts, captured_at: annotated.frame.captured_at };
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
+        let now = Moment { pts: labelled.frame.pts, captured_at: labelled.frame.captured_at };
         let appended = match self.shown {
-            Shown::Labelled => self.append(&picture_of(annotated), now),
-            Shown::Clean => clean_picture_of(annotated).and_then(|picture| self.append(&picture, now)),
+            Shown::Labelled => self.append(&picture_of(labelled), now),
+            Shown::Clean => clean_picture_of(labelled).and_then(|picture| self.append(&picture, now)),
         };
         appended
-            .with_context(|| format!("frame {} can't be recorded to {}", annotated.frame.id, self.path.display()))?;
+            .with_context(|| format!("frame {} can't be recorded to {}", labelled.frame.id, self.path.display()))?;
         Ok(ControlFlow::Continue(()))
     }
 

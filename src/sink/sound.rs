@@ -3,12 +3,13 @@
 //! ffmpeg copies both into a new file: the pictures as they were encoded, with their times, and the sound as it is where an
 //! MP4 can hold it, else as AAC. Without ffmpeg, or where the input has no sound, the video stays as it is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::source::ffprobe::probe;
 use crate::system::programs::{file_url, installed};
 
 /// Kinds of sound that an MP4 file can hold and that players know in it, as ffprobe names them.
@@ -30,8 +31,9 @@ pub struct Sound<'a> {
 /// When ffmpeg fails. What it wrote is removed then.
 pub(super) fn add(sound: Sound<'_>, video: &Path, length: Duration, target: &Path) -> Result<bool> {
     let (Some(ffmpeg), Some(ffprobe)) = (installed("ffmpeg"), installed("ffprobe")) else { return Ok(false) };
-    let Some(codec) = codec_of(&ffprobe, sound.file) else { return Ok(false) };
-    let codec = if IN_MP4.contains(&codec.as_str()) { "copy" } else { "aac" };
+    let sound_track = probe(&ffprobe, sound.file, "a:0");
+    let Some(codec) = sound_track["streams"][0]["codec_name"].as_str() else { return Ok(false) };
+    let codec = if IN_MP4.contains(&codec) { "copy" } else { "aac" };
     let mut command = Command::new(ffmpeg);
     command
         .args(["-nostdin", "-y", "-v", "error", "-protocol_whitelist", "file"])
@@ -57,20 +59,6 @@ pub(super) fn add(sound: Sound<'_>, video: &Path, length: Duration, target: &Pat
         let _ = std::fs::remove_file(target);
     }
     outcome.with_context(|| format!("the sound of {} can't be taken over", sound.file.display()))
-}
-
-/// The kind of a file's first sound track; `None` where there is none.
-fn codec_of(ffprobe: &PathBuf, file: &Path) -> Option<String> {
-    let output = Command::new(ffprobe)
-        .args(["-v", "error", "-protocol_whitelist", "file", "-select_streams", "a:0"])
-        .args(["-show_entries", "stream=codec_name", "-of", "csv=p=0", "-i"])
-        .arg(file_url(file))
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().next().map(|line| line.trim_end_matches(',').to_owned()).filter(|codec| !codec.is_empty())
 }
 
 fn seconds(time: Duration) -> String {

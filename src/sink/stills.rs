@@ -89,9 +89,9 @@ impl Stills {
 }
 
 impl Sink for Stills {
-    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
-        let path = self.folder.join(self.naming.name(annotated.frame.id));
-        write_png(&picture_of(annotated), &path, self.force)?;
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
+        let path = self.folder.join(self.naming.name(labelled.frame.id));
+        write_png(&picture_of(labelled), &path, self.force)?;
         Ok(ControlFlow::Continue(()))
     }
 
@@ -114,13 +114,13 @@ impl Still {
 }
 
 impl Sink for Still {
-    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
         ensure!(
             !self.written,
             "{} is one picture, and there are more frames: name a folder (with a slash at its end) or a .mp4 instead",
             self.path.display()
         );
-        write_png(&picture_of(annotated), &self.path, self.force)?;
+        write_png(&picture_of(labelled), &self.path, self.force)?;
         self.written = true;
         Ok(ControlFlow::Continue(()))
     }
@@ -160,20 +160,18 @@ pub(super) fn write_png(picture: &RgbImage, path: &Path, force: bool) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::Quality;
-    use crate::sink::tests::annotated;
+    use crate::sink::tests::labelled;
 
-    const PLAIN: OutputOptions<'_> =
-        OutputOptions { force: false, live: false, source: None, quality: Quality::Constant(22), sound: None };
-    const FORCE: OutputOptions<'_> =
-        OutputOptions { force: true, live: false, source: None, quality: Quality::Constant(22), sound: None };
+    fn options(force: bool) -> OutputOptions<'static> {
+        OutputOptions { force, ..Default::default() }
+    }
 
     #[test]
     fn frames_are_named_by_their_number_and_are_never_overwritten_unasked() {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let folder = parent.path().join("frames");
-        let mut sink = Stills::create(&folder, Naming::default(), PLAIN).expect("the parent exists");
-        let frame = annotated(12, 0, 5, 3, vec![]);
+        let mut sink = Stills::create(&folder, Naming::default(), options(false)).expect("the parent exists");
+        let frame = labelled(12, 0, 5, 3, vec![]);
         let _ = sink.write(&frame).expect("an empty folder");
         let read = image::open(folder.join("frame_000012.png")).expect("a PNG").to_rgb8();
         assert_eq!(read.as_raw()[..], frame.frame.rgb[..]);
@@ -182,7 +180,7 @@ mod tests {
         let error = check(&folder, &Naming::default(), false).expect_err("a frame is there already");
         assert!(error.to_string().contains("frame_000012.png"), "{error}");
         check(&folder, &Naming::default(), true).expect("with force");
-        let _ = Stills::create(&folder, Naming::default(), FORCE)
+        let _ = Stills::create(&folder, Naming::default(), options(true))
             .and_then(|mut sink| sink.write(&frame))
             .expect("with force");
     }
@@ -191,13 +189,19 @@ mod tests {
     fn one_picture_takes_one_frame_and_misses_none() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("face.png");
-        let frame = annotated(0, 0, 5, 3, vec![]);
-        let mut sink = Still::new(&path, PLAIN);
+        let frame = labelled(0, 0, 5, 3, vec![]);
+        let mut sink = Still::new(&path, options(false));
         let _ = sink.write(&frame).expect("the first frame");
         assert!(sink.write(&frame).expect_err("a second frame").to_string().contains("name a folder"));
         sink.finish(Ending::Whole).expect("it was written");
         assert_eq!(image::open(&path).expect("a PNG").to_rgb8().as_raw()[..], frame.frame.rgb[..]);
-        assert!(Still::new(&path, FORCE).finish(Ending::Whole).expect_err("no frame").to_string().contains("no frame"));
+        assert!(
+            Still::new(&path, options(true))
+                .finish(Ending::Whole)
+                .expect_err("no frame")
+                .to_string()
+                .contains("no frame")
+        );
     }
 
     #[test]

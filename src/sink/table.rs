@@ -4,6 +4,7 @@
 //! the source's first frame, probabilities 0 to 1. What was found is written frame by frame, so a run that breaks loses
 //! nothing.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result};
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use super::output::Output;
 use super::{Ending, Sink};
-use crate::flow::emotion::{Emotion, Prediction, Probabilities};
+use crate::flow::emotion::{Emotion, Prediction};
 use crate::flow::labelled::Labelled;
 
 /// The version of the JSON format. It changes only when a reader of the old format would misread the new one.
@@ -34,7 +35,8 @@ struct FaceRecord {
     score: f64,
     emotion: &'static str,
     confidence: f64,
-    probabilities: ProbabilitiesRecord,
+    /// By name, whose order is that of the labels, too.
+    probabilities: BTreeMap<&'static str, f64>,
 }
 
 #[derive(Serialize)]
@@ -45,34 +47,21 @@ struct BoxRecord {
     height: i64,
 }
 
-/// One field per emotion, so that names and order are those of the format.
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct ProbabilitiesRecord {
-    anger: f64,
-    disgust: f64,
-    fear: f64,
-    happy: f64,
-    neutral: f64,
-    sad: f64,
-    surprise: f64,
-}
-
 impl FrameRecord {
-    fn of(annotated: &Labelled) -> Self {
+    fn of(labelled: &Labelled) -> Self {
         Self {
             schema: SCHEMA,
-            frame: annotated.frame.id,
+            frame: labelled.frame.id,
             // Microseconds: finer than any camera's clock, and a double prints them without noise.
-            time_s: annotated.frame.pts.as_micros() as f64 / 1e6,
-            faces: annotated.predictions.iter().map(FaceRecord::of).collect(),
+            time_s: labelled.frame.pts.as_micros() as f64 / 1e6,
+            faces: labelled.predictions.iter().map(FaceRecord::of).collect(),
         }
     }
 }
 
 impl FaceRecord {
     fn of(prediction: &Prediction) -> Self {
-        let face = prediction.face;
+        let (face, probabilities) = (prediction.face, prediction.probabilities.iter());
         // A cast saturates, and makes 0 of what is no number.
         let whole = |value: f32| value.round() as i64;
         Self {
@@ -83,32 +72,19 @@ impl FaceRecord {
                 width: whole(face.width),
                 height: whole(face.height),
             },
-            score: rounded(face.score, 100.0),
+            score: rounded(face.score.into(), 2),
             emotion: prediction.label().name(),
-            confidence: rounded(prediction.confidence(), 1e4),
-            probabilities: ProbabilitiesRecord::of(&prediction.probabilities),
+            confidence: rounded(prediction.confidence().into(), 4),
+            probabilities: probabilities.map(|(emotion, share)| (emotion.name(), rounded(share.into(), 4))).collect(),
         }
     }
 }
 
-impl ProbabilitiesRecord {
-    fn of(probabilities: &Probabilities) -> Self {
-        let of = |emotion| rounded(probabilities.of(emotion), 1e4);
-        Self {
-            anger: of(Emotion::Anger),
-            disgust: of(Emotion::Disgust),
-            fear: of(Emotion::Fear),
-            happy: of(Emotion::Happy),
-            neutral: of(Emotion::Neutral),
-            sad: of(Emotion::Sad),
-            surprise: of(Emotion::Surprise),
-        }
-    }
-}
-
-/// Rounded to `1 / steps`. What is no finite number becomes 0: JSON has no word for it.
-fn rounded(value: f32, steps: f64) -> f64 {
-    let rounded = (f64::from(value) * steps).round() / steps;
+/// A number with no more digits after the point than a reader can use. What is no finite number becomes 0: JSON has no word
+/// for it.
+pub fn rounded(value: f64, digits: i32) -> f64 {
+    let steps = 10f64.powi(digits);
+    let rounded = (value * steps).round() / steps;
     // Adding 0 makes the zero of a small negative number a plain one.
     if rounded.is_finite() { rounded + 0.0 } else { 0.0 }
 }
@@ -125,8 +101,8 @@ impl Jsonl {
 }
 
 impl Sink for Jsonl {
-    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
-        let mut line = serde_json::to_vec(&FrameRecord::of(annotated)).context("a result can't be written as JSON")?;
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
+        let mut line = serde_json::to_vec(&FrameRecord::of(labelled)).context("a result can't be written as JSON")?;
         line.push(b'\n');
         self.out.write(&line)
     }
@@ -154,17 +130,16 @@ impl Csv {
 }
 
 impl Sink for Csv {
-    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
-        let FrameRecord { frame, time_s, faces, .. } = FrameRecord::of(annotated);
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
+        let FrameRecord { frame, time_s, faces, .. } = FrameRecord::of(labelled);
         let row = |face: &FaceRecord| {
-            let FaceRecord { id, bounds: b, score, emotion, confidence, probabilities: p } = face;
+            let FaceRecord { id, bounds: b, score, emotion, confidence, probabilities } = face;
             let place = [b.x, b.y, b.width, b.height].map(|value| value.to_string());
-            let numbers = [p.anger, p.disgust, p.fear, p.happy, p.neutral, p.sad, p.surprise];
             [frame.to_string(), time_s.to_string(), id.to_string()]
                 .into_iter()
                 .chain(place)
                 .chain([score.to_string(), emotion.to_string(), confidence.to_string()])
-                .chain(numbers.map(|value| value.to_string()))
+                .chain(probabilities.values().map(f64::to_string))
                 .collect::<Vec<_>>()
         };
         self.out.write(&rows(faces.iter().map(row))?)
@@ -190,7 +165,8 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::sink::tests::{annotated, prediction};
+    use crate::flow::emotion::Probabilities;
+    use crate::sink::tests::{labelled, prediction};
 
     /// A file in memory that the test can read while the sink holds it.
     #[derive(Clone, Default)]
@@ -231,7 +207,7 @@ mod tests {
         let file = Shared::default();
         let mut sink = Jsonl::new(Output::new(Box::new(file.clone()), "test".into()));
         let face = prediction(3, [210.4, 89.6, 186.0, 186.2], 12.104, [0.0, 0.0, 0.0, 0.97, 0.02, 0.0, 0.01]);
-        let flow = sink.write(&annotated(12, 400_000_000, 640, 480, vec![face])).expect("memory can be written");
+        let flow = sink.write(&labelled(12, 400_000_000, 640, 480, vec![face])).expect("memory can be written");
         assert_eq!(flow, ControlFlow::Continue(()));
         assert_eq!(
             file.text(),
@@ -248,7 +224,7 @@ mod tests {
     fn an_unsure_face_is_named_so_and_keeps_its_numbers() {
         let mut face = prediction(0, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.375, 0.0, 0.25, 0.25, 0.0, 0.0]);
         face.unsure = true;
-        let frame = annotated(0, 0, 2, 2, vec![face]);
+        let frame = labelled(0, 0, 2, 2, vec![face]);
         let (json, table) = (Shared::default(), Shared::default());
         let mut jsonl = Jsonl::new(Output::new(Box::new(json.clone()), "test".into()));
         let mut csv = Csv::new(Output::new(Box::new(table.clone()), "test".into())).expect("memory can be written");
@@ -270,7 +246,7 @@ mod tests {
         let file = Shared::default();
         let mut sink = Jsonl::new(Output::new(Box::new(file.clone()), "test".into()));
         for (id, nanoseconds) in [(0, 0), (1, 33_333_333), (2, 3_600_066_666_667)] {
-            let _ = sink.write(&annotated(id, nanoseconds, 2, 2, vec![])).expect("memory can be written");
+            let _ = sink.write(&labelled(id, nanoseconds, 2, 2, vec![])).expect("memory can be written");
         }
         sink.finish(Ending::Whole).expect("memory can be written");
         assert_eq!(
@@ -292,7 +268,7 @@ mod tests {
         let mut sink = Jsonl::new(Output::new(Box::new(file.clone()), "test".into()));
         let mut face = prediction(0, [f32::NAN, -3.4, f32::INFINITY, 1.0], f32::NAN, [1.0; 7]);
         face.probabilities = Probabilities::from_logits(&[f32::NAN; 7]);
-        let _ = sink.write(&annotated(0, 0, 2, 2, vec![face])).expect("memory can be written");
+        let _ = sink.write(&labelled(0, 0, 2, 2, vec![face])).expect("memory can be written");
         let line: serde_json::Value = serde_json::from_str(&file.text()).expect("valid JSON");
         assert_eq!(line["faces"][0]["box"]["x"], 0);
         assert_eq!(line["faces"][0]["box"]["y"], -3);
@@ -305,8 +281,8 @@ mod tests {
         let file = Shared::default();
         let mut sink = Csv::new(Output::new(Box::new(file.clone()), "test".into())).expect("memory can be written");
         let face = |id| prediction(id, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.0, 0.0, 0.0, 0.0, 0.875, 0.0]);
-        let _ = sink.write(&annotated(0, 0, 2, 2, vec![])).expect("memory can be written");
-        let _ = sink.write(&annotated(1, 40_000_000, 2, 2, vec![face(0), face(1)])).expect("memory can be written");
+        let _ = sink.write(&labelled(0, 0, 2, 2, vec![])).expect("memory can be written");
+        let _ = sink.write(&labelled(1, 40_000_000, 2, 2, vec![face(0), face(1)])).expect("memory can be written");
         assert_eq!(
             file.text(),
             "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
@@ -319,7 +295,7 @@ mod tests {
     #[test]
     fn a_reader_that_leaves_ends_the_run_without_an_error() {
         let pipe = || Box::new(Failing(io::ErrorKind::BrokenPipe));
-        let frame = annotated(0, 0, 2, 2, vec![prediction(0, [0.0; 4], 1.0, [1.0; 7])]);
+        let frame = labelled(0, 0, 2, 2, vec![prediction(0, [0.0; 4], 1.0, [1.0; 7])]);
         let mut jsonl = Jsonl::new(Output::new(pipe(), "test".into()));
         assert_eq!(jsonl.write(&frame).expect("no error"), ControlFlow::Break(()));
         jsonl.finish(Ending::Whole).expect("no error");
@@ -330,7 +306,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_that_names_the_file() {
         let mut sink = Jsonl::new(Output::new(Box::new(Failing(io::ErrorKind::StorageFull)), "out.jsonl".into()));
-        let error = sink.write(&annotated(0, 0, 2, 2, vec![])).expect_err("the disk is full");
+        let error = sink.write(&labelled(0, 0, 2, 2, vec![])).expect_err("the disk is full");
         assert!(format!("{error:#}").starts_with("out.jsonl can't be written: "), "{error:#}");
     }
 }

@@ -1,3 +1,5 @@
+use std::ffi::OsStr;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -6,7 +8,7 @@ use crate::flow::frame::{FaceBox, Frame};
 use crate::flow::labelled::Timing;
 
 /// A frame of a gradient, with predictions.
-pub(super) fn annotated(id: u64, nanoseconds: u64, width: u32, height: u32, predictions: Vec<Prediction>) -> Labelled {
+pub(crate) fn labelled(id: u64, nanoseconds: u64, width: u32, height: u32, predictions: Vec<Prediction>) -> Labelled {
     let picture = RgbImage::from_fn(width, height, |x, y| {
         image::Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, (id * 5 % 256) as u8])
     });
@@ -22,7 +24,7 @@ pub(super) fn annotated(id: u64, nanoseconds: u64, width: u32, height: u32, pred
     Labelled { frame, predictions, ignored: 0, unlabelled: Vec::new(), timing: Timing::default(), picture: None }
 }
 
-pub(super) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f32; Emotion::COUNT]) -> Prediction {
+pub(crate) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f32; Emotion::COUNT]) -> Prediction {
     let [x, y, width, height] = place;
     // The softmax of logarithms gives the probabilities back.
     let probabilities = Probabilities::from_logits(&probabilities.map(f32::ln));
@@ -30,7 +32,7 @@ pub(super) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f
 }
 
 fn spec(name: &str) -> SinkSpec {
-    name.parse().expect("a known output")
+    SinkSpec::try_from(OsStr::new(name)).expect("a known output")
 }
 
 #[test]
@@ -49,7 +51,7 @@ fn the_extension_picks_the_kind() {
 #[test]
 fn an_unknown_output_is_told_what_is_known() {
     for name in ["", "out", "out.avi", "out.json", ".mp4", "mp4"] {
-        let error = name.parse::<SinkSpec>().expect_err(name).to_string();
+        let error = SinkSpec::try_from(OsStr::new(name)).expect_err(name).to_string();
         for known in [".mp4", ".jsonl", ".csv", "folder", "standard output"] {
             assert!(error.contains(known), "{error}");
         }
@@ -76,9 +78,7 @@ fn nothing_is_overwritten_unasked_and_a_missing_folder_is_named() {
     assert!(refusal(&inside("there.csv"), false).contains("exists already (--force"));
     assert!(inside("there.csv").open(OutputOptions::default()).is_err());
     assert_eq!(fs::read_to_string(folder.path().join("there.csv")).expect("the file"), "old");
-    inside("there.csv")
-        .check(OutputOptions { force: true, live: true, source: None, quality: Quality::Constant(22), sound: None })
-        .expect("with force");
+    inside("there.csv").check(OutputOptions { force: true, live: true, ..Default::default() }).expect("with force");
     inside("new.csv").check(OutputOptions::default()).expect("a new file");
     assert!(refusal(&inside("folder.mp4"), true).contains("is a folder"));
     assert!(refusal(&inside("none/new.csv"), true).contains("mkdir"));

@@ -9,38 +9,23 @@ use std::io::Cursor;
 use anyhow::Result;
 
 use super::h264::H264Source;
-use super::{Source, SourceInfo};
-use crate::flow::frame::Frame;
 
 static CLIP: &[u8] = include_bytes!("demo.mp4");
 
-/// One pass of the clip.
-pub(super) struct DemoSource(H264Source<Cursor<&'static [u8]>>);
-
-impl DemoSource {
-    /// Goes to the clip's start.
-    pub(super) fn open() -> Result<Self> {
-        Ok(Self(H264Source::open(Cursor::new(CLIP), "demo".to_owned())?))
-    }
-}
-
-impl Source for DemoSource {
-    fn info(&self) -> &SourceInfo {
-        self.0.info()
-    }
-
-    fn next_frame(&mut self) -> Result<Option<Frame>> {
-        self.0.next_frame()
-    }
+/// Goes to the clip's start, for one pass.
+pub(super) fn open() -> Result<H264Source<Cursor<&'static [u8]>>> {
+    H264Source::open(Cursor::new(CLIP), "demo".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::frame::Frame;
+    use crate::source::Source;
 
     #[test]
     fn the_demo_plays_to_its_end_and_ends_as_it_begins() {
-        let mut source = DemoSource::open().unwrap();
+        let mut source = open().unwrap();
         let mut frames = Vec::new();
         while let Some(frame) = source.next_frame().unwrap() {
             assert_eq!((frame.width, frame.height), (640, 480));

@@ -34,7 +34,7 @@ impl Source for LimitedSource<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SourceSpec;
+    use super::super::spec::SourceSpec;
     use super::*;
 
     #[test]

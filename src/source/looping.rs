@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Source, SourceInfo, SourceSpec};
+use super::spec::SourceSpec;
+use super::{Source, SourceInfo};
 use crate::flow::frame::Frame;
 
 /// The pause between the last frame and the first where the source names no rate.

@@ -1,14 +1,14 @@
 //! Where the pictures of an MP4 file are.
 //!
 //! Owns the way from a file to a list of H.264 samples, each with its place and time; the decoding is in `h264.rs`. The
-//! crates that read such files refuse one whose picture data is cut short, or take memory for whatever it claims; the crate
-//! mp4 panics on some damaged ones. The few boxes that matter (ISO/IEC 14496-12 and -15) are read here, out
-//! of an index that is in memory, and every count is held against the bytes that are there before it is relied on.
+//! few boxes that matter (ISO/IEC 14496-12 and -15) are looked for here, out of an index that is in memory, so that no
+//! damage or oddity elsewhere makes a file unreadable; the tables in them are read by mp4-atom.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use mp4_atom::{Atom, Co64, Ctts, Stco, Stsc, Stsz, StszSamples, Stts};
 
 /// The largest index that is read: about that of a week of video.
 const MAX_INDEX_BYTES: u64 = 256 * 1024 * 1024;
@@ -154,15 +154,10 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
 }
 
-/// The rows of a table, `N` numbers each, behind version, flags and a count that must not promise more than there is.
-fn rows<const N: usize>(table: &[u8]) -> Result<impl Iterator<Item = [u32; N]>> {
-    let count = u32_at(table, 4).context("a table without a length")? as usize;
-    let rows = table.get(8..).unwrap_or_default();
-    ensure!(count <= rows.len() / (4 * N), "a table of {count} rows in {} bytes", rows.len());
-    Ok(rows.chunks_exact(4 * N).take(count).map(|row| {
-        let mut numbers = row.chunks_exact(4).map(|n| n.iter().fold(0, |number, &byte| number << 8 | u32::from(byte)));
-        std::array::from_fn(|_| numbers.next().unwrap_or_default())
-    }))
+/// A table, if it is there. It grows with its rows and not by what it promises: one that ends early is an error.
+fn table<T: Atom>(stbl: &[u8]) -> Result<Option<T>> {
+    let found = child(stbl, &[&T::KIND.into()]);
+    found.map(|mut body| T::decode_body(&mut body).with_context(|| format!("{} is damaged", T::KIND))).transpose()
 }
 
 /// The content of the track's `avc1`, if it is a track of H.264.
@@ -213,36 +208,41 @@ fn parse_rotation(tkhd: &[u8]) -> Option<Rotation> {
 
 /// Whether pictures are shown in another order than they are decoded in: then their offsets differ.
 fn shows_out_of_order(stbl: &[u8]) -> Result<bool> {
-    let Some(ctts) = child(stbl, &[b"ctts"]) else {
-        return Ok(false);
-    };
-    let mut offsets = rows(ctts)?.filter(|&[count, _]| count > 0).map(|[_, offset]| offset);
+    let Some(Ctts { entries }) = table(stbl)? else { return Ok(false) };
+    let mut offsets = entries.iter().filter(|entry| entry.sample_count > 0).map(|entry| entry.sample_offset);
     let first = offsets.next();
     Ok(offsets.any(|offset| Some(offset) != first))
 }
 
 /// Unrolls the sample table: sizes, chunks and durations are stored run by run.
 fn samples(stbl: &[u8], timescale: u32) -> Result<Vec<Sample>> {
-    let sizes = sample_sizes(child(stbl, &[b"stsz"]).context("no sample sizes")?)?;
-    let mut starts = rows::<2>(child(stbl, &[b"stts"]).context("no sample times")?)?
-        .flat_map(|[count, duration]| std::iter::repeat_n(duration, count as usize))
+    let Stsz { samples: sizes } = table(stbl)?.context("no sample sizes")?;
+    let sizes = match sizes {
+        StszSamples::Identical { count, size } if count <= MAX_SAMPLES => vec![size; count as usize],
+        StszSamples::Different { sizes } if sizes.len() <= MAX_SAMPLES as usize => sizes,
+        StszSamples::Identical { .. } | StszSamples::Different { .. } => bail!("a video of too many pictures"),
+    };
+    let Stts { entries } = table(stbl)?.context("no sample times")?;
+    let mut starts = entries
+        .iter()
+        .flat_map(|entry| std::iter::repeat_n(entry.sample_delta, entry.sample_count as usize))
         .scan(0_u64, |ticks, duration| Some(std::mem::replace(ticks, ticks.saturating_add(u64::from(duration)))));
-    let chunks: Vec<u64> = match (child(stbl, &[b"stco"]), child(stbl, &[b"co64"])) {
-        (Some(stco), _) => rows(stco)?.map(|[offset]| u64::from(offset)).collect(),
-        (None, Some(co64)) => rows(co64)?.map(|[high, low]| u64::from(high) << 32 | u64::from(low)).collect(),
+    let chunks: Vec<u64> = match (table::<Stco>(stbl)?, table::<Co64>(stbl)?) {
+        (Some(stco), _) => stco.entries.into_iter().map(u64::from).collect(),
+        (None, Some(co64)) => co64.entries,
         (None, None) => bail!("no chunks"),
     };
-    let runs: Vec<[u32; 3]> = rows(child(stbl, &[b"stsc"]).context("no sample-to-chunk table")?)?.collect();
+    let Stsc { entries: runs } = table(stbl)?.context("no sample-to-chunk table")?;
 
     let mut samples = Vec::with_capacity(sizes.len());
     let mut sizes = sizes.into_iter();
     let mut run = 0;
     for (chunk, mut offset) in (1_u32..).zip(chunks) {
         // Each row holds from its first chunk on, which counts from 1, to the next row's.
-        while runs.get(run + 1).is_some_and(|&[first_chunk, ..]| first_chunk <= chunk) {
+        while runs.get(run + 1).is_some_and(|next| next.first_chunk <= chunk) {
             run += 1;
         }
-        let samples_per_chunk = runs.get(run).map_or(0, |&[_, samples, _]| samples);
+        let samples_per_chunk = runs.get(run).map_or(0, |run| run.samples_per_chunk);
         for size in sizes.by_ref().take(samples_per_chunk as usize) {
             ensure!(size <= MAX_SAMPLE_BYTES, "a compressed picture of {size} bytes");
             let ticks = starts.next().context("a sample without a time")?;
@@ -252,16 +252,6 @@ fn samples(stbl: &[u8], timescale: u32) -> Result<Vec<Sample>> {
     }
     ensure!(sizes.next().is_none(), "samples that are in no chunk");
     Ok(samples)
-}
-
-fn sample_sizes(stsz: &[u8]) -> Result<Vec<u32>> {
-    let size = u32_at(stsz, 4).context("no sample sizes")?;
-    let count = u32_at(stsz, 8).context("no sample count")?;
-    ensure!(count <= MAX_SAMPLES, "a video of {count} pictures");
-    if size > 0 {
-        return Ok(vec![size; count as usize]);
-    }
-    Ok(rows(stsz.get(4..).unwrap_or_default())?.map(|[size]| size).collect())
 }
 
 fn duration_from_ticks(ticks: u64, timescale: u32) -> Duration {
@@ -324,11 +314,14 @@ mod tests {
 
     #[test]
     fn tables_are_held_against_their_length() {
-        let table = |count: u32| [&[0; 4][..], &count.to_be_bytes(), &[0, 0, 0, 1, 0, 0, 1, 0]].concat();
-        assert_eq!(rows::<2>(&table(1)).unwrap().collect::<Vec<_>>(), [[1, 256]]);
-        assert!(rows::<2>(&table(2)).is_err());
-        assert!(rows::<1>(&table(u32::MAX)).is_err());
-        assert!(rows::<1>(&[]).is_err());
+        let stbl = |count: u32| {
+            let rows = [&[0; 4][..], &count.to_be_bytes(), &[0, 0, 0, 1, 0, 0, 1, 0]].concat();
+            [&(rows.len() as u32 + 8).to_be_bytes()[..], b"stts", &rows].concat()
+        };
+        let found = table::<Stts>(&stbl(1)).unwrap().unwrap().entries;
+        assert_eq!((found[0].sample_count, found[0].sample_delta), (1, 256));
+        assert!(table::<Stts>(&stbl(2)).is_err() && table::<Stts>(&stbl(u32::MAX)).is_err());
+        assert!(table::<Stsz>(&stbl(1)).unwrap().is_none());
     }
 
     #[test]

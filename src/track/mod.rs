@@ -20,13 +20,14 @@ use image::GrayImage;
 use crate::detect::{FaceDetector, Nearby, SmallestFace};
 use crate::flow::frame::FaceBox;
 use schedule::Schedule;
+pub use tracks::{Faces, TrackedFace};
 use tracks::{Found, Tracks, overlap};
 
 /// The most faces of a frame that are labelled in motion, the largest ones: a bound for the time that a frame takes.
-pub const MOST_FACES: usize = 16;
+const MOST_FACES: usize = 16;
 
 /// The most faces of a picture that are labelled.
-pub const MOST_FACES_IN_PICTURES: usize = 256;
+const MOST_FACES_IN_PICTURES: usize = 256;
 
 /// A box must score this much to become a new face in motion. False boxes stay, so a missed frame is the lesser evil: on
 /// clips of people before a camera 95% of the closer looks at a face reach this, and a tenth of those at something else.
@@ -43,27 +44,6 @@ const KNOWN: f32 = 0.2;
 
 /// How many suspicions are kept for the next frames.
 const SUSPICIONS: usize = 8;
-
-/// A face that keeps its identity from frame to frame.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct TrackedFace {
-    /// Counted from 0 in each run; never used twice.
-    pub id: u64,
-    /// Where it is. The score is 0 where it was not found in this very frame, but is expected.
-    pub face: FaceBox,
-}
-
-/// The faces of one frame.
-#[derive(Clone, Debug, Default)]
-pub struct Faces {
-    /// Those that are labelled.
-    pub tracked: Vec<TrackedFace>,
-    /// How many more there are, beyond [`MOST_FACES`]. In motion it is an estimate: they are not looked at closely.
-    pub ignored: usize,
-    /// Other places where there is, or may be, a face: those beyond the most, those that are out of sight for a moment, and
-    /// those not certain enough for a label. Whoever hides faces hides these, too.
-    pub unlabelled: Vec<FaceBox>,
-}
 
 /// How faces are looked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,7 +72,7 @@ impl Sequence {
 
 /// Which frame it is that is looked at.
 #[derive(Clone, Copy, Debug)]
-struct Moment {
+struct FrameAt {
     number: u64,
     pts: Duration,
     size: (u32, u32),
@@ -104,7 +84,7 @@ pub struct FaceTracker {
     search: Search,
     schedule: Schedule,
     tracks: Tracks,
-    last: Option<Moment>,
+    last: Option<FrameAt>,
     /// Where the sweep saw something, likeliest last.
     suspicions: Vec<FaceBox>,
     /// Hidden faces are searched for in turn.
@@ -147,7 +127,7 @@ impl FaceTracker {
         if self.last.is_none() {
             self.search.smallest_face.check(frame)?;
         }
-        let now = Moment { number, pts, size: frame.dimensions() };
+        let now = FrameAt { number, pts, size: frame.dimensions() };
         let Some(last) = self.last.replace(now).filter(|last| last.size == now.size) else {
             // The first frame, another scene or another size: nothing known is of use.
             self.tracks.clear();
@@ -182,7 +162,7 @@ impl FaceTracker {
     }
 
     /// Seconds and frames of the source from one frame to another.
-    fn passed(&mut self, last: Moment, now: Moment) -> (f32, u64) {
+    fn passed(&mut self, last: FrameAt, now: FrameAt) -> (f32, u64) {
         let frames = now.number.saturating_sub(last.number).max(1);
         match now.pts.checked_sub(last.pts).map(|passed| passed.as_secs_f32()).filter(|&passed| passed > 0.0) {
             Some(seconds) => {

@@ -4,7 +4,7 @@
 //! is remembered for a while: a hand before a face makes no new person of it.
 
 use super::motion::Motion;
-use super::{Faces, TrackedFace};
+use crate::flow::emotion::{Prediction, Probabilities};
 use crate::flow::frame::FaceBox;
 
 /// How long a face is shown that is not found, in seconds: longer than the detector's gaps, too short to be noticed.
@@ -34,6 +34,34 @@ const LARGER: f32 = 1.5;
 
 /// How much larger than the box of its face a head is.
 const HEAD: f32 = 1.5;
+
+/// A face that keeps its identity from frame to frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TrackedFace {
+    /// Counted from 0 in each run; never used twice.
+    pub id: u64,
+    /// Where it is. The score is 0 where it was not found in this very frame, but is expected.
+    pub face: FaceBox,
+}
+
+impl TrackedFace {
+    /// With what it expresses; whether that is sure enough is for others to say.
+    pub fn labelled(self, probabilities: Probabilities) -> Prediction {
+        Prediction { id: self.id, face: self.face, probabilities, unsure: false }
+    }
+}
+
+/// The faces of one frame.
+#[derive(Clone, Debug, Default)]
+pub struct Faces {
+    /// Those that are labelled.
+    pub tracked: Vec<TrackedFace>,
+    /// How many more there are than are labelled. In motion it is an estimate: they are not looked at closely.
+    pub ignored: usize,
+    /// Other places where there is, or may be, a face: those beyond the most, those that are out of sight for a moment, and
+    /// those not certain enough for a label. Whoever hides faces hides these, too.
+    pub unlabelled: Vec<FaceBox>,
+}
 
 /// A box in this frame.
 #[derive(Clone, Copy, Debug)]

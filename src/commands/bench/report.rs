@@ -11,8 +11,9 @@ use serde_json::{Map, Value, json};
 
 use super::faces::FaceTimes;
 use emocam::measure::machine::Machine;
-use emocam::measure::stats::{StageTimes, Stats, megabytes, ms, rounded};
+use emocam::measure::stats::{StageTimes, Stats, megabytes, ms};
 use emocam::network::device::DeviceSpec;
+use emocam::sink::rounded;
 
 /// What was measured on what.
 pub(super) struct Report {

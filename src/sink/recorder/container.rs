@@ -21,6 +21,8 @@ use mp4_atom::{
     Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Visual, Vmhd,
 };
 
+use super::encoder::AccessUnit;
+
 /// Ticks a second; every common frame rate divides it.
 pub(super) const TIMESCALE: u32 = 90_000;
 
@@ -51,13 +53,6 @@ pub(super) struct Description {
     /// The sequence and the picture parameter set of H.264.
     pub(super) sps: Vec<u8>,
     pub(super) pps: Vec<u8>,
-}
-
-/// One encoded frame.
-pub(super) struct Sample {
-    /// Its units, each after its length in four bytes.
-    pub(super) bytes: Vec<u8>,
-    pub(super) is_key_frame: bool,
 }
 
 /// What the index needs to know of a frame.
@@ -113,8 +108,8 @@ impl Mp4File {
     }
 
     /// Adds a frame that is shown for `duration`.
-    pub(super) fn add(&mut self, sample: &Sample, duration: u32) -> Result<()> {
-        let Sample { bytes, is_key_frame } = sample;
+    pub(super) fn add(&mut self, unit: &AccessUnit, duration: u32) -> Result<()> {
+        let AccessUnit { bytes, is_key_frame, .. } = unit;
         self.waiting.push(Entry { size: u32::try_from(bytes.len())?, duration, is_key_frame: *is_key_frame });
         self.waiting_bytes.extend(bytes);
         if length(&self.waiting) >= PIECE || self.waiting_bytes.len() >= MOST_BYTES {
@@ -309,7 +304,7 @@ mod tests {
     fn frames_beyond_four_gigabytes_are_found() {
         use openh264::formats::YUVBuffer;
 
-        use crate::sink::recorder::encoder::{AccessUnit, encoder};
+        use crate::sink::recorder::encoder::encoder;
         use crate::source::SourceSpec;
 
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -327,8 +322,7 @@ mod tests {
                 file.end = 5 << 30;
                 file.file.seek(SeekFrom::Start(file.end)).expect("a file system with holes");
             }
-            let sample = Sample { bytes: unit.bytes, is_key_frame: unit.is_key_frame };
-            file.add(&sample, 3000).expect("a disk with room");
+            file.add(&unit, 3000).expect("a disk with room");
         }
         file.finish().expect("a disk with room");
         assert_eq!(file.playable(), Duration::from_secs(1));

@@ -1,9 +1,6 @@
 //! H.264, by OpenH264: a picture in, its units out.
 
-use std::fmt;
-use std::str::FromStr;
-
-use anyhow::{Error, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use openh264::OpenH264API;
 use openh264::encoder::{
     BitRate, Encoder, EncoderConfig, IntraFramePeriod, MatrixCoefficients, QpRange, RateControlMode, VuiConfig,
@@ -16,51 +13,14 @@ const KEY_FRAME_EVERY: u32 = 60;
 /// The coarsest quantizer.
 pub(super) const COARSEST: u8 = 51;
 
-/// Below this, in bits a second, not even a small picture can be told from another.
-const LEAST_BITRATE: u32 = 50_000;
-
-/// How well a recording shows what was seen.
+/// How well a recording shows what was seen: how coarsely detail is coded, 0 (not at all) to 51, as x264's `crf`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quality {
-    /// Always as well: how coarsely detail is coded, 0 (not at all) to 51.
-    Constant(u8),
-    /// As well as so many bits a second allow.
-    Bitrate(u32),
-}
-
-impl Quality {
-    /// Small letters stay sharp; at 26 they get a fringe.
-    pub const DEFAULT_CRF: u8 = 22;
-}
+pub struct Quality(pub u8);
 
 impl Default for Quality {
+    /// Small letters stay sharp; at 26 they get a fringe.
     fn default() -> Self {
-        Self::Constant(Self::DEFAULT_CRF)
-    }
-}
-
-/// Bits a second as a user writes them: `2500000`, `800k`, `4M`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BitsPerSecond(pub u32);
-
-impl FromStr for BitsPerSecond {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let (number, unit) = match text.strip_suffix(['k', 'K']) {
-            Some(number) => (number, 1e3),
-            None => text.strip_suffix(['m', 'M']).map_or((text, 1.0), |number| (number, 1e6)),
-        };
-        let bits = number.parse::<f64>().ok().map(|number| number * unit);
-        let bits = bits.filter(|bits| (f64::from(LEAST_BITRATE)..=1e9).contains(bits));
-        bits.map(|bits| Self(bits as u32))
-            .ok_or_else(|| anyhow!("expected bits a second from 50k to 1000M, such as 800k or 4M"))
-    }
-}
-
-impl fmt::Display for BitsPerSecond {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}k", self.0 / 1000)
+        Self(22)
     }
 }
 
@@ -127,19 +87,4 @@ fn without_start_code(nal: &[u8]) -> Result<&[u8]> {
     nal.strip_prefix(&[0, 0, 0, 1])
         .or_else(|| nal.strip_prefix(&[0, 0, 1]))
         .ok_or_else(|| anyhow!("the H.264 encoder gave a unit without a start code"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bits_a_second_have_units() {
-        let parsed =
-            ["2500000", "800k", "4M", "1.5m", "50K"].map(|text| text.parse().map(|BitsPerSecond(bits)| bits).ok());
-        assert_eq!(parsed, [Some(2_500_000), Some(800_000), Some(4_000_000), Some(1_500_000), Some(50_000)]);
-        for text in ["", "4", "-4M", "4G", "M", "NaN", "infM", "2000M", "4 M"] {
-            assert!(text.parse::<BitsPerSecond>().is_err(), "{text}");
-        }
-    }
 }

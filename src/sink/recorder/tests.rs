@@ -9,14 +9,25 @@ use mp4_atom::{Any, DecodeMaybe};
 use super::container::TIMESCALE;
 use super::video::{LONE_FRAME, framed};
 use super::*;
-use crate::sink::tests::annotated;
+use crate::sink::tests::labelled;
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-fn created(path: &Path) -> Result<Recorder> {
-    Recorder::create(path, Shown::Labelled, OutputOptions::default())
+/// Where a video is to be written, and the folder, which goes when it is dropped.
+fn target() -> (tempfile::TempDir, PathBuf) {
+    let folder = folder();
+    let path = folder.path().join("out.mp4");
+    (folder, path)
+}
+
+fn created(path: &Path) -> Recorder {
+    created_with(path, OutputOptions::default())
+}
+
+fn created_with(path: &Path, options: OutputOptions<'_>) -> Recorder {
+    Recorder::create(path, Shown::Labelled, options).expect("a folder that can be written")
 }
 
 fn moment(milliseconds: u64) -> Moment {
@@ -25,9 +36,9 @@ fn moment(milliseconds: u64) -> Moment {
 
 /// Records empty frames of one size at these times, in microseconds.
 fn record(path: &Path, size: (u32, u32), times: &[u64]) {
-    let mut recorder = created(path).expect("a folder that can be written");
+    let mut recorder = created(path);
     for (id, time) in (0..).zip(times) {
-        let _ = recorder.write(&annotated(id, time * 1000, size.0, size.1, vec![])).expect("a frame that fits");
+        let _ = recorder.write(&labelled(id, time * 1000, size.0, size.1, vec![])).expect("a frame that fits");
     }
     recorder.finish(Ending::Whole).expect("a disk with room");
 }
@@ -90,8 +101,7 @@ fn mean_error(a: &RgbImage, b: &RgbImage) -> f64 {
 
 #[test]
 fn every_frame_becomes_a_sample_at_its_own_time() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
+    let (folder, path) = target();
     // A camera that stumbles: 30 frames, 20 to 70 ms apart.
     let times: Vec<u64> = (0..30)
         .scan(500_000, |time, i| {
@@ -116,8 +126,7 @@ fn every_frame_becomes_a_sample_at_its_own_time() {
 
 #[test]
 fn other_programs_read_the_video() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
+    let (_folder, path) = target();
     record(&path, (64, 48), &(0..75).map(|i| i * 40_000).collect::<Vec<_>>());
     let entries = "stream=codec_name,profile,width,height,pix_fmt,color_range,color_space,duration,nb_read_frames";
     let args =
@@ -131,11 +140,10 @@ fn other_programs_read_the_video() {
 
 #[test]
 fn colors_survive() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
+    let (_folder, path) = target();
     let size = (64, 48);
     let colors = [[213, 94, 0], [0, 158, 115], [204, 121, 167], [240, 228, 66], [0, 114, 178], [255; 3], [0; 3]];
-    let mut recorder = created(&path).expect("a folder that can be written");
+    let mut recorder = created(&path);
     let pictures = colors.map(|color| RgbImage::from_pixel(size.0, size.1, image::Rgb(color)));
     for (picture, time) in pictures.iter().zip(0..) {
         recorder.append(picture, moment(time * 40)).expect("a frame that fits");
@@ -177,8 +185,7 @@ fn frames_of_another_size_are_fitted_on_black() {
 
 #[test]
 fn a_clock_that_stands_still_or_goes_back_is_nudged() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
+    let (_folder, path) = target();
     record(&path, (32, 32), &[0, 40_000, 40_000, 10_000, 80_000]);
     let starts: Vec<u64> = read_back(&path).1.iter().map(|(start, ..)| *start).collect();
     assert_eq!(starts, [0, 3600, 3601, 3602, 7200]);
@@ -186,18 +193,16 @@ fn a_clock_that_stands_still_or_goes_back_is_nudged() {
 
 #[test]
 fn a_lone_frame_is_a_video_too() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
+    let (_folder, path) = target();
     record(&path, (32, 32), &[7_000_000]);
     assert_eq!(read_back(&path).1, [(0, LONE_FRAME, true)]);
 }
 
 #[test]
 fn frames_that_are_too_large_are_refused_with_the_limit() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
-    let mut recorder = created(&path).expect("a folder that can be written");
-    let error = recorder.write(&annotated(0, 0, 5000, 100, vec![])).expect_err("too wide");
+    let (folder, path) = target();
+    let mut recorder = created(&path);
+    let error = recorder.write(&labelled(0, 0, 5000, 100, vec![])).expect_err("too wide");
     assert!(format!("{error:#}").contains("5000x100 are too large for H.264, which ends at 3840x2160"), "{error:#}");
     drop(recorder);
     assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
@@ -205,9 +210,8 @@ fn frames_that_are_too_large_are_refused_with_the_limit() {
 
 #[test]
 fn without_frames_there_is_no_file() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
-    let mut recorder = created(&path).expect("a folder that can be written");
+    let (folder, path) = target();
+    let mut recorder = created(&path);
     let error = recorder.finish(Ending::Whole).expect_err("nothing to write").to_string();
     assert!(error.contains("out.mp4 was not written"), "{error}");
     drop(created(&path));
@@ -216,10 +220,9 @@ fn without_frames_there_is_no_file() {
 
 #[test]
 fn a_run_that_is_cut_short_keeps_its_frames() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
-    let mut recorder = created(&path).expect("a folder that can be written");
-    let _ = recorder.write(&annotated(0, 0, 32, 32, vec![])).expect("a frame that fits");
+    let (folder, path) = target();
+    let mut recorder = created(&path);
+    let _ = recorder.write(&labelled(0, 0, 32, 32, vec![])).expect("a frame that fits");
     assert!(!path.exists(), "an unfinished video has no name");
     drop(recorder);
     assert_eq!(read_back(&folder.path().join("out.part.mp4")).1.len(), 1);
@@ -227,10 +230,9 @@ fn a_run_that_is_cut_short_keeps_its_frames() {
 
 #[test]
 fn a_file_that_appeared_meanwhile_is_not_overwritten() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
-    let mut recorder = created(&path).expect("a folder that can be written");
-    let _ = recorder.write(&annotated(0, 0, 32, 32, vec![])).expect("a frame that fits");
+    let (_folder, path) = target();
+    let mut recorder = created(&path);
+    let _ = recorder.write(&labelled(0, 0, 32, 32, vec![])).expect("a frame that fits");
     fs::write(&path, "precious").expect("a file");
     recorder.finish(Ending::Whole).expect_err("the file is there");
     assert_eq!(fs::read(&path).expect("the file"), b"precious");
@@ -253,14 +255,13 @@ fn times_by_ffmpeg(path: &Path) -> Option<Vec<f64>> {
 /// Wherever a recording is cut off, it can be played up to shortly before.
 #[test]
 fn a_file_that_is_cut_anywhere_plays_until_shortly_before() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
-    let mut recorder = created(&path).expect("a folder that can be written");
+    let (folder, path) = target();
+    let mut recorder = created(&path);
     // Ten seconds at 20 frames a second; how large the file was after each.
     let part = folder.path().join("out.part.mp4");
     let sizes: Vec<u64> = (0..200u64)
         .map(|id| {
-            let _ = recorder.write(&annotated(id, id * 50_000_000, 64, 48, vec![])).expect("a frame that fits");
+            let _ = recorder.write(&labelled(id, id * 50_000_000, 64, 48, vec![])).expect("a frame that fits");
             fs::metadata(&part).expect("the file").len()
         })
         .collect();
@@ -282,8 +283,7 @@ fn a_file_that_is_cut_anywhere_plays_until_shortly_before() {
 
 #[test]
 fn a_minute_lasts_a_minute_whatever_was_dropped() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
+    let (_folder, path) = target();
     // 30 frames a second, of which some are missing: every seventh, and all of 9 seconds.
     let kept = |frame: &u64| frame % 7 != 3 && !(600..870).contains(frame);
     let times: Vec<u64> = (0..=1800).filter(kept).map(|frame| frame * 1_000_000 / 30).collect();
@@ -302,12 +302,11 @@ fn a_minute_lasts_a_minute_whatever_was_dropped() {
 /// The last picture of a camera that is away stands until the recording ends.
 #[test]
 fn a_camera_that_is_away_at_the_end_does_not_shorten_the_recording() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
+    let (_folder, path) = target();
     let options = OutputOptions { live: true, ..Default::default() };
-    let mut recorder = Recorder::create(&path, Shown::Labelled, options).expect("a folder that can be written");
+    let mut recorder = created_with(&path, options);
     let away = Duration::from_secs(7);
-    let mut frame = annotated(0, 0, 64, 48, vec![]);
+    let mut frame = labelled(0, 0, 64, 48, vec![]);
     let Some(captured_at) = Instant::now().checked_sub(away) else { return };
     frame.frame.captured_at = captured_at;
     let _ = recorder.write(&frame).expect("a frame that fits");
@@ -317,7 +316,7 @@ fn a_camera_that_is_away_at_the_end_does_not_shorten_the_recording() {
 }
 
 #[test]
-fn bits_a_second_are_kept_to() {
+fn a_finer_quality_takes_more_bits_and_none_leaves_a_frame_out() {
     let size = (320, 240);
     let folder = folder();
     // Noise that moves: as much as one asks for can be spent on it.
@@ -326,11 +325,10 @@ fn bits_a_second_are_kept_to() {
         image::Rgb([value as u8, ((value / 2 + x / 8) % 256) as u8, (y / 3) as u8])
     });
     let mut sizes = Vec::new();
-    for quality in [Quality::Bitrate(400_000), Quality::Bitrate(800_000), Quality::Constant(30), Quality::Constant(15)]
-    {
+    for quality in [Quality(30), Quality(15)] {
         let path = folder.path().join("out.mp4");
         let options = OutputOptions { force: true, quality, ..Default::default() };
-        let mut recorder = Recorder::create(&path, Shown::Labelled, options).expect("a folder that can be written");
+        let mut recorder = created_with(&path, options);
         for id in 0..300u64 {
             let x = (id % 100) as u32;
             let picture = image::imageops::crop_imm(&noise, x, x, size.0, size.1).to_image();
@@ -340,19 +338,17 @@ fn bits_a_second_are_kept_to() {
         }
         recorder.finish(Ending::Whole).expect("a disk with room");
         assert_eq!(read_back(&path).1.len(), 300, "no frame is left out");
-        sizes.push(fs::metadata(&path).expect("the file").len() as f64 * 8.0 / 10.0);
+        sizes.push(fs::metadata(&path).expect("the file").len());
     }
-    assert!((sizes[0] / 400e3 - 1.0).abs() < 0.15 && (sizes[1] / 800e3 - 1.0).abs() < 0.15, "{sizes:?} bits a second");
-    assert!(sizes[3] > 1.5 * sizes[2], "{sizes:?} bits a second");
+    assert!(sizes[1] * 2 > sizes[0] * 3, "{sizes:?} bytes");
 }
 
 /// White noise at a fine quality is more than the encoder can hold: it becomes coarser, and the recording goes on.
 #[test]
 fn what_cannot_be_coded_as_well_as_wished_is_coded_less_well() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
-    let options = OutputOptions { quality: Quality::Constant(8), ..Default::default() };
-    let mut recorder = Recorder::create(&path, Shown::Labelled, options).expect("a folder that can be written");
+    let (_folder, path) = target();
+    let options = OutputOptions { quality: Quality(8), ..Default::default() };
+    let mut recorder = created_with(&path, options);
     let mut state = 1u64;
     let mut noise = |_, _| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -10,9 +10,8 @@ use image::{RgbImage, imageops};
 use openh264::encoder::Encoder;
 use openh264::formats::{RgbSliceU8, YUVBuffer};
 
-use super::container::{Description, Mp4File, Sample, TIMESCALE};
+use super::container::{Description, Mp4File, TIMESCALE};
 use super::encoder::{AccessUnit, COARSEST, Quality, encoder};
-use super::rate::RateControl;
 use crate::draw::fit::{fitted_size, resized};
 
 /// How long a video's only frame is shown.
@@ -33,9 +32,8 @@ const COARSER: u8 = 4;
 /// A video that grows.
 pub(super) struct Video {
     encoder: Encoder,
-    /// How coarsely it codes, and who decides that, where it is not constant.
+    /// How coarsely it codes by now.
     crf: u8,
-    rate: Option<RateControl>,
     yuv: YUVBuffer,
     resizer: Resizer,
     container: Container,
@@ -45,8 +43,8 @@ pub(super) struct Video {
     coded_size: (u32, u32),
     /// The tick of the first frame.
     origin: u64,
-    /// The last frame waits for the next one, which tells how long it is shown.
-    pending: Option<Pending>,
+    /// The tick and the last frame, which waits for the next one: that tells how long it is shown.
+    pending: Option<(u64, AccessUnit)>,
     last_duration: u32,
 }
 
@@ -58,14 +56,9 @@ enum Container {
     Broken(Duration),
 }
 
-struct Pending {
-    start: u64,
-    sample: Sample,
-}
-
 impl Video {
     /// A video of pictures that all have this size; others are fitted into it.
-    pub(super) fn start(file: File, size: (u32, u32), quality: Quality) -> Result<Self> {
+    pub(super) fn start(file: File, size: (u32, u32), Quality(crf): Quality) -> Result<Self> {
         let coded_size = (coded_side(size.0), coded_side(size.1));
         let (longer, shorter) = (coded_size.0.max(coded_size.1), coded_size.0.min(coded_size.1));
         ensure!(
@@ -76,17 +69,9 @@ impl Video {
             LARGEST.0,
             LARGEST.1
         );
-        let (crf, rate) = match quality {
-            Quality::Constant(crf) => (crf, None),
-            Quality::Bitrate(bits) => {
-                let rate = RateControl::new(bits);
-                (rate.crf(), Some(rate))
-            }
-        };
         Ok(Self {
             encoder: encoder(crf)?,
             crf,
-            rate,
             yuv: YUVBuffer::new(coded_size.0 as usize, coded_size.1 as usize),
             resizer: Resizer::new(),
             container: Container::Planned(file),
@@ -111,7 +96,7 @@ impl Video {
         if self.pending.is_none() {
             self.origin = tick;
         }
-        let unit = self.encode(pts)?;
+        let unit = self.encode()?;
         if let (Container::Open(file), Some(sps), Some(pps)) = (&self.container, &unit.sps, &unit.pps) {
             ensure!(file.is_described_by(sps, pps), "the H.264 encoder changed its stream in the middle");
         }
@@ -120,35 +105,25 @@ impl Video {
                 self.open(&unit)?;
                 tick
             }
-            Some(last) => {
+            Some((last_start, last)) => {
                 // A clock that stands still or goes back must not stop the video.
-                let duration = tick.saturating_sub(last.start).clamp(1, LONGEST_FRAME);
-                let start = last.start + duration;
-                self.write(&last.sample, duration as u32)?;
-                start
+                let duration = tick.saturating_sub(last_start).clamp(1, LONGEST_FRAME);
+                self.write(&last, duration as u32)?;
+                last_start + duration
             }
         };
-        let sample = Sample { bytes: unit.bytes, is_key_frame: unit.is_key_frame };
-        self.pending = Some(Pending { start, sample });
+        self.pending = Some((start, unit));
         Ok(())
     }
 
     /// Encodes the picture that was converted last. What is too much for the encoder, such as noise, is coded less well.
-    fn encode(&mut self, pts: Duration) -> Result<AccessUnit> {
-        if let Some(crf) = self.rate.as_mut().and_then(|rate| rate.change(pts)) {
-            (self.encoder, self.crf) = (encoder(crf)?, crf);
-        }
+    fn encode(&mut self) -> Result<AccessUnit> {
         loop {
             match AccessUnit::encode(&mut self.encoder, &self.yuv) {
-                Ok(unit) => {
-                    if let Some(rate) = &mut self.rate {
-                        rate.spend(unit.bytes.len());
-                    }
-                    return Ok(unit);
-                }
+                Ok(unit) => return Ok(unit),
                 Err(error) if self.crf >= COARSEST => return Err(error),
                 Err(_) => {
-                    let crf = (self.crf + COARSER).clamp(Quality::DEFAULT_CRF, COARSEST);
+                    let crf = (self.crf + COARSER).clamp(Quality::default().0, COARSEST);
                     (self.encoder, self.crf) = (encoder(crf)?, crf);
                 }
             }
@@ -172,10 +147,10 @@ impl Video {
         }
     }
 
-    fn write(&mut self, sample: &Sample, duration: u32) -> Result<()> {
+    fn write(&mut self, unit: &AccessUnit, duration: u32) -> Result<()> {
         self.last_duration = duration;
         let Container::Open(file) = &mut self.container else { return Err(self.broken()) };
-        let Err(error) = file.add(sample, duration) else { return Ok(()) };
+        let Err(error) = file.add(unit, duration) else { return Ok(()) };
         self.container = Container::Broken(file.playable());
         Err(error).context(self.broken())
     }
@@ -193,9 +168,9 @@ impl Video {
     /// # Errors
     /// As [`Self::append`].
     pub(super) fn finish(mut self: Box<Self>, hold: Option<Duration>) -> Result<Duration> {
-        if let Some(last) = self.pending.take() {
-            let held = hold.map(|hold| ticks(hold).saturating_sub(last.start).clamp(1, LONGEST_FRAME) as u32);
-            self.write(&last.sample, held.unwrap_or(self.last_duration.min(TIMESCALE)))?;
+        if let Some((start, last)) = self.pending.take() {
+            let held = hold.map(|hold| ticks(hold).saturating_sub(start).clamp(1, LONGEST_FRAME) as u32);
+            self.write(&last, held.unwrap_or(self.last_duration.min(TIMESCALE)))?;
         }
         match &mut self.container {
             Container::Open(file) => {

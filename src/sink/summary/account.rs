@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::flow::emotion::{Emotion, Label, Prediction};
+use crate::plot::{Row, Spell};
+use crate::sink::rounded;
 
 /// The longest time that one frame stands for.
 const LONGEST_GAP: Duration = Duration::from_secs(1);
@@ -23,39 +25,19 @@ const MOST_SPELLS: usize = 200_000;
 /// All that a label can say.
 const LABELS: usize = Emotion::COUNT + 1;
 
-/// A time in which a face was shown as one thing.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spell {
-    /// What it was shown as.
-    pub label: Label,
-    /// When it began.
-    pub start: Duration,
-    /// When it ended.
-    pub end: Duration,
-}
-
-impl Spell {
-    /// How long it lasted.
-    pub fn length(&self) -> Duration {
-        self.end.saturating_sub(self.start)
-    }
-}
-
 /// One face's time.
-#[derive(Clone, Debug)]
-pub struct FaceTime {
+struct FaceTime {
     /// When it was seen first and last.
-    pub first: Duration,
-    /// See above.
-    pub last: Duration,
+    first: Duration,
+    last: Duration,
     /// For how long it was seen.
-    pub seen: Duration,
+    seen: Duration,
     /// For how long as what: by label index, unsure last.
     times: [Duration; LABELS],
     /// Probabilities times seconds.
     probabilities: [f64; Emotion::COUNT],
     /// How often what it was shown as changed.
-    pub changes: u64,
+    changes: u64,
     current: Spell,
     longest: Spell,
     /// All spells but the current one.
@@ -86,7 +68,7 @@ impl FaceTime {
     }
 
     /// Its spells, in order.
-    pub fn spells(&self) -> impl Iterator<Item = &Spell> {
+    fn spells(&self) -> impl Iterator<Item = &Spell> {
         self.spells.iter().chain(std::iter::once(&self.current))
     }
 
@@ -121,10 +103,10 @@ impl FaceTime {
         let labels = Emotion::ALL.map(Label::Emotion).into_iter().chain([Label::Unsure]);
         let share = labels.map(|label| {
             let time = self.times[index_of(label)].as_secs_f64();
-            (label.name().to_owned(), json!(rounded(time / total)))
+            (label.name().to_owned(), json!(rounded(time / total, 4)))
         });
         let mean = Emotion::ALL
-            .map(|emotion| (emotion.name().to_owned(), json!(rounded(self.probabilities[emotion.index()] / total))));
+            .map(|emotion| (emotion.name().to_owned(), json!(rounded(self.probabilities[emotion.index()] / total, 4))));
         json!({
             "id": id,
             "first_s": seconds(self.first),
@@ -151,7 +133,7 @@ struct Seen {
 
 /// All faces' times.
 #[derive(Default)]
-pub struct Summary {
+pub(super) struct Account {
     faces: BTreeMap<u64, FaceTime>,
     /// The last frame.
     pending: Option<(Duration, Vec<Seen>)>,
@@ -161,9 +143,9 @@ pub struct Summary {
     end: Duration,
 }
 
-impl Summary {
+impl Account {
     /// Takes a frame's faces. A time that goes back counts as one that stands still.
-    pub fn add(&mut self, pts: Duration, predictions: &[Prediction]) {
+    pub(super) fn add(&mut self, pts: Duration, predictions: &[Prediction]) {
         self.frames += 1;
         if let Some((from, seen)) = self.pending.take() {
             let gap = pts.saturating_sub(from);
@@ -179,7 +161,7 @@ impl Summary {
     }
 
     /// No frame comes any more: the last one counts for as long as the one before it.
-    pub fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if let Some((from, seen)) = self.pending.take() {
             self.show(from, self.last_gap.unwrap_or(LONE_FRAME), &seen);
         }
@@ -193,19 +175,21 @@ impl Summary {
         }
     }
 
-    /// Faces with their times, by number.
-    pub fn faces(&self) -> impl Iterator<Item = (u64, &FaceTime)> {
-        self.faces.iter().map(|(id, face)| (*id, face))
+    /// Each face's row of the timeline.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let row =
+            |(&id, face): (&u64, &FaceTime)| Row { id, seen: face.seen, spells: face.spells().copied().collect() };
+        self.faces.iter().map(row).collect()
     }
 
     /// When the last frame ended.
-    pub fn end(&self) -> Duration {
+    pub(super) fn end(&self) -> Duration {
         self.end
     }
 
     /// As documented.
-    pub fn to_json(&self, source: &str) -> Value {
-        let faces: Vec<Value> = self.faces().map(|(id, face)| face.to_json(id)).collect();
+    pub(super) fn to_json(&self, source: &str) -> Value {
+        let faces: Vec<Value> = self.faces.iter().map(|(id, face)| face.to_json(*id)).collect();
         json!({
             "schema": 1,
             "source": source,
@@ -220,26 +204,18 @@ fn seconds(time: Duration) -> f64 {
     time.as_millis() as f64 / 1e3
 }
 
-fn rounded(share: f64) -> f64 {
-    if share.is_finite() { (share * 1e4).round() / 1e4 } else { 0.0 }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::emotion::Probabilities;
-    use crate::flow::frame::FaceBox;
+    use crate::sink::tests::prediction;
 
     fn face(id: u64, emotion: Emotion) -> Prediction {
-        let mut logits = [0.0; Emotion::COUNT];
-        logits[emotion.index()] = 50.0;
-        let face = FaceBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0, score: 5.0 };
-        Prediction { id, face, probabilities: Probabilities::from_logits(&logits), unsure: false }
+        prediction(id, [0.0, 0.0, 9.0, 9.0], 5.0, std::array::from_fn(|i| f32::from(u8::from(i == emotion.index()))))
     }
 
     /// Ten frames a second: 2 s Sad, 1 s Happy, 1 s nobody, 0.5 s Happy; beside them 1 s of another face at the end.
-    fn summary() -> Summary {
-        let mut summary = Summary::default();
+    fn account() -> Account {
+        let mut account = Account::default();
         for frame in 0..45u32 {
             let mut faces = match frame {
                 0..20 => vec![face(3, Emotion::Sad)],
@@ -249,15 +225,15 @@ mod tests {
             if frame >= 35 {
                 faces.push(face(4, Emotion::Fear));
             }
-            summary.add(Duration::from_millis(100) * frame, &faces);
+            account.add(Duration::from_millis(100) * frame, &faces);
         }
-        summary.finish();
-        summary
+        account.finish();
+        account
     }
 
     #[test]
     fn times_shares_changes_and_spells() {
-        let json = summary().to_json("clip.mp4");
+        let json = account().to_json("clip.mp4");
         assert_eq!((&json["frames"], &json["duration_s"]), (&45.into(), &4.5.into()));
         let first = &json["faces"][0];
         assert_eq!((&first["id"], &first["first_s"], &first["last_s"]), (&3.into(), &0.0.into(), &4.5.into()));
@@ -267,30 +243,30 @@ mod tests {
         assert_eq!(first["longest_spell"], json!({"emotion": "Sad", "start_s": 0.0, "duration_s": 2.0}));
         assert_eq!((&json["faces"][1]["id"], &json["faces"][1]["seen_s"]), (&4.into(), &1.0.into()));
         let spells: Vec<(f64, f64)> =
-            summary().faces[&3].spells().map(|s| (seconds(s.start), seconds(s.end))).collect();
+            account().faces[&3].spells().map(|s| (seconds(s.start), seconds(s.end))).collect();
         assert_eq!(spells, [(0.0, 2.0), (2.0, 3.0), (4.0, 4.5)]);
     }
 
     #[test]
     fn a_camera_that_was_away_showed_nobody_and_a_clock_may_go_back() {
-        let mut summary = Summary::default();
+        let mut account = Account::default();
         for milliseconds in [0, 100, 60_000, 60_100, 50_000, 50_100] {
-            summary.add(Duration::from_millis(milliseconds), &[face(0, Emotion::Sad)]);
+            account.add(Duration::from_millis(milliseconds), &[face(0, Emotion::Sad)]);
         }
-        summary.finish();
-        let seen = summary.faces[&0].seen;
+        account.finish();
+        let seen = account.faces[&0].seen;
         assert_eq!(seen, Duration::from_millis(100 + 1000 + 100 + 100 + 100));
     }
 
     #[test]
     fn without_frames_there_is_nothing_and_unsure_is_a_label_of_its_own() {
-        let mut summary = Summary::default();
-        summary.finish();
-        assert_eq!(summary.to_json("demo")["faces"], json!([]));
+        let mut account = Account::default();
+        account.finish();
+        assert_eq!(account.to_json("demo")["faces"], json!([]));
         let unsure = Prediction { unsure: true, ..face(0, Emotion::Sad) };
-        summary.add(Duration::ZERO, &[unsure]);
-        summary.finish();
-        let json = summary.to_json("demo");
+        account.add(Duration::ZERO, &[unsure]);
+        account.finish();
+        let json = account.to_json("demo");
         assert_eq!((&json["faces"][0]["share"]["Unsure"], &json["faces"][0]["seen_s"]), (&1.0.into(), &0.033.into()));
     }
 }

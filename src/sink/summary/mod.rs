@@ -1,6 +1,6 @@
 //! A summary of a run, and its timeline as a picture beside it: both are written when the run ends.
 
-pub(crate) mod account;
+mod account;
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -12,7 +12,7 @@ use crate::flow::labelled::Labelled;
 use crate::plot;
 use crate::sink::part::{Leftover, PartFile};
 use crate::sink::{Ending, OutputOptions, Sink};
-use account::Summary;
+use account::Account;
 
 /// Where the picture is, of a summary in `path`.
 pub(super) fn picture_path(path: &Path) -> PathBuf {
@@ -23,7 +23,7 @@ pub(super) fn picture_path(path: &Path) -> PathBuf {
 pub(super) struct SummarySink {
     files: Option<(PartFile, PartFile)>,
     source: String,
-    summary: Summary,
+    faces: Account,
 }
 
 impl SummarySink {
@@ -31,23 +31,23 @@ impl SummarySink {
         // Nothing is written before the end, so a run that was killed left nothing that anybody could miss.
         let file = |path: &Path| PartFile::create(path, options.force, Leftover::Replace);
         let files = Some((file(path)?, file(&picture_path(path))?));
-        Ok(Self { files, source: options.source.unwrap_or_default().to_owned(), summary: Summary::default() })
+        Ok(Self { files, source: options.source.unwrap_or_default().to_owned(), faces: Account::default() })
     }
 }
 
 impl Sink for SummarySink {
-    fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>> {
-        self.summary.add(annotated.frame.pts, &annotated.predictions);
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
+        self.faces.add(labelled.frame.pts, &labelled.predictions);
         Ok(ControlFlow::Continue(()))
     }
 
     fn finish(&mut self, ending: Ending) -> Result<()> {
         let Some((data, picture)) = self.files.take() else { return Ok(()) };
-        self.summary.finish();
-        let text = format!("{:#}\n", self.summary.to_json(&self.source));
+        self.faces.finish();
+        let text = format!("{:#}\n", self.faces.to_json(&self.source));
         let written = data.file().and_then(|mut file| Ok(file.write_all(text.as_bytes())?));
         written.with_context(|| format!("{} can't be written", data.part().display()))?;
-        plot::timeline(picture.part(), &self.source, &self.summary)?;
+        plot::timeline(picture.part(), &self.source, self.faces.end(), self.faces.rows())?;
         if ending == Ending::Whole {
             data.complete()?;
             picture.complete()?;

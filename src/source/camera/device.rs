@@ -15,9 +15,9 @@ pub(super) const NO_SUCH_DEVICE: &str = "there is no such device; `emocam camera
 /// What is said where the thread of a camera panics: v4l does where a driver answers what it does not know.
 pub(super) const NOT_UNDERSTOOD: &str = "its driver is not understood; the line above says more";
 
-/// A camera that the system knows, opened or not.
+/// Which camera it is, among those that the system knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct CameraId {
     /// What to name as a source.
     pub(super) index: u32,
     /// The camera's own name.
@@ -30,14 +30,14 @@ pub(super) struct Place {
     pub(super) node: u32,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for CameraId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "camera {}", self.index)?;
         if self.path.is_empty() { Ok(()) } else { write!(f, " ({})", self.path) }
     }
 }
 
-impl Place {
+impl CameraId {
     /// Whether this is the same camera, as far as it was not moved.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         // An index may change with each plug; where there is no port there is nothing better.
@@ -99,23 +99,23 @@ mod tests {
 
     #[test]
     fn a_camera_is_known_again_at_another_place_and_its_twin_is_not_it() {
-        let place = |index, port: &str, node| {
+        let camera = |index, port: &str, node| {
             let (name, path) = ("C920".into(), format!("/dev/video{index}"));
-            Place { index, name, path, port: port.into(), node }
+            CameraId { index, name, path, port: port.into(), node }
         };
-        let (mine, twin) = (place(0, "usb1/1-1:1.0", 0), place(2, "usb1/1-2:1.0", 0));
-        let metadata = place(1, "usb1/1-1:1.0", 1);
-        let found = |known: &[Place]| mine.found_in(known, slice::from_ref(&twin)).map(|found| found.index);
+        let (mine, twin) = (camera(0, "usb1/1-1:1.0", 0), camera(2, "usb1/1-2:1.0", 0));
+        let metadata = camera(1, "usb1/1-1:1.0", 1);
+        let found = |known: &[CameraId]| mine.found_in(known, slice::from_ref(&twin)).map(|found| found.index);
         assert_eq!(found(&[]), None);
         assert_eq!(found(&[metadata, twin.clone(), mine.clone()]), Some(0));
-        assert_eq!(found(&[twin.clone(), place(4, "usb1/1-1:1.0", 0)]), Some(4), "another index");
-        assert_eq!(found(&[twin.clone(), place(4, "usb1/1-3:1.0", 0)]), Some(4), "another port");
-        assert_eq!(found(&[place(0, "usb1/1-3:1.0", 0), place(4, "usb1/1-1:1.0", 0)]), Some(4), "its own port first");
+        assert_eq!(found(&[twin.clone(), camera(4, "usb1/1-1:1.0", 0)]), Some(4), "another index");
+        assert_eq!(found(&[twin.clone(), camera(4, "usb1/1-3:1.0", 0)]), Some(4), "another port");
+        assert_eq!(found(&[camera(0, "usb1/1-3:1.0", 0), camera(4, "usb1/1-1:1.0", 0)]), Some(4), "its own port first");
         assert_eq!(found(slice::from_ref(&twin)), None);
-        assert_eq!(found(&[place(0, "usb1/1-2:1.0", 0)]), None, "the twin, on the index of this one");
-        assert_eq!(found(&[Place { name: "other".into(), ..mine.clone() }]), None);
+        assert_eq!(found(&[camera(0, "usb1/1-2:1.0", 0)]), None, "the twin, on the index of this one");
+        assert_eq!(found(&[CameraId { name: "other".into(), ..mine.clone() }]), None);
         // Where the system tells no ports, the index has to do.
-        let (mine, twin) = (place(0, "", 0), place(1, "", 0));
+        let (mine, twin) = (camera(0, "", 0), camera(1, "", 0));
         assert_eq!(mine.found_in(slice::from_ref(&twin), slice::from_ref(&twin)), None);
         assert_eq!(mine.found_in(&[mine.clone(), twin.clone()], &[twin]), Some(&mine));
         assert_eq!(mine.to_string(), "camera 0 (/dev/video0)");

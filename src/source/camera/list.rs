@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 use crossbeam::channel::{RecvTimeoutError, bounded};
 
-use super::device::{Failure, NOT_UNDERSTOOD, Place};
+use super::device::{CameraId, Failure, NOT_UNDERSTOOD};
 use super::format::CameraFormat;
 use super::holders::Holder;
 use super::system;
@@ -39,21 +39,21 @@ pub struct CameraInfo {
 /// When the system can't be asked.
 pub fn list_cameras() -> Result<Vec<CameraInfo>> {
     let mut cameras = Vec::new();
-    for place in system::list()? {
-        let (mut formats, problem) = match formats_of(&place) {
+    for camera in system::list()? {
+        let (mut formats, problem) = match formats_of(&camera) {
             Ok(formats) if formats.is_empty() => continue,
             Ok(formats) => (formats, None),
             // The second node of a camera is its metadata, as a rule.
-            Err(failure) if failure.gone || place.node > 0 => continue,
+            Err(failure) if failure.gone || camera.node > 0 => continue,
             Err(failure) => (Vec::new(), Some(format!("{:#}", failure.error))),
         };
         formats.sort_by_key(|format| (format.pixel_format, format.size(), (format.rate.fps() * 1000.0) as u64));
         formats.dedup();
-        let in_use_by = system::users(&place);
+        let in_use_by = system::users(&camera);
         cameras.push(CameraInfo {
-            index: place.index,
-            name: place.name,
-            path: place.path,
+            index: camera.index,
+            name: camera.name,
+            path: camera.path,
             formats,
             in_use_by,
             problem,
@@ -69,23 +69,23 @@ pub fn list_cameras() -> Result<Vec<CameraInfo>> {
 pub(crate) fn camera_named(part: &str) -> Result<Option<u32>> {
     let mut named = system::list()?;
     let part_of = part.to_lowercase();
-    named.retain(|place| place.name.to_lowercase().contains(&part_of));
+    named.retain(|camera| camera.name.to_lowercase().contains(&part_of));
     // Only these are opened. One that can't be may well be meant, unless it is a camera's second node.
-    named.retain(|place| formats_of(place).map_or(place.node == 0, |formats| !formats.is_empty()));
+    named.retain(|camera| formats_of(camera).map_or(camera.node == 0, |formats| !formats.is_empty()));
     match &named[..] {
         [] => Ok(None),
         [camera] => Ok(Some(camera.index)),
         _ => {
-            let known: Vec<String> = named.iter().map(|place| format!("{place}, {}", place.name)).collect();
+            let known: Vec<String> = named.iter().map(|camera| format!("{camera}, {}", camera.name)).collect();
             bail!("{part:?} is part of the names of several cameras: say which by its number: {}", known.join("; "))
         }
     }
 }
 
 /// What a camera can deliver. A camera that hangs is left alone: its thread ends when the system lets go of it.
-fn formats_of(place: &Place) -> Result<Vec<CameraFormat>, Failure> {
+fn formats_of(camera: &CameraId) -> Result<Vec<CameraFormat>, Failure> {
     let (sender, formats) = bounded(1);
-    let asked = place.clone();
+    let asked = camera.clone();
     let work = move || _ = sender.send(system::formats(&asked, None));
     let started = thread::Builder::new().name("camera".into()).spawn(work);
     started.map_err(|error| Failure::other(error.into()))?;

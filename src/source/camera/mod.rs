@@ -40,12 +40,12 @@ use super::{Health, Next, Notice, Source, SourceInfo};
 use crate::flow::frame::Frame;
 use crate::system::buffers::Buffers;
 use decode::decode;
-use device::{Failure, NO_SUCH_DEVICE, Opened, Place};
+use device::{CameraId, Failure, NO_SUCH_DEVICE, Opened};
 use watchdog::{Verdict, Watchdog};
-use worker::{DropPolicy, News, Worker};
+use worker::{News, Packet, Worker};
 
 /// How long one call waits.
-const MOMENT: Duration = Duration::from_millis(100);
+const ONE_CALL: Duration = Duration::from_millis(100);
 
 /// How long opening may take before the run begins without: a camera that hangs must not keep Ctrl-C from being heard.
 const OPENING: Duration = Duration::from_secs(1);
@@ -81,7 +81,7 @@ pub struct CameraOptions {
 pub(super) struct CameraSource {
     info: SourceInfo,
     /// Where it was seen last.
-    place: Place,
+    camera: CameraId,
     options: CameraOptions,
     state: State,
     /// Threads that hang in the system.
@@ -120,7 +120,7 @@ struct Away {
     /// The thread that has not yet closed it.
     old: Option<Worker>,
     /// Other cameras that were there when this one went.
-    present: Vec<Place>,
+    present: Vec<CameraId>,
     /// Whether it was said that it is gone.
     is_gone: bool,
 }
@@ -138,9 +138,9 @@ struct Progress {
 impl CameraSource {
     /// Opens a camera by its index and starts it.
     pub(super) fn open_index(index: u32, options: &CameraOptions) -> Result<Self> {
-        let known = system::list()?.into_iter().find(|place| place.index == index);
-        let place = known.with_context(|| format!("camera {index}: {NO_SUCH_DEVICE}"))?;
-        Self::start(place, *options)
+        let known = system::list()?.into_iter().find(|camera| camera.index == index);
+        let camera = known.with_context(|| format!("camera {index}: {NO_SUCH_DEVICE}"))?;
+        Self::start(camera, *options)
     }
 
     /// Opens a camera by its device file, or by a link to it as in `/dev/v4l/by-id`.
@@ -151,19 +151,19 @@ impl CameraSource {
         Self::open_index(index, options)
     }
 
-    fn start(place: Place, options: CameraOptions) -> Result<Self> {
-        let worker = Worker::start(place.clone(), options.format);
-        Self::of(worker, place, options)
+    fn start(camera: CameraId, options: CameraOptions) -> Result<Self> {
+        let worker = Worker::start(camera.clone(), options.format);
+        Self::of(worker, camera, options)
     }
 
     /// The camera that a worker has begun to open.
-    fn of(worker: Worker, place: Place, options: CameraOptions) -> Result<Self> {
+    fn of(worker: Worker, camera: CameraId, options: CameraOptions) -> Result<Self> {
         let now = Instant::now();
         let progress = Progress { next_id: 0, scene: 0, first_at: None, last_at: now, health: Health::default() };
         let mut source = Self {
-            info: SourceInfo { name: place.to_string(), live: true, frames: None, ..Default::default() },
+            info: SourceInfo { name: camera.to_string(), live: true, frames: None, ..Default::default() },
             state: State::On(Stream::new(worker, 0, false)),
-            place,
+            camera,
             options,
             hung: Vec::new(),
             tries: 0,
@@ -177,7 +177,7 @@ impl CameraSource {
                 stream.open(opened);
                 source.introduce(&opened);
             }
-            News::Ended(failure) => return Err(failure.error.context(source.place.to_string())),
+            News::Ended(failure) => return Err(failure.error.context(source.camera.to_string())),
             // It takes its time: the run begins, and tells.
             News::Nothing | News::Frame(_) => {}
         }
@@ -187,7 +187,7 @@ impl CameraSource {
     /// For people: which camera, in which format.
     fn description(&self, opened: &Opened) -> String {
         let unmet = format::unmet(self.options.format.as_ref(), &opened.format);
-        format!("{}: {}, {}{unmet}", self.place, self.place.name, opened.format)
+        format!("{}: {}, {}{unmet}", self.camera, self.camera.name, opened.format)
     }
 
     /// Now it is known what the camera delivers.
@@ -198,17 +198,17 @@ impl CameraSource {
     }
 
     fn notice(&self, text: &str) -> Next {
-        Next::Waiting(Some(Notice { text: format!("{}: {text}", self.place), since: self.progress.last_at }))
+        Next::Waiting(Some(Notice { text: format!("{}: {text}", self.camera), since: self.progress.last_at }))
     }
 
     fn watch(&mut self, mut stream: Stream) -> Result<Next> {
-        let next = match stream.worker.news(MOMENT) {
+        let next = match stream.worker.news(ONE_CALL) {
             News::Opened(opened) => {
                 stream.open(opened);
                 // A camera that is back is announced with its first frame.
                 if stream.is_back { None } else { Some(self.introduce(&opened)) }
             }
-            News::Frame(delivery) => self.take(&mut stream, &delivery),
+            News::Frame(packet) => self.take(&mut stream, &packet),
             News::Nothing => None,
             News::Ended(failure) => return self.lost(stream, failure),
         };
@@ -239,20 +239,20 @@ impl CameraSource {
     }
 
     /// Takes a frame in. What is damaged is counted and left out: cables and hubs lose bytes now and then.
-    fn take(&mut self, stream: &mut Stream, delivery: &DropPolicy) -> Option<Next> {
+    fn take(&mut self, stream: &mut Stream, packet: &Packet) -> Option<Next> {
         let opened = stream.opened?;
         let progress = &mut self.progress;
-        let id = stream.first_id + delivery.count - 1;
-        progress.health.damaged += delivery.damaged_before;
-        progress.health.missed += id.saturating_sub(progress.next_id + delivery.damaged_before);
+        let id = stream.first_id + packet.count - 1;
+        progress.health.damaged += packet.damaged_before;
+        progress.health.missed += id.saturating_sub(progress.next_id + packet.damaged_before);
         progress.next_id = id + 1;
-        let picture = if delivery.damaged { None } else { decode(delivery.frame(), &opened, &mut self.buffers).ok() };
+        let picture = if packet.damaged { None } else { decode(packet.frame(), &opened, &mut self.buffers).ok() };
         stream.is_damaged = picture.is_none();
         let Some(Rgb { width, height, pixels }) = picture else {
             progress.health.damaged += 1;
             return None;
         };
-        let captured_at = delivery.at;
+        let captured_at = packet.at;
         stream.watchdog.feed(captured_at);
         self.tries = 0;
         let since = std::mem::replace(&mut progress.last_at, captured_at);
@@ -273,15 +273,15 @@ impl CameraSource {
         stream.worker.quit();
         // Where the system can't be asked, no other camera is known.
         let known = system::list();
-        let gone = failure.gone || known.as_ref().is_ok_and(|known| !known.iter().any(|now| now.is_same(&self.place)));
+        let gone = failure.gone || known.as_ref().is_ok_and(|known| !known.iter().any(|now| now.is_same(&self.camera)));
         let error = if gone && !failure.gone { failure.error.context("unplugged") } else { failure.error };
         let mut present = known.unwrap_or_default();
-        present.retain(|other| !other.is_same(&self.place));
+        present.retain(|other| !other.is_same(&self.camera));
         // What can't be opened at all is the user's to mend.
         let is_first_try = stream.opened.is_none() && !stream.is_back;
         if self.options.no_reconnect || is_first_try {
             self.hung.push(stream.worker);
-            return Err(error.context(self.place.to_string()));
+            return Err(error.context(self.camera.to_string()));
         }
         let now = Instant::now();
         let wait = if gone { LOOK_AGAIN } else { Duration::ZERO };
@@ -304,20 +304,20 @@ impl CameraSource {
         let is_closed = away.old.as_ref().is_none_or(Worker::has_ended);
         let may_open = is_closed || (now > away.since + HUNG && self.hung.len() < MOST_HUNG);
         if now < away.next_try || !may_open {
-            thread::sleep(MOMENT);
+            thread::sleep(ONE_CALL);
             self.state = State::Away(away);
             return Next::Waiting(None);
         }
         let known = system::list().unwrap_or_default();
-        let Some(place) = self.place.found_in(&known, &away.present) else {
+        let Some(camera) = self.camera.found_in(&known, &away.present) else {
             away.next_try = now + LOOK_AGAIN;
             let is_news = !std::mem::replace(&mut away.is_gone, true);
             self.state = State::Away(away);
             return if is_news { self.notice(UNPLUGGED) } else { Next::Waiting(None) };
         };
         self.hung.extend(away.old.filter(|old| !old.has_ended()));
-        self.place = place.clone();
-        let worker = Worker::start(self.place.clone(), self.options.format);
+        self.camera = camera.clone();
+        let worker = Worker::start(self.camera.clone(), self.options.format);
         self.state = State::On(Stream::new(worker, self.progress.next_id, true));
         Next::Waiting(None)
     }

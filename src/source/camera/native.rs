@@ -10,7 +10,7 @@ use crossbeam::channel::bounded;
 use nokhwa::utils::{ApiBackend, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType, Resolution};
 use nokhwa::{Camera, NokhwaError};
 
-use super::device::{Failure, Opened, Place, RawFrame};
+use super::device::{CameraId, Failure, Opened, RawFrame};
 use super::format::{CameraFormat, PixelFormat, Rate, WantedFormat, best_format};
 use super::holders::Holder;
 use crate::source::pixels::{Encoding, rgb_len};
@@ -31,19 +31,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const FRAME_FORMATS: [FrameFormat; 4] = [FrameFormat::MJPEG, FrameFormat::YUYV, FrameFormat::NV12, FrameFormat::GRAY];
 
 /// The cameras that nokhwa knows, by index.
-pub(super) fn list() -> Result<Vec<Place>> {
+pub(super) fn list() -> Result<Vec<CameraId>> {
     if cfg!(target_os = "macos") {
         ask_for_permission()?;
     }
     let known = nokhwa::query(ApiBackend::Auto).context("cannot ask the system for its cameras")?;
-    let mut places = Vec::new();
+    let mut ids = Vec::new();
     for camera in known {
         let index = camera.index().as_index().context("a camera without an index")?;
         let (name, path) = (camera.human_name(), camera.description().to_owned());
-        places.push(Place { index, name, path, port: camera.misc(), node: 0 });
+        ids.push(CameraId { index, name, path, port: camera.misc(), node: 0 });
     }
-    places.sort_by_key(|place| place.index);
-    Ok(places)
+    ids.sort_by_key(|id| id.index);
+    Ok(ids)
 }
 
 /// Asks the user of a Mac, once for all time, whether this program may use cameras. nokhwa wants to be told to.
@@ -59,8 +59,8 @@ fn ask_for_permission() -> Result<()> {
 }
 
 /// What a camera can deliver and emocam can read; nothing where a device is no camera.
-pub(super) fn formats(place: &Place, _asked: Option<&WantedFormat>) -> Result<Vec<CameraFormat>, Failure> {
-    match camera(place) {
+pub(super) fn formats(id: &CameraId, _asked: Option<&WantedFormat>) -> Result<Vec<CameraFormat>, Failure> {
+    match camera(id) {
         Ok(mut camera) => known_formats(&mut camera),
         Err(error) if error.to_string().contains(NO_FORMAT) => Ok(Vec::new()),
         Err(error) => Err(explained(error)),
@@ -68,7 +68,7 @@ pub(super) fn formats(place: &Place, _asked: Option<&WantedFormat>) -> Result<Ve
 }
 
 /// Nobody knows here which programs use a camera.
-pub(super) fn users(_place: &Place) -> Vec<Holder> {
+pub(super) fn users(_place: &CameraId) -> Vec<Holder> {
     Vec::new()
 }
 
@@ -82,8 +82,8 @@ pub(super) struct Device {
 
 impl Device {
     /// Opens a camera in the format that comes nearest to what was asked for, and starts it.
-    pub(super) fn open(place: &Place, asked: Option<&WantedFormat>) -> Result<Self, Failure> {
-        let mut camera = camera(place).map_err(explained)?;
+    pub(super) fn open(id: &CameraId, asked: Option<&WantedFormat>) -> Result<Self, Failure> {
+        let mut camera = camera(id).map_err(explained)?;
         let wanted = best_format(&known_formats(&mut camera)?, asked).ok_or_else(|| {
             Failure::other(anyhow!("it has no format that emocam can read (MJPEG, YUYV, NV12, GREY)"))
         })?;
@@ -134,9 +134,9 @@ impl Device {
     }
 }
 
-fn camera(place: &Place) -> Result<Camera, NokhwaError> {
+fn camera(id: &CameraId) -> Result<Camera, NokhwaError> {
     let any = RequestedFormat::with_formats(RequestedFormatType::None, &FRAME_FORMATS);
-    Camera::new(CameraIndex::Index(place.index), any)
+    Camera::new(CameraIndex::Index(id.index), any)
 }
 
 fn known_formats(camera: &mut Camera) -> Result<Vec<CameraFormat>, Failure> {

@@ -13,9 +13,9 @@ use crate::source::pixels::{Encoding, Range};
 const PIXEL: &[u8] = &[77];
 const DAMAGED: &[u8] = &[];
 
-fn place() -> Place {
+fn camera_id() -> CameraId {
     // There is no such device, so nothing is ever found again.
-    Place { index: 98765, name: "script".into(), path: "/dev/video98765".into(), port: String::new(), node: 0 }
+    CameraId { index: 98765, name: "script".into(), path: "/dev/video98765".into(), port: String::new(), node: 0 }
 }
 
 fn opened() -> Opened {
@@ -24,23 +24,16 @@ fn opened() -> Opened {
     Opened { format, stride: 1, encoding: Encoding { range: Range::Full, ..Default::default() } }
 }
 
-fn delivery(count: u64, bytes: &[u8]) -> DropPolicy {
-    DropPolicy {
-        bytes: Arc::from(bytes),
-        used: bytes.len(),
-        damaged: false,
-        damaged_before: 0,
-        count,
-        at: Instant::now(),
-    }
+fn packet(count: u64, bytes: &[u8]) -> Packet {
+    Packet { bytes: Arc::from(bytes), used: bytes.len(), damaged: false, damaged_before: 0, count, at: Instant::now() }
 }
 
 /// A worker that opens its camera, delivers, and ends.
-fn script(deliveries: Vec<DropPolicy>, end: Failure) -> Worker {
+fn script(packets: Vec<Packet>, end: Failure) -> Worker {
     Worker::spawn(move |Lines { opened: sender, frames, .. }| {
         sender.expect("it is still to be said").send(opened()).expect("someone waits");
-        for delivery in deliveries {
-            frames.send(delivery).expect("someone takes frames");
+        for packet in packets {
+            frames.send(packet).expect("someone takes frames");
         }
         Err(end)
     })
@@ -62,11 +55,11 @@ fn next(source: &mut CameraSource) -> Result<Next> {
 
 #[test]
 fn damaged_and_missing_frames_are_counted_and_leave_gaps() {
-    let damaged = DropPolicy { damaged: true, ..delivery(4, PIXEL) };
-    let late = DropPolicy { damaged_before: 1, ..delivery(7, PIXEL) };
-    let deliveries = vec![delivery(1, PIXEL), delivery(2, DAMAGED), damaged, late];
+    let damaged = Packet { damaged: true, ..packet(4, PIXEL) };
+    let late = Packet { damaged_before: 1, ..packet(7, PIXEL) };
+    let packets = vec![packet(1, PIXEL), packet(2, DAMAGED), damaged, late];
     let options = CameraOptions { no_reconnect: true, ..Default::default() };
-    let mut source = CameraSource::of(script(deliveries, unplugged()), place(), options).expect("a camera");
+    let mut source = CameraSource::of(script(packets, unplugged()), camera_id(), options).expect("a camera");
     assert_eq!(source.info().name, "camera 98765 (/dev/video98765): script, 1x1 GREY at 30 fps");
     let mut frames = Vec::new();
     let error = loop {
@@ -84,8 +77,8 @@ fn damaged_and_missing_frames_are_counted_and_leave_gaps() {
 
 #[test]
 fn an_unplugged_camera_is_waited_for() {
-    let worker = script(vec![delivery(1, PIXEL)], unplugged());
-    let mut source = CameraSource::of(worker, place(), CameraOptions::default()).expect("a camera");
+    let worker = script(vec![packet(1, PIXEL)], unplugged());
+    let mut source = CameraSource::of(worker, camera_id(), CameraOptions::default()).expect("a camera");
     let Ok(Next::Frame(frame)) = next(&mut source) else { panic!("a frame was delivered") };
     let Ok(Next::Waiting(Some(notice))) = next(&mut source) else { panic!("an unplugged camera is news") };
     assert_eq!(notice.text, "camera 98765 (/dev/video98765): unplugged; waiting for it to come back");
@@ -97,12 +90,12 @@ fn an_unplugged_camera_is_waited_for() {
 
 #[test]
 fn a_camera_that_comes_back_goes_on_in_a_new_scene() {
-    let worker = script(vec![delivery(1, PIXEL), delivery(2, PIXEL)], unplugged());
-    let mut source = CameraSource::of(worker, place(), CameraOptions::default()).expect("a camera");
+    let worker = script(vec![packet(1, PIXEL), packet(2, PIXEL)], unplugged());
+    let mut source = CameraSource::of(worker, camera_id(), CameraOptions::default()).expect("a camera");
     let Ok(Next::Frame(first)) = next(&mut source) else { panic!("a frame was delivered") };
     let Ok(Next::Frame(second)) = next(&mut source) else { panic!("a frame was delivered") };
     // As if it had been found again.
-    let again = script(vec![delivery(1, DAMAGED), delivery(2, PIXEL), delivery(3, PIXEL)], unplugged());
+    let again = script(vec![packet(1, DAMAGED), packet(2, PIXEL), packet(3, PIXEL)], unplugged());
     source.state = State::On(Stream::new(again, source.progress.next_id, true));
     let Ok(Next::Waiting(Some(notice))) = next(&mut source) else { panic!("its return is news") };
     assert_eq!((notice.text, notice.since), (source.info().name.clone(), second.captured_at));
@@ -117,21 +110,22 @@ fn a_camera_that_comes_back_goes_on_in_a_new_scene() {
 #[test]
 fn a_camera_that_fails_is_waited_for_unless_it_never_opened() {
     let broken = || Failure::other(anyhow!("reading fails"));
-    let mut source = CameraSource::of(script(vec![], broken()), place(), CameraOptions::default()).expect("a camera");
+    let mut source =
+        CameraSource::of(script(vec![], broken()), camera_id(), CameraOptions::default()).expect("a camera");
     let Ok(Next::Waiting(Some(notice))) = next(&mut source) else { panic!("a failure is news") };
     // The system does not know it, so that is why.
     assert!(notice.text.ends_with(UNPLUGGED), "{}", notice.text);
     let options = CameraOptions { no_reconnect: true, ..Default::default() };
-    let mut source = CameraSource::of(script(vec![], broken()), place(), options).expect("a camera");
+    let mut source = CameraSource::of(script(vec![], broken()), camera_id(), options).expect("a camera");
     let error = source.next_frame().expect_err("it fails");
     assert_eq!(format!("{error:#}"), "camera 98765 (/dev/video98765): unplugged: reading fails");
 
     let worker = Worker::spawn(move |_| Err(Failure::other(anyhow!("in use"))));
-    let error = CameraSource::of(worker, place(), CameraOptions::default()).err().expect("it is in use");
+    let error = CameraSource::of(worker, camera_id(), CameraOptions::default()).err().expect("it is in use");
     assert_eq!(format!("{error:#}"), "camera 98765 (/dev/video98765): in use");
 
     let worker = Worker::spawn(|_| panic!("on purpose: what a driver answers is not understood"));
-    let error = CameraSource::of(worker, place(), CameraOptions::default()).err().expect("it panicked");
+    let error = CameraSource::of(worker, camera_id(), CameraOptions::default()).err().expect("it panicked");
     assert!(error.root_cause().to_string().contains("not understood"), "{error:#}");
 }
 
@@ -145,7 +139,8 @@ fn a_camera_that_hangs_keeps_nobody_from_leaving() {
         says.send(lines.quit.load(Ordering::Relaxed)).expect("the test listens");
         Ok(())
     });
-    let mut source = CameraSource::of(worker, place(), CameraOptions::default()).expect("a camera that takes its time");
+    let mut source =
+        CameraSource::of(worker, camera_id(), CameraOptions::default()).expect("a camera that takes its time");
     assert!(matches!(source.poll(), Ok(Next::Waiting(None))));
     let start = Instant::now();
     drop(source);

@@ -22,7 +22,7 @@ use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 use v4l::{Format, FourCC};
 
-use super::device::{Failure, NO_SUCH_DEVICE, Opened, Place, RawFrame};
+use super::device::{CameraId, Failure, NO_SUCH_DEVICE, Opened, RawFrame};
 use super::format::{CameraFormat, PixelFormat, Rate, WantedFormat, best_format};
 use super::holders::{Holder, holders};
 use crate::source::pixels::{Encoding, Matrix, Range, rgb_len};
@@ -59,7 +59,7 @@ const COMMON_SIZES: [(u32, u32); 5] = [(320, 240), (640, 480), (800, 600), (1280
 const COMMON_RATES: [u32; 6] = [5, 10, 15, 25, 30, 60];
 
 /// The cameras of this machine by index, and nodes that turn out to be none when they are opened.
-pub(super) fn list() -> Result<Vec<Place>> {
+pub(super) fn list() -> Result<Vec<CameraId>> {
     let mut nodes = BTreeMap::new();
     // Without a folder of devices there is no camera.
     for entry in fs::read_dir("/dev").into_iter().flatten().flatten() {
@@ -69,11 +69,11 @@ pub(super) fn list() -> Result<Vec<Place>> {
             nodes.insert(index, entry.path());
         }
     }
-    Ok(nodes.into_iter().map(|(index, path)| place(index, &path)).collect())
+    Ok(nodes.into_iter().map(|(index, path)| camera_id(index, &path)).collect())
 }
 
 /// The camera of a device file.
-pub(super) fn place(index: u32, path: &Path) -> Place {
+pub(super) fn camera_id(index: u32, path: &Path) -> CameraId {
     let path = path.display().to_string();
     // In a container this folder may be missing, or tell of cameras that are not here.
     let system = Path::new("/sys/class/video4linux").join(format!("video{index}"));
@@ -82,7 +82,7 @@ pub(super) fn place(index: u32, path: &Path) -> Place {
     let port =
         fs::canonicalize(system.join("device")).map_or_else(|_| String::new(), |port| port.display().to_string());
     let node = read("index").ok().and_then(|index| index.parse().ok()).unwrap_or(0);
-    Place { index, name, path, port, node }
+    CameraId { index, name, path, port, node }
 }
 
 /// Many drivers give the name twice, the second time cut off: `Integrated Camera: Integrated C`.
@@ -94,8 +94,8 @@ fn tidy_name(name: &str) -> &str {
 }
 
 /// What a camera can deliver and emocam can read, what was asked for among it; nothing where a node is no camera.
-pub(super) fn formats(place: &Place, asked: Option<&WantedFormat>) -> Result<Vec<CameraFormat>, Failure> {
-    let device = v4l::Device::with_path(&place.path).map_err(|error| explained(error, place))?;
+pub(super) fn formats(camera: &CameraId, asked: Option<&WantedFormat>) -> Result<Vec<CameraFormat>, Failure> {
+    let device = v4l::Device::with_path(&camera.path).map_err(|error| explained(error, camera))?;
     let mut formats = Vec::new();
     // A node that can't capture has none.
     let descriptions = device.enum_formats().unwrap_or_default();
@@ -120,8 +120,8 @@ pub(super) fn formats(place: &Place, asked: Option<&WantedFormat>) -> Result<Vec
 }
 
 /// Programs that hold a camera open.
-pub(super) fn users(place: &Place) -> Vec<Holder> {
-    holders(Path::new(&place.path))
+pub(super) fn users(camera: &CameraId) -> Vec<Holder> {
+    holders(Path::new(&camera.path))
 }
 
 /// A camera that is on.
@@ -135,12 +135,12 @@ pub(super) struct Device {
 
 impl Device {
     /// Opens a camera in the format that comes nearest to what was asked for, and starts it.
-    pub(super) fn open(place: &Place, asked: Option<&WantedFormat>) -> Result<Self, Failure> {
+    pub(super) fn open(camera: &CameraId, asked: Option<&WantedFormat>) -> Result<Self, Failure> {
         let no_camera = "it is no camera (the second node of a webcam is its metadata); `emocam cameras` lists those that there are";
-        let formats = formats(place, asked)?;
+        let formats = formats(camera, asked)?;
         let wanted = best_format(&formats, asked).ok_or_else(|| Failure::other(anyhow!(no_camera)))?;
-        let explained = |error| explained(error, place);
-        let device = v4l::Device::with_path(&place.path).map_err(explained)?;
+        let explained = |error| explained(error, camera);
+        let device = v4l::Device::with_path(&camera.path).map_err(explained)?;
         let asked = Format::new(wanted.width, wanted.height, fourcc_from_pixel_format(wanted.pixel_format));
         let format = device.set_format(&asked).map_err(explained)?;
         let pixel_format = pixel_format_from_fourcc(format.fourcc).ok_or_else(|| {
@@ -158,7 +158,7 @@ impl Device {
         let mut stream = Stream::with_buffers(&device, Type::VideoCapture, BUFFERS).map_err(explained)?;
         stream.set_timeout(PROMISED);
         queue_all(&mut stream);
-        stream.start().map_err(|error| cannot_start(error, place))?;
+        stream.start().map_err(|error| cannot_start(error, camera))?;
         Ok(Self { stream, opened, in_step: false, errors: 0 })
     }
 
@@ -220,7 +220,7 @@ fn lost(error: io::Error) -> Failure {
 }
 
 /// Why a camera can't be opened, and what to try.
-fn explained(error: io::Error, place: &Place) -> Failure {
+fn explained(error: io::Error, camera: &CameraId) -> Failure {
     match (error.kind(), error.raw_os_error()) {
         (ErrorKind::NotFound, _) | (_, Some(ENODEV | ENXIO)) => Failure::gone(anyhow!(NO_SUCH_DEVICE)),
         (ErrorKind::PermissionDenied, _) => Failure::other(anyhow!(
@@ -228,7 +228,7 @@ fn explained(error: io::Error, place: &Place) -> Failure {
              (`sudo usermod -aG video $USER`, then log in again)"
         )),
         (_, Some(EBUSY)) => {
-            let users: Vec<String> = users(place).iter().map(Holder::to_string).collect();
+            let users: Vec<String> = users(camera).iter().map(Holder::to_string).collect();
             let users = if users.is_empty() { "another program".to_owned() } else { users.join(", ") };
             Failure::other(anyhow!("in use by {users}; close that first"))
         }
@@ -237,9 +237,9 @@ fn explained(error: io::Error, place: &Place) -> Failure {
 }
 
 /// Why a camera that could be opened does not start.
-fn cannot_start(error: io::Error, place: &Place) -> Failure {
+fn cannot_start(error: io::Error, camera: &CameraId) -> Failure {
     let advice = match error.raw_os_error() {
-        Some(EBUSY | ENODEV) => return explained(error, place),
+        Some(EBUSY | ENODEV) => return explained(error, camera),
         Some(ENOSPC) => {
             "the USB port has no bandwidth left for it: plug it in elsewhere, or ask for less with --camera-format"
         }
@@ -377,14 +377,14 @@ mod tests {
 
     #[test]
     fn errors_say_what_to_try() {
-        let place = place(12345, Path::new("/dev/video12345"));
-        let error = |number| explained(io::Error::from_raw_os_error(number), &place);
+        let camera = camera_id(12345, Path::new("/dev/video12345"));
+        let error = |number| explained(io::Error::from_raw_os_error(number), &camera);
         let text = |number| format!("{:#}", error(number).error);
         assert!(error(ENODEV).gone && error(2).gone && !error(EBUSY).gone);
         assert!(text(13).contains("group `video`"));
         assert!(text(EBUSY).contains("in use by another program"));
         assert!(
-            format!("{:#}", cannot_start(io::Error::from_raw_os_error(ENOSPC), &place).error).contains("bandwidth")
+            format!("{:#}", cannot_start(io::Error::from_raw_os_error(ENOSPC), &camera).error).contains("bandwidth")
         );
         let mut errors = 0;
         let mut pardon = |number| pardoned(&mut errors, io::Error::from_raw_os_error(number));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
-use super::device::{Failure, NOT_UNDERSTOOD, Opened, Place, RawFrame};
+use super::device::{CameraId, Failure, NOT_UNDERSTOOD, Opened, RawFrame};
 use super::format::WantedFormat;
 use super::system::Device;
 use crate::system::buffers::Buffers;
@@ -20,7 +20,7 @@ use crate::system::buffers::Buffers;
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A frame on its way from the camera.
-pub(super) struct DropPolicy {
+pub(super) struct Packet {
     /// At least as long as the frame: buffers are used again for frames of any length.
     pub(super) bytes: Arc<[u8]>,
     pub(super) used: usize,
@@ -32,7 +32,7 @@ pub(super) struct DropPolicy {
     pub(super) at: Instant,
 }
 
-impl DropPolicy {
+impl Packet {
     /// The frame itself.
     pub(super) fn frame(&self) -> &[u8] {
         &self.bytes[..self.used]
@@ -44,7 +44,7 @@ pub(super) enum News {
     /// The camera is open.
     Opened(Opened),
     /// A frame.
-    Frame(DropPolicy),
+    Frame(Packet),
     /// Nothing yet.
     Nothing,
     /// It has ended, and the camera is closed.
@@ -54,7 +54,7 @@ pub(super) enum News {
 /// One opened camera, or one that is being opened.
 pub(super) struct Worker {
     opened: Receiver<Opened>,
-    frames: Receiver<DropPolicy>,
+    frames: Receiver<Packet>,
     quit: Arc<AtomicBool>,
     thread: Option<JoinHandle<Result<(), Failure>>>,
 }
@@ -63,17 +63,17 @@ pub(super) struct Worker {
 pub(super) struct Lines {
     /// To be dropped once it is said.
     pub(super) opened: Option<Sender<Opened>>,
-    pub(super) frames: Sender<DropPolicy>,
+    pub(super) frames: Sender<Packet>,
     /// The other end, to take back what nobody took.
-    pub(super) displaced: Receiver<DropPolicy>,
+    pub(super) displaced: Receiver<Packet>,
     pub(super) quit: Arc<AtomicBool>,
 }
 
 impl Worker {
     /// Begins to open a camera.
-    pub(super) fn start(place: Place, asked: Option<WantedFormat>) -> Self {
+    pub(super) fn start(camera: CameraId, asked: Option<WantedFormat>) -> Self {
         Self::spawn(move |mut lines| {
-            let device = Device::open(&place, asked.as_ref())?;
+            let device = Device::open(&camera, asked.as_ref())?;
             if let Some(opened) = lines.opened.take() {
                 // Nobody listens where the run is over already.
                 let _ = opened.send(device.opened());
@@ -144,12 +144,12 @@ fn deliver(mut device: Device, lines: &Lines) -> Result<(), Failure> {
         let used = bytes.len();
         Arc::get_mut(&mut copy).context("a buffer in use").map_err(Failure::other)?[..used].copy_from_slice(bytes);
         buffers.keep(&copy);
-        let mut delivery = DropPolicy { bytes: copy, used, damaged, damaged_before: 0, count, at };
+        let mut packet = Packet { bytes: copy, used, damaged, damaged_before: 0, count, at };
         // The latest frame is the one that counts.
-        while let Err(TrySendError::Full(back)) = frames.try_send(delivery) {
-            delivery = back;
+        while let Err(TrySendError::Full(back)) = frames.try_send(packet) {
+            packet = back;
             if let Ok(old) = displaced.try_recv() {
-                delivery.damaged_before += old.damaged_before + u64::from(old.damaged);
+                packet.damaged_before += old.damaged_before + u64::from(old.damaged);
             }
         }
     }

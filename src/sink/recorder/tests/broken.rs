@@ -6,8 +6,7 @@ use super::*;
 /// The moment before the last write: the index of the whole is there, and the header that hides the pieces is not.
 #[test]
 fn a_file_that_lacks_only_its_last_sixteen_bytes_plays_too() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
+    let (_folder, path) = target();
     let times: Vec<u64> = (0..75).map(|i| i * 40_000).collect();
     record(&path, (64, 48), &times);
     let mut bytes = fs::read(&path).expect("the video");
@@ -63,10 +62,9 @@ fn a_disk_that_is_full_from_the_start_leaves_nothing() {
 
 #[test]
 fn a_picture_of_odd_sides_is_all_there() {
-    let folder = folder();
-    let path = folder.path().join("out.mp4");
+    let (_folder, path) = target();
     let picture = RgbImage::from_fn(641, 481, |x, y| image::Rgb([(x / 3) as u8, (y / 2) as u8, ((x + y) / 5) as u8]));
-    let mut recorder = created(&path).expect("a folder that can be written");
+    let mut recorder = created(&path);
     for id in 0..2 {
         recorder.append(&picture, moment(id * 40)).expect("a frame that fits");
     }
