@@ -70,7 +70,7 @@ impl Common {
 
     /// What `--crf` says.
     pub(crate) fn quality(&self) -> Quality {
-        self.crf.map_or_else(Quality::default, Quality::Constant)
+        self.crf.map_or_else(Quality::default, Quality)
     }
 
     /// What `-o`, `--clean` and `--summary` name.
