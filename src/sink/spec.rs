@@ -7,10 +7,11 @@ use std::{fmt, fs, io};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use super::options::OutputOptions;
 use super::output::Output;
 use super::part::{self, PartFile};
 use super::stills::{self, Naming};
-use super::{OutputOptions, Shown, Sink, recorder, summary, table};
+use super::{Shown, Sink, recorder, summary, table};
 
 /// An output as a user names it: the extension picks the kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +104,7 @@ impl SinkSpec {
     /// Whether writing a frame takes long: encoding takes more time than all else that an output does, so these outputs
     /// belong on the recorder's thread; the others take microseconds.
     pub fn takes_time(&self) -> bool {
-        match self {
-            Self::Stdout | Self::Jsonl(_) | Self::Csv(_) | Self::Summary(_) => false,
-            Self::Video(_) | Self::CleanVideo(_) | Self::Still(_) | Self::Stills(_) | Self::Numbered(_) => true,
-        }
+        !matches!(self, Self::Stdout | Self::Jsonl(_) | Self::Csv(_) | Self::Summary(_))
     }
 
     /// Whether it shows annotated pictures.
@@ -148,11 +146,7 @@ impl SinkSpec {
 
     /// Whether it has another name until it is whole.
     fn is_written_in_part(&self, options: OutputOptions<'_>) -> bool {
-        match self {
-            Self::Stdout | Self::Stills(_) | Self::Numbered(_) => false,
-            Self::Jsonl(_) | Self::Csv(_) => !options.live,
-            Self::Video(_) | Self::CleanVideo(_) | Self::Summary(_) | Self::Still(_) => true,
-        }
+        self.part_path().is_some() && !(options.live && matches!(self, Self::Jsonl(_) | Self::Csv(_)))
     }
 
     /// Opens the output for writing.
