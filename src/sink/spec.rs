@@ -12,6 +12,7 @@ use super::output::Output;
 use super::part::{self, PartFile};
 use super::stills::{self, Naming};
 use super::{Shown, Sink, recorder, summary, table};
+use crate::system::files::folder_of;
 
 /// An output as a user names it: the extension picks the kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +123,7 @@ impl SinkSpec {
         // Of a summary that was cut off nothing is there: it is written at the end.
         let live = options.live && !matches!(self, Self::Summary(_));
         let options = OutputOptions { live, ..options };
-        let parent = parent_of(path);
+        let parent = folder_of(path);
         ensure!(
             parent.is_dir(),
             "{self} can't be written: the folder {} does not exist (create it with: mkdir -p {0})",
@@ -173,7 +174,7 @@ impl SinkSpec {
             Self::Stills(folder) => Box::new(stills::Stills::create(folder, Naming::default(), options)?),
             Self::Numbered(path) => {
                 let naming = naming_of(path).unwrap_or_default();
-                Box::new(stills::Stills::create(parent_of(path), naming, options)?)
+                Box::new(stills::Stills::create(folder_of(path), naming, options)?)
             }
         })
     }
@@ -188,7 +189,7 @@ pub fn check_distinct(specs: &[SinkSpec]) -> Result<()> {
     for spec in specs {
         // The same file by another name (./a.csv and a.csv) is the same file.
         let place = spec.path().map(|path| {
-            let parent = parent_of(path);
+            let parent = folder_of(path);
             let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
             path.file_name().map_or_else(|| path.to_path_buf(), |name| parent.join(name))
         });
@@ -205,15 +206,9 @@ fn naming_of(path: &Path) -> Option<Naming> {
         .filter(|_| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png")))
 }
 
-/// The folder that a path lies in; the current one for a bare name.
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Creates a file; without `force` only where none is.
 fn create(path: &Path, force: bool) -> Result<fs::File> {
     let mut options = fs::File::options();
-    let options =
-        if force { options.write(true).create(true).truncate(true) } else { options.write(true).create_new(true) };
+    options.write(true).create(force).truncate(force).create_new(!force);
     options.open(path).with_context(|| format!("{} can't be written", path.display()))
 }
