@@ -22,6 +22,9 @@ pub fn fitted_size((width, height): (u32, u32), (frame_width, frame_height): (u3
 }
 
 /// Scales to exactly this size; averages where it shrinks, so that fine lines and text survive.
+///
+/// # Errors
+/// When one of the sizes is 0.
 pub fn resized(resizer: &mut Resizer, picture: &RgbImage, (width, height): (u32, u32)) -> Result<RgbImage> {
     let source = TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.as_raw())?;
     let mut pixels = RgbImage::new(width, height);

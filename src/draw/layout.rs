@@ -11,7 +11,7 @@ const EDGE: i32 = 8;
 /// A label's place: above the face, below it or beside it, the nearest that is nobody's and inside the frame. A face that
 /// leaves no room around it bears its label on its own outermost edge. `None` where there is no place.
 pub(super) fn place_label(width: i32, height: i32, face: Rect, frame: Rect, taken: &[Rect]) -> Option<Rect> {
-    let is_free = |place: &Rect| place.is_inside(frame) && hidden_area(*place, taken) == 0;
+    let free = |place: &Rect| is_free(*place, frame, taken);
     let rect = |(x, y)| Rect { x, y, width, height };
     let (left, right) = (face.x, face.right() - width);
     let (above, below) = (face.y - height, face.bottom());
@@ -22,65 +22,44 @@ pub(super) fn place_label(width: i32, height: i32, face: Rect, frame: Rect, take
     let steps = || (1..4).flat_map(|step| [step * width / 3, -step * width / 3]);
     let along = [above, below].into_iter().flat_map(|y| steps().map(move |step| (left + step, y)));
     let far = [above - height, below + height].into_iter().flat_map(|y| [left, right, slid(left)].map(|x| (x, y)));
-    if let Some(place) = near.chain(sides).chain(along).chain(far).map(rect).find(is_free) {
+    if let Some(place) = near.chain(sides).chain(along).chain(far).map(rect).find(free) {
         return Some(place);
     }
     // Others' boxes may lie in this one; their labels may not be covered either.
     let others: Vec<Rect> = taken.iter().copied().filter(|other| *other != face).collect();
     let on_edge = [face.y, face.bottom() - height].into_iter().flat_map(|y| [(slid(left), y), (slid(right), y)]);
-    let is_free = |place: &Rect| place.is_inside(frame) && hidden_area(*place, &others) == 0;
-    on_edge.map(rect).filter(|_| height * EDGE <= face.height).find(is_free)
+    let free = |place: &Rect| is_free(*place, frame, &others);
+    on_edge.map(rect).filter(|_| height * EDGE <= face.height).find(free)
 }
 
 /// A panel's place beside `anchor`, else below or above it, at a distance of `gap`; `None` where it would hide something.
 ///
 /// The anchor is the face, or the face with its label.
-pub(super) fn place_panel(
-    (width, height): (i32, i32),
-    gap: i32,
-    anchor: Rect,
-    frame: Rect,
-    taken: &[Rect],
-) -> Option<Rect> {
+pub(super) fn place_panel(size: (i32, i32), gap: i32, anchor: Rect, frame: Rect, taken: &[Rect]) -> Option<Rect> {
+    let (width, height) = size;
     let inside = frame.grown(-gap);
     let (right, left) = (anchor.right() + gap, anchor.x - gap - width);
     let (above, below) = (anchor.y - gap - height, anchor.bottom() + gap);
     let (top, bottom) = (anchor.y, anchor.bottom() - height);
     // Beside the anchor the height gives way to the frame's edges, above and below it the side does.
-    let beside = [(right, top), (left, top), (right, bottom), (left, bottom)].map(|(x, y)| Rect {
-        x,
-        y: y.min(inside.bottom() - height).max(inside.y),
-        width,
-        height,
-    });
-    let beyond = [(anchor.x, below), (anchor.x, above)].map(|(x, y)| Rect {
-        x: x.min(inside.right() - width).max(inside.x),
-        y,
-        width,
-        height,
-    });
-    beside.into_iter().chain(beyond).find(|place| place.is_inside(inside) && hidden_area(*place, taken) == 0)
+    let rect = |x, y| Rect { x, y, width, height };
+    let beside = [(right, top), (left, top), (right, bottom), (left, bottom)];
+    let beside = beside.map(|(x, y)| rect(x, y.min(inside.bottom() - height).max(inside.y)));
+    let beyond = [below, above].map(|y| rect(anchor.x.min(inside.right() - width).max(inside.x), y));
+    beside.into_iter().chain(beyond).find(|place| is_free(*place, inside, taken))
 }
 
 /// A strip's place below `anchor`, else above it; `None` where it would hide something.
-pub(super) fn place_strip(
-    (width, height): (i32, i32),
-    gap: i32,
-    anchor: Rect,
-    frame: Rect,
-    taken: &[Rect],
-) -> Option<Rect> {
+pub(super) fn place_strip(size: (i32, i32), gap: i32, anchor: Rect, frame: Rect, taken: &[Rect]) -> Option<Rect> {
+    let (width, height) = size;
     let x = anchor.x.min(frame.right() - width).max(frame.x);
     let places = [anchor.bottom() + gap / 2, anchor.y - gap / 2 - height].map(|y| Rect { x, y, width, height });
-    places.into_iter().find(|place| place.is_inside(frame) && hidden_area(*place, taken) == 0)
+    places.into_iter().find(|place| is_free(*place, frame, taken))
 }
 
-fn hidden_area(place: Rect, taken: &[Rect]) -> i64 {
-    taken
-        .iter()
-        .filter_map(|other| place.intersection(*other))
-        .map(|shared| i64::from(shared.width) * i64::from(shared.height))
-        .sum()
+/// Whether a place is inside the frame and hides nothing.
+fn is_free(place: Rect, frame: Rect, taken: &[Rect]) -> bool {
+    place.is_inside(frame) && !taken.iter().any(|other| place.intersection(*other).is_some())
 }
 
 #[cfg(test)]

@@ -168,7 +168,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::super::notice;
-    use super::super::tests::KEYS;
+    use super::super::tests::{KEYS, changed};
     use super::*;
 
     fn all(picture: &mut RgbImage) {
@@ -189,12 +189,10 @@ mod tests {
 
     /// Where a picture of one color was drawn on.
     fn ink(draw: impl Fn(&mut RgbImage), (width, height): (u32, u32)) -> Rect {
-        const GROUND: Color = [200, 30, 200];
-        let mut picture = RgbImage::from_pixel(width, height, image::Rgb(GROUND));
+        let before = RgbImage::from_pixel(width, height, image::Rgb([200, 30, 200]));
+        let mut picture = before.clone();
         draw(&mut picture);
-        let changed = picture.enumerate_pixels().filter(|(.., pixel)| pixel.0 != GROUND);
-        let rects = changed.map(|(x, y, _)| Rect { x: x as i32, y: y as i32, width: 1, height: 1 });
-        rects.reduce(Rect::united).expect("something was drawn")
+        changed(&before, &picture).expect("something was drawn")
     }
 
     #[test]

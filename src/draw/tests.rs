@@ -43,20 +43,11 @@ fn labels() -> impl Iterator<Item = Label> {
 }
 
 /// The smallest rectangle around every pixel that differs between two pictures.
-fn changed(before: &[u8], after: &RgbImage) -> Option<Rect> {
-    let mut corners: Option<[u32; 4]> = None;
-    for ((x, y, pixel), old) in after.enumerate_pixels().zip(before.as_chunks::<3>().0) {
-        if pixel.0 != *old {
-            let [left, top, right, bottom] = corners.unwrap_or([x, y, x, y]);
-            corners = Some([left.min(x), top.min(y), right.max(x), bottom.max(y)]);
-        }
-    }
-    corners.map(|[left, top, right, bottom]| Rect {
-        x: left as i32,
-        y: top as i32,
-        width: (right - left + 1) as i32,
-        height: (bottom - top + 1) as i32,
-    })
+pub(super) fn changed(before: &[u8], after: &RgbImage) -> Option<Rect> {
+    let pixels = after.enumerate_pixels().zip(before.as_chunks::<3>().0);
+    let differing = pixels.filter(|((.., pixel), old)| pixel.0 != **old);
+    let rects = differing.map(|((x, y, _), _)| Rect { x: x as i32, y: y as i32, width: 1, height: 1 });
+    rects.reduce(Rect::united)
 }
 
 #[test]

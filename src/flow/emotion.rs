@@ -37,15 +37,8 @@ impl Emotion {
 
     /// The name as shown to users and written to data files.
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Anger => "Anger",
-            Self::Disgust => "Disgust",
-            Self::Fear => "Fear",
-            Self::Happy => "Happy",
-            Self::Neutral => "Neutral",
-            Self::Sad => "Sad",
-            Self::Surprise => "Surprise",
-        }
+        const NAMES: [&str; Emotion::COUNT] = ["Anger", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise"];
+        NAMES[self.index()]
     }
 }
 

@@ -184,7 +184,7 @@ mod tests {
         timeline(&path, "nothing", Duration::ZERO, Vec::new()).expect("a disk with room");
         let empty = image::open(&path).expect("a PNG").height();
         let row = |id: u64| {
-            let label = if id % 2 == 0 { Label::Unsure } else { Label::Emotion(Emotion::Sad) };
+            let label = if id.is_multiple_of(2) { Label::Unsure } else { Label::Emotion(Emotion::Sad) };
             let (start, seen) = (Duration::from_secs(1000 * id), Duration::from_secs(1));
             Row { id, seen, spells: vec![Spell { label, start, end: start + seen }] }
         };

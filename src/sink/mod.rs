@@ -1,9 +1,10 @@
 //! Where results go: a video, a table, pictures, a summary.
 //!
-//! Owns what every output can do ([`Sink`]) and what it may be told ([`OutputOptions`]). How outputs are named and checked
+//! Owns what every output can do ([`Sink`]) and shows. How outputs are named and checked
 //! before anything is written is in `spec.rs`; each kind lives in a file of its own.
 
 mod on_demand;
+mod options;
 mod output;
 mod part;
 mod recorder;
@@ -20,9 +21,7 @@ use anyhow::{Context, Result};
 use image::RgbImage;
 
 pub use on_demand::{Requests, on_demand};
-use part::Leftover;
-pub use recorder::Quality;
-pub use sound::Sound;
+pub use options::{OutputOptions, Quality, Sound};
 pub use spec::{SinkSpec, check_distinct};
 pub use table::rounded;
 
@@ -51,29 +50,6 @@ pub enum Ending {
     Whole,
     /// It was cut off: a file keeps the name that says so.
     CutOff,
-}
-
-/// How outputs are written.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OutputOptions<'a> {
-    /// Overwrites what exists.
-    pub force: bool,
-    /// The source is shown as it comes, and what is lost can't be had again. Then data have their name from the start, so
-    /// that others can follow them, and a recording that an earlier run left is kept. Else each file takes its name when
-    /// it is whole, and replaces what an earlier run left of it.
-    pub live: bool,
-    /// What the source is called.
-    pub source: Option<&'a str>,
-    /// How well a video shows what was seen.
-    pub quality: Quality,
-    /// Whose sound a video gets.
-    pub sound: Option<Sound<'a>>,
-}
-
-impl OutputOptions<'_> {
-    fn leftover(self) -> Leftover {
-        if self.live && !self.force { Leftover::Keep } else { Leftover::Replace }
-    }
 }
 
 /// What a recording shows.

@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Error, Result};
 use image::RgbImage;
 
+use super::options::OutputOptions;
 use super::part::part_path;
 use super::recorder::Recorder;
-use super::{Ending, OutputOptions, Shown, Sink, stills};
+use super::{Ending, Shown, Sink, stills};
 use crate::flow::labelled::Labelled;
 
 /// The end that asks.

@@ -9,6 +9,7 @@ mod container;
 mod encoder;
 mod video;
 
+use std::io::{self, Write as _};
 use std::mem;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use image::RgbImage;
 
+use super::options::{OutputOptions, Quality, Sound};
 use super::part::PartFile;
-use super::sound::{self, Sound};
-use super::{Ending, OutputOptions, Shown, Sink, clean_picture_of, picture_of};
+use super::sound;
+use super::{Ending, Shown, Sink, clean_picture_of, picture_of};
 use crate::flow::labelled::Labelled;
-pub use encoder::Quality;
 use video::Video;
 
 /// A camera that gave nothing for so long is away.
@@ -133,7 +134,8 @@ fn add_sound(sound: Sound<'_>, file: &PartFile, length: Duration) -> Result<()> 
         Ok(true) => file.replace_by(&target),
         Ok(false) => Ok(()),
         Err(error) => {
-            eprintln!("emocam: {}: {error:#}; the video has no sound", file.part().display());
+            // Nobody may listen any more; the video is whole all the same.
+            let _ = writeln!(io::stderr(), "emocam: {}: {error:#}; the video has no sound", file.part().display());
             Ok(())
         }
     }

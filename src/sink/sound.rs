@@ -9,20 +9,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::options::Sound;
 use crate::source::ffprobe::probe;
 use crate::system::programs::{file_url, installed};
 
 /// Kinds of sound that an MP4 file can hold and that players know in it, as ffprobe names them.
 const IN_MP4: [&str; 6] = ["aac", "mp3", "ac3", "eac3", "opus", "alac"];
-
-/// Where sound is to come from.
-#[derive(Clone, Copy, Debug)]
-pub struct Sound<'a> {
-    /// The video file.
-    pub file: &'a Path,
-    /// When its first picture is shown, in its own time.
-    pub start: Duration,
-}
 
 /// Puts the sound of the input beside the pictures of `video`, whose length is `length`, in `target`. Returns whether
 /// there is any; without, there is no file.

@@ -7,10 +7,12 @@ use std::{fmt, fs, io};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use super::options::OutputOptions;
 use super::output::Output;
 use super::part::{self, PartFile};
 use super::stills::{self, Naming};
-use super::{OutputOptions, Shown, Sink, recorder, summary, table};
+use super::{Shown, Sink, recorder, summary, table};
+use crate::system::files::folder_of;
 
 /// An output as a user names it: the extension picks the kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,10 +105,7 @@ impl SinkSpec {
     /// Whether writing a frame takes long: encoding takes more time than all else that an output does, so these outputs
     /// belong on the recorder's thread; the others take microseconds.
     pub fn takes_time(&self) -> bool {
-        match self {
-            Self::Stdout | Self::Jsonl(_) | Self::Csv(_) | Self::Summary(_) => false,
-            Self::Video(_) | Self::CleanVideo(_) | Self::Still(_) | Self::Stills(_) | Self::Numbered(_) => true,
-        }
+        !matches!(self, Self::Stdout | Self::Jsonl(_) | Self::Csv(_) | Self::Summary(_))
     }
 
     /// Whether it shows annotated pictures.
@@ -124,7 +123,7 @@ impl SinkSpec {
         // Of a summary that was cut off nothing is there: it is written at the end.
         let live = options.live && !matches!(self, Self::Summary(_));
         let options = OutputOptions { live, ..options };
-        let parent = parent_of(path);
+        let parent = folder_of(path);
         ensure!(
             parent.is_dir(),
             "{self} can't be written: the folder {} does not exist (create it with: mkdir -p {0})",
@@ -148,11 +147,7 @@ impl SinkSpec {
 
     /// Whether it has another name until it is whole.
     fn is_written_in_part(&self, options: OutputOptions<'_>) -> bool {
-        match self {
-            Self::Stdout | Self::Stills(_) | Self::Numbered(_) => false,
-            Self::Jsonl(_) | Self::Csv(_) => !options.live,
-            Self::Video(_) | Self::CleanVideo(_) | Self::Summary(_) | Self::Still(_) => true,
-        }
+        self.part_path().is_some() && !(options.live && matches!(self, Self::Jsonl(_) | Self::Csv(_)))
     }
 
     /// Opens the output for writing.
@@ -179,7 +174,7 @@ impl SinkSpec {
             Self::Stills(folder) => Box::new(stills::Stills::create(folder, Naming::default(), options)?),
             Self::Numbered(path) => {
                 let naming = naming_of(path).unwrap_or_default();
-                Box::new(stills::Stills::create(parent_of(path), naming, options)?)
+                Box::new(stills::Stills::create(folder_of(path), naming, options)?)
             }
         })
     }
@@ -194,7 +189,7 @@ pub fn check_distinct(specs: &[SinkSpec]) -> Result<()> {
     for spec in specs {
         // The same file by another name (./a.csv and a.csv) is the same file.
         let place = spec.path().map(|path| {
-            let parent = parent_of(path);
+            let parent = folder_of(path);
             let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
             path.file_name().map_or_else(|| path.to_path_buf(), |name| parent.join(name))
         });
@@ -211,15 +206,9 @@ fn naming_of(path: &Path) -> Option<Naming> {
         .filter(|_| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png")))
 }
 
-/// The folder that a path lies in; the current one for a bare name.
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Creates a file; without `force` only where none is.
 fn create(path: &Path, force: bool) -> Result<fs::File> {
     let mut options = fs::File::options();
-    let options =
-        if force { options.write(true).create(true).truncate(true) } else { options.write(true).create_new(true) };
+    options.write(true).create(force).truncate(force).create_new(!force);
     options.open(path).with_context(|| format!("{} can't be written", path.display()))
 }

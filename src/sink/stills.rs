@@ -11,8 +11,9 @@ use anyhow::{Context, Result, ensure};
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder, RgbImage};
 
+use super::options::OutputOptions;
 use super::part::{Leftover, PartFile};
-use super::{Ending, OutputOptions, Sink, picture_of};
+use super::{Ending, Sink, picture_of};
 use crate::flow::labelled::Labelled;
 
 /// How frames are named: the number stands between two texts, with at least so many digits.

@@ -189,6 +189,10 @@ mod tests {
         }
     }
 
+    fn to(file: &Shared) -> Output {
+        Output::new(Box::new(file.clone()), "test".into())
+    }
+
     /// Fails each write in one way.
     struct Failing(io::ErrorKind);
 
@@ -205,7 +209,7 @@ mod tests {
     #[test]
     fn a_line_of_json_is_as_documented() {
         let file = Shared::default();
-        let mut sink = Jsonl::new(Output::new(Box::new(file.clone()), "test".into()));
+        let mut sink = Jsonl::new(to(&file));
         let face = prediction(3, [210.4, 89.6, 186.0, 186.2], 12.104, [0.0, 0.0, 0.0, 0.97, 0.02, 0.0, 0.01]);
         let flow = sink.write(&labelled(12, 400_000_000, 640, 480, vec![face])).expect("memory can be written");
         assert_eq!(flow, ControlFlow::Continue(()));
@@ -226,8 +230,8 @@ mod tests {
         face.unsure = true;
         let frame = labelled(0, 0, 2, 2, vec![face]);
         let (json, table) = (Shared::default(), Shared::default());
-        let mut jsonl = Jsonl::new(Output::new(Box::new(json.clone()), "test".into()));
-        let mut csv = Csv::new(Output::new(Box::new(table.clone()), "test".into())).expect("memory can be written");
+        let mut jsonl = Jsonl::new(to(&json));
+        let mut csv = Csv::new(to(&table)).expect("memory can be written");
         let _ = jsonl.write(&frame).expect("memory can be written");
         let _ = csv.write(&frame).expect("memory can be written");
         let line: serde_json::Value = serde_json::from_str(&json.text()).expect("valid JSON");
@@ -244,7 +248,7 @@ mod tests {
     #[test]
     fn frames_without_faces_and_odd_times_are_written() {
         let file = Shared::default();
-        let mut sink = Jsonl::new(Output::new(Box::new(file.clone()), "test".into()));
+        let mut sink = Jsonl::new(to(&file));
         for (id, nanoseconds) in [(0, 0), (1, 33_333_333), (2, 3_600_066_666_667)] {
             let _ = sink.write(&labelled(id, nanoseconds, 2, 2, vec![])).expect("memory can be written");
         }
@@ -265,7 +269,7 @@ mod tests {
     #[test]
     fn numbers_that_are_none_do_not_reach_the_file() {
         let file = Shared::default();
-        let mut sink = Jsonl::new(Output::new(Box::new(file.clone()), "test".into()));
+        let mut sink = Jsonl::new(to(&file));
         let mut face = prediction(0, [f32::NAN, -3.4, f32::INFINITY, 1.0], f32::NAN, [1.0; 7]);
         face.probabilities = Probabilities::from_logits(&[f32::NAN; 7]);
         let _ = sink.write(&labelled(0, 0, 2, 2, vec![face])).expect("memory can be written");
@@ -279,7 +283,7 @@ mod tests {
     #[test]
     fn csv_has_a_header_and_one_row_a_face() {
         let file = Shared::default();
-        let mut sink = Csv::new(Output::new(Box::new(file.clone()), "test".into())).expect("memory can be written");
+        let mut sink = Csv::new(to(&file)).expect("memory can be written");
         let face = |id| prediction(id, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.0, 0.0, 0.0, 0.0, 0.875, 0.0]);
         let _ = sink.write(&labelled(0, 0, 2, 2, vec![])).expect("memory can be written");
         let _ = sink.write(&labelled(1, 40_000_000, 2, 2, vec![face(0), face(1)])).expect("memory can be written");

@@ -90,9 +90,10 @@ impl FfmpegSource {
     }
 
     fn read_frame(&mut self) -> Result<Option<Frame>> {
-        let Some(first_byte) = self.read_byte()? else {
-            return self.finish();
-        };
+        let mut first = Vec::with_capacity(1);
+        self.frames.by_ref().take(1).read_to_end(&mut first).context("cannot read from ffmpeg")?;
+        // Without a byte ffmpeg has closed its end.
+        let Some(&first_byte) = first.first() else { return self.finish() };
         let shown = self.log.next_shown()?.context("ffmpeg sent a frame without saying how large it is")?;
         // Where the size changes in the middle of a stream, ffmpeg scales the rest to the first frame's size.
         let (width, height) = *self.size.get_or_insert((shown.width, shown.height));
@@ -110,19 +111,6 @@ impl FfmpegSource {
         self.next_id += 1;
         self.last_pts = pts;
         Ok(Some(Frame { id, pts, captured_at: Instant::now(), scene: 0, width, height, rgb }))
-    }
-
-    /// Waits for the first byte of a frame. `None` when ffmpeg has closed its end.
-    fn read_byte(&mut self) -> Result<Option<u8>> {
-        let mut byte = [0];
-        loop {
-            match self.frames.read(&mut byte) {
-                Ok(0) => return Ok(None),
-                Ok(_) => return Ok(Some(byte[0])),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("cannot read from ffmpeg"),
-            }
-        }
     }
 
     /// The time since the first frame, of a frame at `seconds` in the file's own time, where it has one.

@@ -18,34 +18,25 @@ use crate::system::programs::installed;
 const INSTALL_FFMPEG: &str = "without ffmpeg, emocam reads only H.264 without B-frames in MP4; install ffmpeg to read \
     everything: `apt install ffmpeg`, `dnf install ffmpeg`, `brew install ffmpeg` or `winget install ffmpeg`";
 
-/// Who decodes.
-enum Decoder {
-    Ffmpeg(Tools),
-    BuiltIn,
-}
-
 /// Opens a video file.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Source>> {
-    open_with(path, &installed_decoder())
+    open_with(path, installed_tools().as_ref())
 }
 
-fn open_with(path: &Path, decoder: &Decoder) -> Result<Box<dyn Source>> {
+/// By ffmpeg where there is one.
+fn open_with(path: &Path, ffmpeg: Option<&Tools>) -> Result<Box<dyn Source>> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    Ok(match decoder {
-        Decoder::Ffmpeg(tools) => Box::new(FfmpegSource::open(path, tools)?),
-        Decoder::BuiltIn => {
+    Ok(match ffmpeg {
+        Some(tools) => Box::new(FfmpegSource::open(path, tools)?),
+        None => {
             let name = path.display().to_string();
-            let source = H264Source::open(BufReader::new(file), name).context(INSTALL_FFMPEG)?;
-            Box::new(source)
+            Box::new(H264Source::open(BufReader::new(file), name).context(INSTALL_FFMPEG)?)
         }
     })
 }
 
-fn installed_decoder() -> Decoder {
-    match installed("ffmpeg") {
-        Some(ffmpeg) => Decoder::Ffmpeg(Tools { ffmpeg, ffprobe: installed("ffprobe") }),
-        None => Decoder::BuiltIn,
-    }
+fn installed_tools() -> Option<Tools> {
+    Some(Tools { ffmpeg: installed("ffmpeg")?, ffprobe: installed("ffprobe") })
 }
 
 #[cfg(test)]
@@ -58,14 +49,13 @@ mod tests {
     use super::*;
     use crate::flow::frame::Frame;
 
-    /// The decoder that the machine has, or a word on why the test is skipped.
-    fn ffmpeg() -> Option<Decoder> {
-        let decoder = installed_decoder();
-        if matches!(decoder, Decoder::BuiltIn) {
+    /// What the machine has, or a word on why the test is skipped.
+    fn ffmpeg() -> Option<Tools> {
+        let tools = installed_tools();
+        if tools.is_none() {
             eprintln!("skipped: ffmpeg is not installed");
-            return None;
         }
-        Some(decoder)
+        tools
     }
 
     fn clip() -> Option<PathBuf> {
@@ -116,8 +106,8 @@ mod tests {
 
     #[test]
     fn ffmpeg_gives_every_frame_with_its_time() {
-        let (Some(decoder), Some(clip)) = (ffmpeg(), clip()) else { return };
-        let mut source = open_with(&clip, &decoder).unwrap();
+        let (Some(tools), Some(clip)) = (ffmpeg(), clip()) else { return };
+        let mut source = open_with(&clip, Some(&tools)).unwrap();
         assert_eq!(source.info().frames, Some(472));
         assert!((source.info().fps.unwrap() - 23.976).abs() < 0.001);
         let (frames, end) = read_all(source.as_mut());
@@ -131,10 +121,10 @@ mod tests {
 
     #[test]
     fn both_decoders_give_the_same_frames() {
-        let Some(decoder) = ffmpeg() else { return };
-        let (by_ffmpeg, end) = read_all(open_with(&demo_clip(), &decoder).unwrap().as_mut());
+        let Some(tools) = ffmpeg() else { return };
+        let (by_ffmpeg, end) = read_all(open_with(&demo_clip(), Some(&tools)).unwrap().as_mut());
         end.unwrap();
-        let mut built_in = open_with(&demo_clip(), &Decoder::BuiltIn).unwrap();
+        let mut built_in = open_with(&demo_clip(), None).unwrap();
         assert_eq!((built_in.info().frames, built_in.info().fps), (Some(240), Some(30.0)));
         let (frames, end) = read_all(built_in.as_mut());
         end.unwrap();
@@ -153,8 +143,8 @@ mod tests {
         let whole = fs::read(demo_clip()).unwrap();
         let cut = folder.path().join("cut.mp4");
         fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
-        for decoder in ffmpeg().into_iter().chain([Decoder::BuiltIn]) {
-            let (frames, end) = read_all(open_with(&cut, &decoder).unwrap().as_mut());
+        for decoder in [ffmpeg(), None] {
+            let (frames, end) = read_all(open_with(&cut, decoder.as_ref()).unwrap().as_mut());
             assert!((20..220).contains(&frames.len()), "{} frames", frames.len());
             let error = format!("{:#}", end.unwrap_err());
             assert!(error.contains("cut.mp4") && error.contains("cut short"), "{error}");
@@ -177,40 +167,40 @@ mod tests {
             file("without-index.mp4", &clip[..moov + 100]),
             file("zeros.mp4", &[0; 5000]),
         ];
-        for decoder in ffmpeg().into_iter().chain([Decoder::BuiltIn]) {
+        for decoder in [ffmpeg(), None] {
             for path in &files {
-                let error = error(open_with(path, &decoder));
+                let error = error(open_with(path, decoder.as_ref()));
                 assert!(error.contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
             }
         }
-        assert!(error(open_with(&files[0], &Decoder::BuiltIn)).contains("apt install ffmpeg"));
-        assert!(error(open_with(&folder.path().join("none.mp4"), &Decoder::BuiltIn)).contains("none.mp4"));
+        assert!(error(open_with(&files[0], None)).contains("apt install ffmpeg"));
+        assert!(error(open_with(&folder.path().join("none.mp4"), None)).contains("none.mp4"));
     }
 
     #[test]
     fn the_built_in_decoder_says_what_it_does_not_read() {
         let (Some(_), Some(clip)) = (ffmpeg(), clip()) else { return };
-        let message = error(open_with(&clip, &Decoder::BuiltIn));
+        let message = error(open_with(&clip, None));
         assert!(message.contains("B-frames") && message.contains("apt install ffmpeg"), "{message}");
 
         let folder = tempfile::tempdir().unwrap();
         let demo = demo_clip();
         let demo = demo.to_str().unwrap();
         let mkv = make(folder.path(), "demo.mkv", &["-i", demo, "-c", "copy"]);
-        assert!(error(open_with(&mkv, &Decoder::BuiltIn)).contains("install ffmpeg"));
+        assert!(error(open_with(&mkv, None)).contains("install ffmpeg"));
         let movflags = ["-i", demo, "-c", "copy", "-movflags", "frag_keyframe+empty_moov"];
         let fragmented = make(folder.path(), "fragmented.mp4", &movflags);
-        assert!(error(open_with(&fragmented, &Decoder::BuiltIn)).contains("fragmented"));
+        assert!(error(open_with(&fragmented, None)).contains("fragmented"));
     }
 
     #[test]
     fn odd_names_are_names() {
-        let Some(decoder) = ffmpeg() else { return };
+        let Some(tools) = ffmpeg() else { return };
         let folder = tempfile::tempdir().unwrap();
         for name in ["-i.mp4", "a:b.mp4", "100%d.mp4", "http:x.mp4", "two words.mp4"] {
             let path = folder.path().join(name);
             fs::copy(demo_clip(), &path).unwrap();
-            assert!(open_with(&path, &decoder).is_ok(), "{name}");
+            assert!(open_with(&path, Some(&tools)).is_ok(), "{name}");
         }
     }
 
@@ -230,11 +220,11 @@ mod tests {
             }
             let path = folder.path().join(name);
             fs::write(&path, &clip).unwrap();
-            let first = |decoder: &Decoder| open_with(&path, decoder).unwrap().next_frame().unwrap().unwrap();
-            let built_in = first(&Decoder::BuiltIn);
+            let first = |ffmpeg: Option<&Tools>| open_with(&path, ffmpeg).unwrap().next_frame().unwrap().unwrap();
+            let built_in = first(None);
             assert_eq!((built_in.width, built_in.height), size);
-            if let Some(decoder) = ffmpeg() {
-                let by_ffmpeg = first(&decoder);
+            if let Some(tools) = ffmpeg() {
+                let by_ffmpeg = first(Some(&tools));
                 assert_eq!((by_ffmpeg.width, by_ffmpeg.height), size);
                 assert!(mean_difference(&by_ffmpeg.rgb, &built_in.rgb) < 2.0, "{name} is turned another way");
             }
@@ -243,7 +233,7 @@ mod tests {
 
     #[test]
     fn sizes_may_change_and_may_be_odd() {
-        let Some(decoder) = ffmpeg() else { return };
+        let Some(tools) = ffmpeg() else { return };
         let folder = tempfile::tempdir().unwrap();
         let h264 = ["-c:v", "libx264", "-profile:v", "baseline", "-pix_fmt", "yuv420p", "-bsf:v", "h264_mp4toannexb"];
         let part = |name: &str, size: &str| {
@@ -253,7 +243,7 @@ mod tests {
         let (small, large) = (part("small.h264", "160:120"), part("large.h264", "320:240"));
         let joined = folder.path().join("joined.h264");
         fs::write(&joined, [fs::read(small).unwrap(), fs::read(large).unwrap()].concat()).unwrap();
-        let (frames, end) = read_all(open_with(&joined, &decoder).unwrap().as_mut());
+        let (frames, end) = read_all(open_with(&joined, Some(&tools)).unwrap().as_mut());
         end.unwrap();
         assert_eq!(frames.len(), 10);
         assert!(frames.iter().all(|frame| (frame.width, frame.height) == (160, 120)));
@@ -263,11 +253,11 @@ mod tests {
         let odd = ["-f", "lavfi", "-i", "testsrc=duration=0.2:rate=25:size=641x481", "-c:v", "libx264"];
         let odd = [&odd[..], &["-profile:v", "high444", "-bf", "0", "-pix_fmt", "yuv444p"]].concat();
         let odd = make(folder.path(), "odd.mp4", &odd);
-        let (frames, end) = read_all(open_with(&odd, &decoder).unwrap().as_mut());
+        let (frames, end) = read_all(open_with(&odd, Some(&tools)).unwrap().as_mut());
         end.unwrap();
         assert_eq!((frames.len(), frames[0].width, frames[0].height), (5, 641, 481));
         // 4:4:4 is not for the built-in decoder: an error, from wherever it notices.
-        let (frames, end) = match open_with(&odd, &Decoder::BuiltIn) {
+        let (frames, end) = match open_with(&odd, None) {
             Ok(mut source) => read_all(source.as_mut()),
             Err(error) => (Vec::new(), Err(error)),
         };
@@ -277,7 +267,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_source_that_is_dropped_early_leaves_no_process() {
-        let (Some(decoder), Some(clip)) = (ffmpeg(), clip()) else { return };
+        let (Some(tools), Some(clip)) = (ffmpeg(), clip()) else { return };
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("dropped-early.mp4");
         std::os::unix::fs::symlink(clip.canonicalize().unwrap(), &link).unwrap();
@@ -288,7 +278,7 @@ mod tests {
                 .filter(|line| line.windows(17).any(|part| part == b"dropped-early.mp4"))
                 .count()
         };
-        let mut source = open_with(&link, &decoder).unwrap();
+        let mut source = open_with(&link, Some(&tools)).unwrap();
         assert!(source.next_frame().unwrap().is_some());
         assert_eq!(running(), 1);
         drop(source);

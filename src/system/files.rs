@@ -18,6 +18,11 @@ pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The folder that a path lies in; the current one for a bare name.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// How the names of files begin that are being written.
 pub(crate) const TEMPORARY_PREFIX: &str = ".emocam-unfinished-";
 
@@ -27,13 +32,12 @@ pub(crate) const TEMPORARY_PREFIX: &str = ".emocam-unfinished-";
 /// When the file can't be written; what stood there before still does.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || -> Result<()> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
         builder.prefix(TEMPORARY_PREFIX);
         // As for any other new file, less what the umask takes: temporary files are for their owner alone.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder)?;
+        let mut file = builder.tempfile_in(folder_of(path))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;

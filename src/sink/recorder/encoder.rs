@@ -13,17 +13,6 @@ const KEY_FRAME_EVERY: u32 = 60;
 /// The coarsest quantizer.
 pub(super) const COARSEST: u8 = 51;
 
-/// How well a recording shows what was seen: how coarsely detail is coded, 0 (not at all) to 51, as x264's `crf`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Quality(pub u8);
-
-impl Default for Quality {
-    /// Small letters stay sharp; at 26 they get a fringe.
-    fn default() -> Self {
-        Self(22)
-    }
-}
-
 /// An encoder of constant quality: `crf` is how coarsely detail is coded.
 pub(super) fn encoder(crf: u8) -> Result<Encoder> {
     // At 0 the encoder takes values of its own.

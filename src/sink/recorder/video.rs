@@ -11,8 +11,9 @@ use openh264::encoder::Encoder;
 use openh264::formats::{RgbSliceU8, YUVBuffer};
 
 use super::container::{Description, Mp4File, TIMESCALE};
-use super::encoder::{AccessUnit, COARSEST, Quality, encoder};
+use super::encoder::{AccessUnit, COARSEST, encoder};
 use crate::draw::fit::{fitted_size, resized};
+use crate::sink::options::Quality;
 
 /// How long a video's only frame is shown.
 pub(super) const LONE_FRAME: u32 = TIMESCALE / 30;

@@ -38,9 +38,8 @@ struct FaceTime {
     probabilities: [f64; Emotion::COUNT],
     /// How often what it was shown as changed.
     changes: u64,
-    current: Spell,
     longest: Spell,
-    /// All spells but the current one.
+    /// In order; the last one may go on.
     spells: Vec<Spell>,
 }
 
@@ -53,7 +52,6 @@ fn index_of(label: Label) -> usize {
 
 impl FaceTime {
     fn new(at: Duration, label: Label) -> Self {
-        let current = Spell { label, start: at, end: at };
         Self {
             first: at,
             last: at,
@@ -61,15 +59,9 @@ impl FaceTime {
             times: [Duration::ZERO; LABELS],
             probabilities: [0.0; Emotion::COUNT],
             changes: 0,
-            current,
-            longest: current,
+            longest: Spell { label, start: at, end: at },
             spells: Vec::new(),
         }
-    }
-
-    /// Its spells, in order.
-    fn spells(&self) -> impl Iterator<Item = &Spell> {
-        self.spells.iter().chain(std::iter::once(&self.current))
     }
 
     /// Shown as something from one moment to another. Returns how many spells more there are to keep.
@@ -81,21 +73,22 @@ impl FaceTime {
             *sum += f64::from(probability) * time.as_secs_f64();
         }
         self.last = to;
-        let goes_on = self.current.label == seen.label && self.current.end == from;
-        let mut kept = 0;
-        if !goes_on {
-            self.changes += u64::from(self.current.label != seen.label);
-            if may_keep {
-                self.spells.push(self.current);
-                kept = 1;
+        let before = self.spells.len();
+        let spell = Spell { label: seen.label, start: from, end: to };
+        match self.spells.last_mut() {
+            Some(current) if current.label == seen.label && current.end == from => current.end = to,
+            Some(current) => {
+                self.changes += u64::from(current.label != seen.label);
+                if may_keep { self.spells.push(spell) } else { *current = spell }
             }
-            self.current = Spell { label: seen.label, start: from, end: from };
+            None => self.spells.push(spell),
         }
-        self.current.end = to;
-        if self.current.length() > self.longest.length() {
-            self.longest = self.current;
+        if let Some(current) = self.spells.last()
+            && current.length() > self.longest.length()
+        {
+            self.longest = *current;
         }
-        kept
+        self.spells.len() - before
     }
 
     fn to_json(&self, id: u64) -> Value {
@@ -177,8 +170,7 @@ impl Account {
 
     /// Each face's row of the timeline.
     pub(super) fn rows(&self) -> Vec<Row> {
-        let row =
-            |(&id, face): (&u64, &FaceTime)| Row { id, seen: face.seen, spells: face.spells().copied().collect() };
+        let row = |(&id, face): (&u64, &FaceTime)| Row { id, seen: face.seen, spells: face.spells.clone() };
         self.faces.iter().map(row).collect()
     }
 
@@ -243,7 +235,7 @@ mod tests {
         assert_eq!(first["longest_spell"], json!({"emotion": "Sad", "start_s": 0.0, "duration_s": 2.0}));
         assert_eq!((&json["faces"][1]["id"], &json["faces"][1]["seen_s"]), (&4.into(), &1.0.into()));
         let spells: Vec<(f64, f64)> =
-            account().faces[&3].spells().map(|s| (seconds(s.start), seconds(s.end))).collect();
+            account().faces[&3].spells.iter().map(|s| (seconds(s.start), seconds(s.end))).collect();
         assert_eq!(spells, [(0.0, 2.0), (2.0, 3.0), (4.0, 4.5)]);
     }
 

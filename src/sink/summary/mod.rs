@@ -10,8 +10,9 @@ use anyhow::{Context, Result};
 
 use crate::flow::labelled::Labelled;
 use crate::plot;
+use crate::sink::options::OutputOptions;
 use crate::sink::part::{Leftover, PartFile};
-use crate::sink::{Ending, OutputOptions, Sink};
+use crate::sink::{Ending, Sink};
 use account::Account;
 
 /// Where the picture is, of a summary in `path`.

@@ -140,7 +140,7 @@ impl CameraSource {
     pub(super) fn open_index(index: u32, options: &CameraOptions) -> Result<Self> {
         let known = system::list()?.into_iter().find(|camera| camera.index == index);
         let camera = known.with_context(|| format!("camera {index}: {NO_SUCH_DEVICE}"))?;
-        Self::start(camera, *options)
+        Self::of(Worker::start(camera.clone(), options.format), camera, *options)
     }
 
     /// Opens a camera by its device file, or by a link to it as in `/dev/v4l/by-id`.
@@ -149,11 +149,6 @@ impl CameraSource {
         let index = device.to_str().and_then(|device| device.strip_prefix("/dev/video")?.parse().ok());
         let index = index.with_context(|| format!("{} is not a camera (/dev/video0 and so on)", path.display()))?;
         Self::open_index(index, options)
-    }
-
-    fn start(camera: CameraId, options: CameraOptions) -> Result<Self> {
-        let worker = Worker::start(camera.clone(), options.format);
-        Self::of(worker, camera, options)
     }
 
     /// The camera that a worker has begun to open.

@@ -68,7 +68,7 @@ pub(super) fn formats(id: &CameraId, _asked: Option<&WantedFormat>) -> Result<Ve
 }
 
 /// Nobody knows here which programs use a camera.
-pub(super) fn users(_place: &CameraId) -> Vec<Holder> {
+pub(super) fn users(_id: &CameraId) -> Vec<Holder> {
     Vec::new()
 }
 

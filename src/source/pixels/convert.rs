@@ -8,7 +8,37 @@
 
 use pulp::{Arch, Simd, WithSimd};
 
-use super::{Encoding, Matrix, Range};
+/// How YCbCr values stand for colors. BT.601 in limited range is the default of V4L2 for YUYV and NV12, and of ffmpeg for
+/// files that do not say. (JPEG is BT.601 in full range, always: ITU-T T.871.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::source) struct Encoding {
+    pub(in crate::source) matrix: Matrix,
+    pub(in crate::source) range: Range,
+}
+
+/// What luma and chroma are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(any(not(target_os = "linux"), feature = "nokhwa"), allow(dead_code, reason = "only V4L2 tells"))]
+pub(in crate::source) enum Matrix {
+    /// ITU-R BT.601: standard definition, and nearly all webcams.
+    #[default]
+    Bt601,
+    /// ITU-R BT.709: high definition.
+    Bt709,
+    /// ITU-R BT.2020 with non-constant luminance.
+    Bt2020,
+}
+
+/// Which values stand for black and white.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(any(not(target_os = "linux"), feature = "nokhwa"), allow(dead_code, reason = "only V4L2 tells"))]
+pub(in crate::source) enum Range {
+    /// Black at 16, white at 235, chroma 16 to 240 around 128.
+    #[default]
+    Limited,
+    /// Black at 0, white at 255, chroma 0 to 255 around 128.
+    Full,
+}
 
 /// Pairs of pixels that are converted together: 640 columns are ten times as many.
 const PAIRS: usize = 32;

@@ -13,7 +13,6 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::standard_tables::STANDARD_TABLES;
 use super::{Rgb, rgb_len};
 use crate::system::buffers::Buffers;
 
@@ -22,10 +21,13 @@ use crate::system::buffers::Buffers;
 /// (ITU-T T.81, annex C.2), so that reading them as data is an error too.
 const READ_AHEAD: [[u8; 2]; 16] = [[0xFF, 0]; 16];
 
+/// A segment by which AVI files say that this is motion JPEG. For the decoder it stands for the standard Huffman tables
+/// (ITU-T T.81, annex K.3) where there are none: many webcams leave them out, as the video files did that they stand for.
+const MOTION_JPEG: [u8; 10] = *b"\xFF\xE0\0\x08AVI1\0\0";
+
 // Second bytes of markers (ITU-T T.81, table B.1); the first is 0xFF.
 const BASELINE_FRAME: u8 = 0xC0;
 const EXTENDED_FRAME: u8 = 0xC1;
-const HUFFMAN_TABLES: u8 = 0xC4;
 const FIRST_RESTART: u8 = 0xD0;
 const LAST_RESTART: u8 = 0xD7;
 const START: u8 = 0xD8;
@@ -61,18 +63,16 @@ pub(in crate::source) fn rgb_from_jpeg(bytes: &[u8], buffers: &mut Buffers<[u8]>
 
 /// Where things are in a JPEG that has all of its picture in one piece, as cameras send it.
 struct SingleScan {
-    /// The offset of the marker before the picture's data, where tables can be inserted.
+    /// The offset of the marker before the picture's data, where a segment can be inserted.
     marker: usize,
     /// The offset of the first byte that is not the picture's any more.
     end: usize,
-    has_tables: bool,
 }
 
 impl SingleScan {
     fn without_end(&self, bytes: &[u8]) -> Vec<u8> {
         let (headers, picture) = bytes[..self.end].split_at(self.marker);
-        let tables = if self.has_tables { &[][..] } else { &STANDARD_TABLES };
-        [headers, tables, picture, READ_AHEAD.as_flattened()].concat()
+        [headers, &MOTION_JPEG, picture, READ_AHEAD.as_flattened()].concat()
     }
 }
 
@@ -80,7 +80,7 @@ impl SingleScan {
 /// markers among their data: progressive ones, and those that have one color after the other.
 fn single_scan(bytes: &[u8]) -> Result<Option<SingleScan>> {
     ensure!(bytes.starts_with(&[0xFF, START]), "not a JPEG: it does not begin with FF D8");
-    let (mut has_tables, mut components, mut restarts) = (false, None, false);
+    let (mut components, mut restarts) = (None, false);
     let mut position = 2;
     loop {
         let (marker, code) = next_marker(bytes, position).context("a JPEG that is cut short before its picture")?;
@@ -95,10 +95,9 @@ fn single_scan(bytes: &[u8]) -> Result<Option<SingleScan>> {
         match code {
             // After the bits per value, the height and the width.
             BASELINE_FRAME | EXTENDED_FRAME => components = body.get(5).copied(),
-            HUFFMAN_TABLES => has_tables = true,
             RESTART_INTERVAL => restarts = body != [0, 0],
             SCAN if components.is_none() || body.first() != components.as_ref() => return Ok(None),
-            SCAN => return Ok(Some(SingleScan { marker, end: end_of_scan(bytes, position, restarts)?, has_tables })),
+            SCAN => return Ok(Some(SingleScan { marker, end: end_of_scan(bytes, position, restarts)? })),
             _ => {}
         }
     }
@@ -150,6 +149,8 @@ mod tests {
     /// `cjpeg -quality 85 -sample 2x2 face.ppm`, `cjpeg -quality 85 -sample 2x1 -restart 3B face.ppm`.
     /// What libjpeg-turbo 2.1.5 makes of them is beside them: `djpeg -dct int`.
     const FACES: [&str; 2] = ["face-420", "face-422"];
+
+    const HUFFMAN_TABLES: u8 = 0xC4;
 
     fn path(name: &str, extension: &str) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name).with_extension(extension)

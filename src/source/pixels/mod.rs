@@ -7,7 +7,6 @@
 
 mod convert;
 mod jpeg;
-mod standard_tables;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
+pub(in crate::source) use self::convert::{Encoding, Matrix, Range};
 use self::convert::{Row, write_rgb};
 pub(super) use self::jpeg::rgb_from_jpeg;
 use crate::flow::frame::MAX_PIXELS;
@@ -25,38 +25,6 @@ pub(super) struct Rgb {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) pixels: Arc<[u8]>,
-}
-
-/// How YCbCr values stand for colors. BT.601 in limited range is the default of V4L2 for YUYV and NV12, and of ffmpeg for
-/// files that do not say. (JPEG is BT.601 in full range, always: ITU-T T.871.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Encoding {
-    pub(super) matrix: Matrix,
-    pub(super) range: Range,
-}
-
-/// What luma and chroma are made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(any(not(target_os = "linux"), feature = "nokhwa"), allow(dead_code, reason = "only V4L2 tells"))]
-pub(super) enum Matrix {
-    /// ITU-R BT.601: standard definition, and nearly all webcams.
-    #[default]
-    Bt601,
-    /// ITU-R BT.709: high definition.
-    Bt709,
-    /// ITU-R BT.2020 with non-constant luminance.
-    Bt2020,
-}
-
-/// Which values stand for black and white.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(any(not(target_os = "linux"), feature = "nokhwa"), allow(dead_code, reason = "only V4L2 tells"))]
-pub(super) enum Range {
-    /// Black at 16, white at 235, chroma 16 to 240 around 128.
-    #[default]
-    Limited,
-    /// Black at 0, white at 255, chroma 0 to 255 around 128.
-    Full,
 }
 
 /// One picture with its chroma at half resolution in both directions, as video decoders deliver it.
