@@ -7,15 +7,12 @@
 //! ./scripts/emocam annotate demo --frames 120 -o tests/data/demo.jsonl --force
 //! ```
 
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{emocam, run};
 use serde_json::Value;
+
+use crate::common::{emocam, run};
 
 /// The most that a probability may differ: processors round differently, and by far less than this.
 const TOLERANCE: f64 = 0.01;

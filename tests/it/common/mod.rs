@@ -1,8 +1,6 @@
 //! Runs the real binary for the tests, each run under a time limit. What a run needs from outside is in `needs.rs`, a
 //! display without a screen in `display.rs`.
 
-#![allow(dead_code, unused_imports, reason = "each test file is a program of its own and uses its part")]
-
 mod display;
 pub(crate) mod faces;
 mod needs;

@@ -1,7 +1,5 @@
 //! The real binary on real files: what each command and option does where all is well. What isn't, is in `bad_input.rs`.
 
-mod common;
-
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,16 +8,17 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
 
-use common::{
-    LIMIT, assert_exit, demo_clip, emocam, fail, json_lines, names_in, parsed_lines, run, skip, start, succeed,
-    temporary_folder, text, wait_until,
-};
 use emocam::flow::emotion::Emotion;
 use emocam::network::calibration::{ClassPrior, Prior};
 use emocam::network::weights::Weights;
 use emocam::source::SourceSpec;
 use image::RgbImage;
 use serde_json::Value;
+
+use crate::common::{
+    self, LIMIT, assert_exit, demo_clip, emocam, fail, json_lines, names_in, parsed_lines, run, skip, start, succeed,
+    temporary_folder, text, wait_until,
+};
 
 /// The first frame of the demo, which has a face in it, as a picture file.
 fn save_face(path: &Path) {

@@ -1,17 +1,16 @@
 //! `annotate` over many files: what is done is left alone, what fails is named, and an engine that runs it many times at
 //! once may be killed at any moment.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{
-    assert_exit, demo_clip, emocam, fail, json_lines, names_in, run, run_within, skip, start, succeed,
+use emocam::source::SourceSpec;
+
+use crate::common::{
+    self, assert_exit, demo_clip, emocam, fail, json_lines, names_in, run, run_within, skip, start, succeed,
     temporary_folder, text,
 };
-use emocam::source::SourceSpec;
 
 /// A clip of so many frames, without sound.
 fn clip(path: &Path, frames: u32) {

@@ -3,19 +3,18 @@
 //! Training: a grey PNG of a data set, the whole of it. Live: the same pixels somewhere in a colour PNG, opened as a
 //! source, with a box around them.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
 use candle_core::Device;
-use common::temporary_folder;
 use emocam::dataset::{DataOptions, Dataset};
 use emocam::flow::frame::FaceBox;
 use emocam::network::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
 use emocam::network::weights::Weights;
 use emocam::source::SourceSpec;
 use image::{GrayImage, Luma, Rgb, RgbImage};
+
+use crate::common::temporary_folder;
 
 /// The side of the pictures that the network is trained on.
 const SIDE: u32 = 48;

@@ -1,14 +1,14 @@
 //! Recordings that break: killed processes, full disks, folders that can't be written.
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{assert_exit, emocam, fail, json_lines, names_in, run, skip, start, succeed, temporary_folder, text};
 use emocam::source::SourceSpec;
+
+use crate::common::{
+    self, assert_exit, emocam, fail, json_lines, names_in, run, skip, start, succeed, temporary_folder, text,
+};
 
 /// The times of a video's frames, in seconds, as far as ffmpeg can play it. The reason to skip where there is no ffmpeg.
 fn times_of(path: &Path) -> Result<Vec<f64>, String> {

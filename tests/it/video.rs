@@ -1,17 +1,11 @@
 //! `annotate` on whole videos: nothing is lost, added or moved, and what is found is right.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use common::{
-    assert_exit, demo_clip, emocam, fail, ffmpeg, ffprobe, json_lines, names_in, run_within, shared, skip, succeed,
-    temporary_folder,
-};
 use emocam::flow::emotion::Emotion;
 use emocam::flow::frame::Frame;
 use emocam::flow::labelled::{self, Timing};
@@ -20,6 +14,11 @@ use emocam::source::SourceSpec;
 use image::RgbImage;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::{
+    self, assert_exit, demo_clip, emocam, fail, ffmpeg, ffprobe, json_lines, names_in, run_within, shared, skip,
+    succeed, temporary_folder,
+};
 
 /// Some hundred frames on a busy machine.
 const LONG_LIMIT: Duration = Duration::from_secs(400);

@@ -1,13 +1,9 @@
 //! Data sets of every format on disk become the samples that they should, and photos become what `live` would see.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::faces::{Faces, drawn_face};
-use common::{shared, skip, temporary_folder};
 use emocam::dataset::{DataOptions, Dataset, FacesMode, Part, Sample, View};
 use emocam::detect::{FaceDetector, SmallestFace};
 use emocam::flow::emotion::Emotion;
@@ -15,6 +11,9 @@ use emocam::network::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb
 use emocam::network::weights::Weights;
 use emocam::source::SourceSpec;
 use image::{GrayImage, Luma};
+
+use crate::common::faces::{Faces, drawn_face};
+use crate::common::{shared, skip, temporary_folder};
 
 fn load(folder: &Path, options: &DataOptions) -> Dataset {
     Dataset::load(folder, options).expect("a data set")

@@ -1,15 +1,14 @@
 //! `emocam eval`: what it prints, what it writes, what it refuses, and whether scikit-learn agrees.
 
-mod common;
-
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{emocam, fail, skip, succeed, temporary_folder, text};
 use image::{GrayImage, Luma};
 use serde_json::Value;
+
+use crate::common::{emocam, fail, skip, succeed, temporary_folder, text};
 
 /// The smallest FER+: in each part two pictures of each emotion, all different, by names and votes alone; what they show
 /// does not matter here.

@@ -1,19 +1,19 @@
 //! What is wrong with inputs, weights and outputs: the real binary must say which file, what it expected and found, or
 //! what to try; exit with 1, or 2 for wrong arguments; and lose nothing of what it could read.
 
-mod common;
-
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{
-    assert_exit, demo_clip, emocam, fail, ffmpeg, json_lines, names_in, run, skip, succeed, temporary_folder, text,
-};
 use emocam::source::SourceSpec;
 use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use serde_json::Value;
+
+use crate::common::{
+    self, assert_exit, demo_clip, emocam, fail, ffmpeg, json_lines, names_in, run, skip, succeed, temporary_folder,
+    text,
+};
 
 /// A small picture without a face.
 fn save_picture(path: &Path) {

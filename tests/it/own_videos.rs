@@ -1,10 +1,8 @@
 //! What emocam records, emocam reads: with ffmpeg and with the decoder inside the program alike.
 
-mod common;
-
 use std::path::Path;
 
-use common::{emocam, parsed_lines, run, skip, succeed, temporary_folder, text};
+use crate::common::{self, emocam, parsed_lines, run, skip, succeed, temporary_folder, text};
 
 /// The times of a video's frames, in seconds, as the program sees them.
 fn times(path: &Path, with_ffmpeg: bool) -> Vec<f64> {

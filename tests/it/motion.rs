@@ -1,16 +1,15 @@
 //! Faces in motion, end to end: made videos go through the real binary.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{emocam, fail, ffmpeg, parsed_lines, run, skip, succeed, temporary_folder, text};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
+
+use crate::common::{emocam, fail, ffmpeg, parsed_lines, run, skip, succeed, temporary_folder, text};
 
 const SIZE: (u32, u32) = (640, 480);
 

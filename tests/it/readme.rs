@@ -1,12 +1,11 @@
 //! What README.md and weights/README.md say of the weights is what the committed report says, and what they give.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{emocam, shared, skip, succeed, temporary_folder};
 use serde_json::Value;
+
+use crate::common::{emocam, shared, skip, succeed, temporary_folder};
 
 fn in_project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

@@ -1,12 +1,10 @@
 //! The README's examples of reading the data, run as they stand there on data that emocam has just written.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{emocam, json_lines, skip, succeed, temporary_folder, text};
+use crate::common::{emocam, json_lines, skip, succeed, temporary_folder, text};
 
 /// The only block of the README in this language.
 fn example(language: &str) -> String {

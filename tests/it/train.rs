@@ -1,17 +1,16 @@
 //! Training runs of the real binary on a small set made here: the same seed twice, runs that are killed, interrupted and
 //! gone on with, runs that diverge or lose patience, and what is refused.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::faces::Faces;
-use common::{assert_exit, emocam, fail, names_in, run, start, succeed, temporary_folder, text};
 use image::{GrayImage, Luma};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::faces::Faces;
+use crate::common::{self, assert_exit, emocam, fail, names_in, run, start, succeed, temporary_folder, text};
 
 /// Columns of the label file for the seven emotions in label order, in the file's order of columns.
 const COLUMNS: [usize; 7] = [4, 5, 6, 1, 0, 3, 2];
