@@ -24,6 +24,7 @@ mod readme;
 #[cfg(target_os = "linux")]
 mod recording;
 mod shutdown;
+mod structure;
 mod train;
 mod video;
 #[cfg(target_os = "linux")]
