@@ -5,25 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use emocam::source::SourceSpec;
-
 use crate::common::{
-    self, assert_exit, demo_clip, emocam, fail, json_lines, names_in, run, run_within, skip, start, succeed,
+    self, assert_exit, demo_clip, emocam, fail, frames_of, json_lines, names_in, run, run_within, skip, start, succeed,
     temporary_folder, text,
 };
 
 /// A clip of so many frames, without sound.
 fn clip(path: &Path, frames: u32) {
     succeed(emocam().args(["annotate", "demo", "--frames", &frames.to_string(), "-o"]).arg(path));
-}
-
-fn frames_of(path: &Path) -> usize {
-    let mut video = SourceSpec::Path(path.into()).open().expect("a video that can be played");
-    let mut frames = 0;
-    while video.next_frame().expect("a video without damage").is_some() {
-        frames += 1;
-    }
-    frames
 }
 
 #[test]

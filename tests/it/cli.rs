@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -16,8 +16,8 @@ use image::RgbImage;
 use serde_json::Value;
 
 use crate::common::{
-    self, LIMIT, assert_exit, demo_clip, emocam, fail, json_lines, names_in, parsed_lines, run, skip, start, succeed,
-    temporary_folder, text, wait_until,
+    self, LIMIT, assert_exit, astronaut, demo_clip, emocam, fail, frames_of, json_lines, lines_of, names_in,
+    parsed_lines, run, skip, start, succeed, temporary_folder, text, wait_until,
 };
 
 /// The first frame of the demo, which has a face in it, as a picture file.
@@ -208,11 +208,6 @@ fn statistics_are_written_in_the_documented_form() {
     }
 }
 
-/// A picture with one face.
-fn astronaut() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/astronaut.jpg")
-}
-
 #[test]
 fn faces_below_the_asked_for_confidence_are_unsure_in_all_outputs() {
     let folder = temporary_folder();
@@ -319,8 +314,8 @@ fn a_folder_of_pictures_keeps_their_order() {
     for name in ["2.png", "9.jpg"] {
         RgbImage::new(64, 48).save(photos.join(name)).expect("a picture");
     }
-    let output = succeed(emocam().arg("annotate").arg(&photos).args(["-o", "-"]));
-    let found: Vec<usize> = parsed_lines(&text(&output.stdout)).iter().map(|line| faces(line).len()).collect();
+    let lines = lines_of(emocam().arg("annotate").arg(&photos).args(["-o", "-"]));
+    let found: Vec<usize> = lines.iter().map(|line| faces(line).len()).collect();
     assert_eq!(found, [0, 0, 1]);
 }
 
@@ -384,12 +379,7 @@ fn an_interrupt_ends_the_run_with_complete_outputs() {
     assert_exit(&running.finish(LIMIT), 0, &["frames a second"]);
     let lines = json_lines(&json);
     assert!(!lines.is_empty() && lines.len() < 240, "{} frames", lines.len());
-    let mut recording = SourceSpec::Path(video).open().expect("a video that can be played");
-    let mut frames = 0;
-    while recording.next_frame().expect("a video without damage").is_some() {
-        frames += 1;
-    }
-    assert_eq!(frames, lines.len());
+    assert_eq!(frames_of(&video), lines.len());
 }
 
 #[cfg(unix)]

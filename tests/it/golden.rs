@@ -7,40 +7,31 @@
 //! ./scripts/emocam annotate demo --frames 120 -o tests/data/demo.jsonl --force
 //! ```
 
-use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
-
-use crate::common::{emocam, run};
+use crate::common::{astronaut, emocam, in_project, json_lines, lines_of};
 
 /// The most that a probability may differ: processors round differently, and by far less than this.
 const TOLERANCE: f64 = 0.01;
 
 /// The most pixels that a box's side may be off.
-const BOX_TOLERANCE: i64 = 1;
+const BOX_TOLERANCE: f64 = 1.0;
 
-fn compare(input: &str, arguments: &[&str], golden: &str) {
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let input = if input == "demo" { input.into() } else { data.join(input) };
-    let output = run(emocam().arg("annotate").arg(input).args(["-o", "-"]).args(arguments));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let lines = |text: &str| -> Vec<Value> { text.lines().map(|line| serde_json::from_str(line).unwrap()).collect() };
-    let found = lines(&String::from_utf8(output.stdout).unwrap());
-    let expected = lines(&fs::read_to_string(data.join(golden)).unwrap());
+fn compare(input: &Path, arguments: &[&str], golden: &str) {
+    let found = lines_of(emocam().arg("annotate").arg(input).args(["-o", "-"]).args(arguments));
+    let expected = json_lines(&in_project("tests/data").join(golden));
     assert_eq!(found.len(), expected.len(), "frames");
     for (found, expected) in found.iter().zip(&expected) {
         let at = format!("frame {} of {golden}", expected["frame"]);
-        let (found, expected) = (found["faces"].as_array().unwrap(), expected["faces"].as_array().unwrap());
+        let [found, expected] = [found, expected].map(|line| line["faces"].as_array().expect("faces"));
         assert_eq!(found.len(), expected.len(), "faces in {at}");
         for (found, expected) in found.iter().zip(expected) {
-            for (emotion, expected) in expected["probabilities"].as_object().unwrap() {
-                let found = found["probabilities"][emotion].as_f64().unwrap();
-                assert!((found - expected.as_f64().unwrap()).abs() <= TOLERANCE, "{emotion} in {at}: {found}");
-            }
-            for (side, expected) in expected["box"].as_object().unwrap() {
-                let found = found["box"][side].as_i64().unwrap();
-                assert!((found - expected.as_i64().unwrap()).abs() <= BOX_TOLERANCE, "{side} in {at}: {found}");
+            for (part, tolerance) in [("probabilities", TOLERANCE), ("box", BOX_TOLERANCE)] {
+                for (name, expected) in expected[part].as_object().expect("an object") {
+                    let [found, expected] =
+                        [&found[part][name], expected].map(|value| value.as_f64().expect("a number"));
+                    assert!((found - expected).abs() <= tolerance, "{name} in {at}: {found}");
+                }
             }
         }
     }
@@ -48,10 +39,10 @@ fn compare(input: &str, arguments: &[&str], golden: &str) {
 
 #[test]
 fn a_portrait() {
-    compare("astronaut.jpg", &[], "astronaut.jsonl");
+    compare(&astronaut(), &[], "astronaut.jsonl");
 }
 
 #[test]
 fn the_first_half_of_the_demo() {
-    compare("demo", &["--frames", "120"], "demo.jsonl");
+    compare(Path::new("demo"), &["--frames", "120"], "demo.jsonl");
 }

@@ -16,10 +16,8 @@ mod eval;
 mod golden;
 mod help;
 mod motion;
-mod own_videos;
 mod parity;
 mod pipeline;
-mod readers;
 mod readme;
 #[cfg(target_os = "linux")]
 mod recording;
