@@ -26,7 +26,7 @@ use tracks::{Found, Tracks, overlap};
 pub const MOST_FACES: usize = 16;
 
 /// The most faces of a picture that are labelled.
-pub const MOST_FACES_IN_PICTURES: usize = 256;
+pub(crate) const MOST_FACES_IN_PICTURES: usize = 256;
 
 /// A box must score this much to become a new face in motion. False boxes stay, so a missed frame is the lesser evil: on
 /// clips of people before a camera 95% of the closer looks at a face reach this, and a tenth of those at something else.
