@@ -3,6 +3,8 @@
 //! A build for the CPU rehearses it: the CPU plays the GPU, by the same operations of candle, and fails as it is told to (see
 //! src/network/device/rehearsal.rs). A build for GPUs needs one.
 
+#[allow(dead_code, unused_imports, reason = "it is for tests/it; this program uses a part")]
+#[path = "it/common/mod.rs"]
 mod common;
 
 use std::fs;

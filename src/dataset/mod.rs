@@ -5,7 +5,7 @@
 //! opened, and the faces in them cut out (`pictures`, `cache`). This module owns the result and the rules that hold for every
 //! format. Every picture is grey, `input.size` squared, and what `live` would make its input of.
 
-pub mod augment;
+pub(crate) mod augment;
 mod cache;
 mod csv;
 mod ferplus;
@@ -234,7 +234,7 @@ impl Dataset {
     }
 
     /// The parts with their names.
-    pub fn splits(&self) -> [(&'static str, &[Sample]); 3] {
+    pub(crate) fn splits(&self) -> [(&'static str, &[Sample]); 3] {
         Part::ALL.map(|part| (part.name(), self.part(part)))
     }
 
@@ -250,7 +250,7 @@ impl Dataset {
     }
 
     /// SHA-256 over pictures and targets of training and validation in their order, in hexadecimal: what decides a run.
-    pub fn order_hash(&self) -> String {
+    pub(crate) fn order_hash(&self) -> String {
         let mut hash = Sha256::new();
         for sample in self.train.iter().chain(&self.validation) {
             hash.update(picture_hash(&sample.image));

@@ -4,9 +4,9 @@
 //! is SeetaFace's frontal one (Liu et al. 2016, <https://github.com/seetaface/SeetaFaceEngine>), which finds faces of 40
 //! pixels and more; to find smaller or only larger ones, the frame is scaled first. There are three ways to look: a scan
 //! of the whole frame, a search near a place where a face is expected, and a glance at one part of a frame, of which a
-//! [`sweep`] consists. When to do which is decided in `track`. What a face expresses is not known here.
+//! `sweep` consists. When to do which is decided in `track`. What a face expresses is not known here.
 
-pub mod sweep;
+pub(crate) mod sweep;
 
 use anyhow::{Context, Result, ensure};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
@@ -47,7 +47,7 @@ const GLANCE: Thoroughness = Thoroughness { pyramid_factor: 0.8, window_step: 6,
 
 /// A search near a place where a face is expected.
 #[derive(Clone, Copy, Debug)]
-pub struct Nearby {
+pub(crate) struct Nearby {
     /// Side of the square that is searched, as a multiple of the box's.
     reach: f32,
     /// Width in pixels that a face of the expected size is scaled to.
@@ -60,7 +60,7 @@ pub struct Nearby {
 impl Nearby {
     /// For a known face, in every frame. On clips of people before a camera it found 99.7% of the boxes that a scan of the
     /// whole frame finds, in a seventh of its time. Fewer windows look, so scores are lower than those of a scan.
-    pub const FOLLOW: Self = Self {
+    pub(crate) const FOLLOW: Self = Self {
         reach: 1.8,
         face_width: 56.0,
         largest: 80,
@@ -68,7 +68,7 @@ impl Nearby {
     };
 
     /// To make sure of a new face, once: as many windows look as in a scan of the whole frame, so scores compare with its.
-    pub const VERIFY: Self = Self {
+    pub(crate) const VERIFY: Self = Self {
         reach: 1.7,
         face_width: 64.0,
         largest: 96,
@@ -106,7 +106,7 @@ impl SmallestFace {
     ///
     /// # Errors
     /// When it is larger than the frame.
-    pub fn check(self, frame: &GrayImage) -> Result<()> {
+    pub(crate) fn check(self, frame: &GrayImage) -> Result<()> {
         let (width, height) = frame.dimensions();
         if let Self::Pixels(pixels) = self {
             ensure!(
@@ -167,7 +167,7 @@ impl FaceDetector {
     ///
     /// # Errors
     /// As [`Self::detect`].
-    pub fn sweep_of(&self, frame: &GrayImage) -> Result<Vec<Part>> {
+    pub(crate) fn sweep_of(&self, frame: &GrayImage) -> Result<Vec<Part>> {
         Ok(sweep::parts(frame.width(), frame.height(), self.scale(frame)?))
     }
 
@@ -175,7 +175,7 @@ impl FaceDetector {
     ///
     /// # Errors
     /// When the part lies outside the frame.
-    pub fn glance(&mut self, frame: &GrayImage, part: &Part) -> Result<Vec<FaceBox>> {
+    pub(crate) fn glance(&mut self, frame: &GrayImage, part: &Part) -> Result<Vec<FaceBox>> {
         let area = Area { x: 0, y: part.top, width: frame.width(), height: part.height };
         self.search(frame, area, part.scale, Some(WINDOW), GLANCE)
     }
@@ -184,7 +184,7 @@ impl FaceDetector {
     ///
     /// # Errors
     /// When the frame can't be scaled.
-    pub fn search_near(&mut self, frame: &GrayImage, expected: &FaceBox, how: Nearby) -> Result<Vec<FaceBox>> {
+    pub(crate) fn search_near(&mut self, frame: &GrayImage, expected: &FaceBox, how: Nearby) -> Result<Vec<FaceBox>> {
         let side = expected.width * how.reach;
         let (x, y) = (expected.x + (expected.width - side) / 2.0, expected.y + (expected.height - side) / 2.0);
         let edge = |at: f32, length: u32| at.clamp(0.0, length as f32) as u32;

@@ -20,7 +20,7 @@ const OWN_ROWS: f32 = 40.0;
 
 /// A band of a frame at one scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Part {
+pub(crate) struct Part {
     /// Scaled pixels per frame pixel.
     pub scale: f32,
     /// The band's first row, in frame pixels.

@@ -7,7 +7,7 @@
 pub mod calibration;
 pub mod classify;
 pub mod device;
-pub mod model;
-pub mod ops;
+pub(crate) mod model;
+pub(crate) mod ops;
 pub mod preprocess;
 pub mod weights;

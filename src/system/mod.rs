@@ -2,5 +2,5 @@
 
 pub mod buffers;
 pub mod clock;
-pub mod files;
-pub mod programs;
+pub(crate) mod files;
+pub(crate) mod programs;

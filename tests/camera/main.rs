@@ -4,7 +4,8 @@
 //! Nothing depends on how fast anything is, but for Ctrl-C, which people expect to work at once. How long it took to
 //! recover is shown.
 
-#[path = "../common/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "it is for tests/it; this program uses a part")]
+#[path = "../it/common/mod.rs"]
 mod common;
 
 mod cases;

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use anyhow::{Context, Result, bail, ensure};
 use candle_core::{Device, Tensor};
 
-pub use architecture::{Architecture, Role, TensorSpec};
+pub(crate) use architecture::{Architecture, Role, TensorSpec};
 
 use crate::flow::emotion::Emotion;
 use crate::network::ops;
@@ -26,7 +26,7 @@ const BATCH_NORM_EPSILON: f32 = 1e-5;
 const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
 /// Named tensors, in the order of their names.
-pub type Tensors = BTreeMap<String, Tensor>;
+pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
 /// A convolution that is followed by batch norm, in one of its two forms.
 pub trait Layer {

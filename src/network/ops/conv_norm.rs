@@ -14,7 +14,7 @@ use super::{values_of, with_values};
 
 /// The learned values of one layer.
 #[derive(Clone, Copy, Debug)]
-pub struct LayerWeights<'a> {
+pub(crate) struct LayerWeights<'a> {
     /// `(out, in, k, k)`, k is 1 or 3.
     pub kernel: &'a Tensor,
     /// Scale of each output channel, `(out,)`.
@@ -25,7 +25,7 @@ pub struct LayerWeights<'a> {
 
 /// What a layer does beside its weights.
 #[derive(Clone, Copy, Debug)]
-pub struct LayerForm {
+pub(crate) struct LayerForm {
     /// 1 or 2.
     pub stride: usize,
     /// Keeps batch norm's division finite.
@@ -38,7 +38,7 @@ pub struct LayerForm {
 
 /// Mean and (biased) variance of each channel over a batch, on the device.
 #[derive(Clone, Debug)]
-pub struct ChannelStatistics {
+pub(crate) struct ChannelStatistics {
     /// One mean per channel.
     pub mean: Tensor,
     /// One variance per channel, divided by the count.

@@ -34,15 +34,15 @@ use candle_core::{CpuStorage, Device, Layout, Result, Storage, Tensor, bail};
 
 use crate::network::device::is_gpu;
 use by_candle::BiasedConv;
-pub use conv_norm::{ChannelStatistics, LayerForm, LayerWeights};
+pub(crate) use conv_norm::{ChannelStatistics, LayerForm, LayerWeights};
 use packed::PackedConv;
-pub use update::AdamWStep;
+pub(crate) use update::AdamWStep;
 
 /// Pictures `(batch, channels, height, width)` as [`conv_norm`] takes them.
 ///
 /// # Errors
 /// When the tensor has other dimensions.
-pub fn training_layout(pictures: &Tensor) -> Result<Tensor> {
+pub(crate) fn training_layout(pictures: &Tensor) -> Result<Tensor> {
     if is_gpu(pictures.device()) { Ok(pictures.clone()) } else { lanes::from_pictures(pictures) }
 }
 
@@ -50,7 +50,7 @@ pub fn training_layout(pictures: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// When the tensor has another layout.
-pub fn training_means(x: &Tensor, batch: usize) -> Result<Tensor> {
+pub(crate) fn training_means(x: &Tensor, batch: usize) -> Result<Tensor> {
     if is_gpu(x.device()) { x.mean((2, 3)) } else { lanes::means(x, batch) }
 }
 
@@ -60,7 +60,7 @@ pub fn training_means(x: &Tensor, batch: usize) -> Result<Tensor> {
 ///
 /// # Errors
 /// When the shapes don't fit each other, or the device fails.
-pub fn conv_norm(
+pub(crate) fn conv_norm(
     input: &Tensor,
     weights: LayerWeights<'_>,
     skip: Option<&Tensor>,
@@ -72,7 +72,7 @@ pub fn conv_norm(
 
 /// A convolution with bias, for inference on one device.
 #[derive(Debug)]
-pub struct InferenceConv(Form);
+pub(crate) struct InferenceConv(Form);
 
 #[derive(Debug)]
 enum Form {
@@ -85,7 +85,7 @@ impl InferenceConv {
     ///
     /// # Errors
     /// When the shapes don't fit each other, or the device has no room.
-    pub fn new(kernel: &Tensor, bias: &Tensor, stride: usize, device: &Device) -> Result<Self> {
+    pub(crate) fn new(kernel: &Tensor, bias: &Tensor, stride: usize, device: &Device) -> Result<Self> {
         Ok(Self(if is_gpu(device) {
             Form::ByCandle(BiasedConv::new(kernel.to_device(device)?, &bias.to_device(device)?, stride)?)
         } else {
@@ -97,7 +97,7 @@ impl InferenceConv {
     ///
     /// # Errors
     /// When the shapes don't fit each other, or the device fails.
-    pub fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
+    pub(crate) fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
         match &self.0 {
             Form::Packed(conv) => inference::convolve(conv, x, skip, relu),
             Form::ByCandle(conv) => conv.forward(x, skip, relu),
@@ -109,7 +109,7 @@ impl InferenceConv {
 ///
 /// # Errors
 /// When the tensor has other dimensions.
-pub fn inference_layout(pictures: &Tensor) -> Result<Tensor> {
+pub(crate) fn inference_layout(pictures: &Tensor) -> Result<Tensor> {
     if is_gpu(pictures.device()) { Ok(pictures.clone()) } else { pictures.permute((0, 2, 3, 1))?.contiguous() }
 }
 
@@ -117,7 +117,7 @@ pub fn inference_layout(pictures: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// When the tensor has other dimensions.
-pub fn inference_means(x: &Tensor) -> Result<Tensor> {
+pub(crate) fn inference_means(x: &Tensor) -> Result<Tensor> {
     if is_gpu(x.device()) { x.mean((2, 3)) } else { inference::means(x) }
 }
 
@@ -125,7 +125,7 @@ pub fn inference_means(x: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// When `other` has another shape, or `target` is a part of another tensor.
-pub fn blend(target: &Tensor, other: &Tensor, keep: f64, add: f64) -> Result<()> {
+pub(crate) fn blend(target: &Tensor, other: &Tensor, keep: f64, add: f64) -> Result<()> {
     let blend = if is_gpu(target.device()) { by_candle::blend } else { update::blend };
     blend(target, other, keep, add)
 }
@@ -135,7 +135,7 @@ pub fn blend(target: &Tensor, other: &Tensor, keep: f64, add: f64) -> Result<()>
 ///
 /// # Errors
 /// When the lengths differ, or one that changes is a part of another tensor.
-pub fn adamw(values: &Tensor, moments: &Tensor, gradient: &Tensor, step: &AdamWStep) -> Result<()> {
+pub(crate) fn adamw(values: &Tensor, moments: &Tensor, gradient: &Tensor, step: &AdamWStep) -> Result<()> {
     let adamw = if is_gpu(values.device()) { by_candle::adamw } else { update::adamw };
     adamw(values, moments, gradient, step)
 }

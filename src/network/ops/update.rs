@@ -14,7 +14,7 @@ pub(super) fn blend(target: &Tensor, other: &Tensor, keep: f64, add: f64) -> Res
 
 /// The numbers of one step of AdamW, as [`super::adamw`] takes them.
 #[derive(Clone, Copy, Debug)]
-pub struct AdamWStep {
+pub(crate) struct AdamWStep {
     /// Decay of the running mean of gradients.
     pub momentum: f64,
     /// Decay of the running mean of squared gradients.

@@ -1,4 +1,4 @@
-//! A camera's whole life, with a script in the place of the device. Real devices are for tests/camera.rs.
+//! A camera's whole life, with a script in the place of the device. Real devices are for tests/camera.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

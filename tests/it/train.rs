@@ -1,17 +1,16 @@
 //! Training runs of the real binary on a small set made here: the same seed twice, runs that are killed, interrupted and
 //! gone on with, runs that diverge or lose patience, and what is refused.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::faces::Faces;
-use common::{assert_exit, emocam, fail, names_in, run, start, succeed, temporary_folder, text};
 use image::{GrayImage, Luma};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::faces::{Faces, write_ferplus};
+use crate::common::{self, assert_exit, emocam, fail, names_in, run, start, succeed, temporary_folder, text};
 
 /// Columns of the label file for the seven emotions in label order, in the file's order of columns.
 const COLUMNS: [usize; 7] = [4, 5, 6, 1, 0, 3, 2];
@@ -28,23 +27,14 @@ fn picture(class: usize, number: usize) -> GrayImage {
 /// A set in the layout of FER+ with so many pictures of each of the seven classes in train, and some in the other splits.
 fn data_set(folder: &Path, counts: [usize; 7]) -> PathBuf {
     let folder = folder.join("data");
-    let mut labels =
-        String::from("Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n");
-    let splits =
-        [("Training", "FER2013Train", 0), ("PublicTest", "FER2013Valid", 500), ("PrivateTest", "FER2013Test", 900)];
-    for (usage, subfolder, base) in splits {
-        fs::create_dir_all(folder.join(subfolder)).expect("a folder");
+    let mut pictures = Vec::new();
+    for (part, base) in [(0, 0), (1, 500), (2, 900)] {
         for (class, &count) in counts.iter().enumerate() {
-            for i in 0..if base == 0 { count } else { count.min(3) } {
-                let name = format!("{class}-{i}.png");
-                picture(class, base + i).save(folder.join(subfolder).join(&name)).expect("a PNG");
-                let mut votes = ["0"; 10];
-                votes[COLUMNS[class]] = "10";
-                labels += &format!("{usage},{name},{}\n", votes.join(","));
-            }
+            let count = if part == 0 { count } else { count.min(3) };
+            pictures.extend((0..count).map(|i| (part, COLUMNS[class], picture(class, base + i))));
         }
     }
-    fs::write(folder.join("fer2013new.csv"), labels).expect("a file");
+    write_ferplus(&folder, pictures);
     folder
 }
 
@@ -200,7 +190,7 @@ fn what_contradicts_a_run_is_refused_and_what_repeats_it_is_not() {
     fs::rename(&data, &moved).expect("a folder");
     fail(&mut resume(&out), 1, &["data", "no such folder"]);
     succeed(resume(&out).arg("--data").arg(&moved));
-    picture(0, 1234).save(moved.join("FER2013Train/0-0.png")).expect("a PNG");
+    picture(0, 1234).save(moved.join("FER2013Train/fer0000000.png")).expect("a PNG");
     fail(&mut resume(&out), 1, &["moved", "split hash", "found others"]);
 
     let nothing = folder.path().join("nothing");

@@ -1,14 +1,12 @@
 //! Recordings that break: killed processes, full disks, folders that can't be written.
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{assert_exit, emocam, fail, json_lines, names_in, run, skip, start, succeed, temporary_folder, text};
 use emocam::source::SourceSpec;
+
+use crate::common::{emocam, fail, json_lines, lines_of, names_in, skip, start, succeed, temporary_folder, text};
 
 /// The times of a video's frames, in seconds, as far as ffmpeg can play it. The reason to skip where there is no ffmpeg.
 fn times_of(path: &Path) -> Result<Vec<f64>, String> {
@@ -219,9 +217,7 @@ fn faces_are_hidden_in_all_that_is_written() {
         succeed(command.arg("--clean").arg(file("clean.mp4")));
         assert!(json_lines(&file("out.jsonl")).iter().all(|line| line["faces"][0]["emotion"] == "Happy"));
         for name in ["clean.mp4", "out.mp4", "f05.png"] {
-            let output = run(emocam().arg("annotate").arg(file(name)).args(["--detect-every", "1", "-o", "-"]));
-            assert_exit(&output, 0, &[]);
-            for line in common::parsed_lines(&text(&output.stdout)) {
+            for line in lines_of(emocam().arg("annotate").arg(file(name)).args(["--detect-every", "1", "-o", "-"])) {
                 assert_eq!(line["faces"], serde_json::json!([]), "{how}, {name}");
             }
         }

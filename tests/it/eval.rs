@@ -1,34 +1,20 @@
 //! `emocam eval`: what it prints, what it writes, what it refuses, and whether scikit-learn agrees.
 
-mod common;
-
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{emocam, fail, skip, succeed, temporary_folder, text};
 use image::{GrayImage, Luma};
 use serde_json::Value;
+
+use crate::common::{emocam, faces, fail, in_project, skip, succeed, temporary_folder, text};
 
 /// The smallest FER+: in each part two pictures of each emotion, all different, by names and votes alone; what they show
 /// does not matter here.
 fn write_ferplus(folder: &Path) {
-    let mut labels =
-        String::from("Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n");
-    let parts = [("Training", "FER2013Train"), ("PublicTest", "FER2013Valid"), ("PrivateTest", "FER2013Test")];
-    for (p, (usage, subfolder)) in parts.into_iter().enumerate() {
-        fs::create_dir_all(folder.join(subfolder)).expect("a folder");
-        for i in 0..14 {
-            let name = format!("fer{p}{i:03}.png");
-            let seed = (p * 14 + i) as u32;
-            let picture = GrayImage::from_fn(48, 48, |x, y| Luma([((x * (seed + 3)) ^ (y * (seed % 5 + 2))) as u8]));
-            picture.save(folder.join(subfolder).join(&name)).expect("a picture");
-            let votes: Vec<&str> = (0..7).map(|class| if class == i % 7 { "10" } else { "0" }).collect();
-            writeln!(labels, "{usage},{name},{},0,0,0", votes.join(",")).expect("text");
-        }
-    }
-    fs::write(folder.join("fer2013new.csv"), labels).expect("labels");
+    let picture =
+        |seed: u32| GrayImage::from_fn(48, 48, |x, y| Luma([((x * (seed + 3)) ^ (y * (seed % 5 + 2))) as u8]));
+    faces::write_ferplus(folder, (0..42).map(|number| (number / 14, number % 7, picture(number as u32))));
 }
 
 #[test]
@@ -68,7 +54,7 @@ fn agrees_with_scikit_learn(folder: &Path) {
     if !there.is_ok_and(|output| output.status.success()) {
         return skip("scikit-learn agrees", "a Python with scikit-learn is needed (named by $PYTHON)");
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/check-report");
+    let script = in_project("scripts/check-report");
     let mut check = Command::new(script);
     check.arg(folder).env("PYTHON", python);
     let output = text(&succeed(&mut check).stdout);

@@ -1,20 +1,18 @@
 //! Data sets of every format on disk become the samples that they should, and photos become what `live` would see.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::faces::{Faces, drawn_face};
-use common::{shared, skip, temporary_folder};
 use emocam::dataset::{DataOptions, Dataset, FacesMode, Part, Sample, View};
 use emocam::detect::{FaceDetector, SmallestFace};
 use emocam::flow::emotion::Emotion;
-use emocam::network::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
+use emocam::network::preprocess::{InputSpec, Preprocessor, Region};
 use emocam::network::weights::Weights;
-use emocam::source::SourceSpec;
 use image::{GrayImage, Luma};
+
+use crate::common::faces::{Faces, drawn_face};
+use crate::common::{astronaut, gray_frame, shared, skip, temporary_folder};
 
 fn load(folder: &Path, options: &DataOptions) -> Dataset {
     Dataset::load(folder, options).expect("a data set")
@@ -39,17 +37,6 @@ fn sizes(dataset: &Dataset) -> [usize; 3] {
 /// The samples of all parts.
 fn all(dataset: &Dataset) -> Vec<&Sample> {
     Part::ALL.iter().flat_map(|&part| dataset.part(part)).collect()
-}
-
-fn astronaut() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/astronaut.jpg")
-}
-
-/// As `live` sees a picture file.
-fn live_frame(path: &Path) -> GrayImage {
-    let mut source = SourceSpec::Path(path.into()).open().expect("a picture");
-    let frame = source.next_frame().expect("a picture").expect("a frame");
-    gray_from_rgb(&frame.rgb, frame.width, frame.height).expect("a frame of its size")
 }
 
 #[test]
@@ -152,7 +139,7 @@ fn a_photo_becomes_what_live_would_see_and_is_searched_once() {
 
     // Live: the frame, its largest face, the region around it. Here: the stored picture, the whole of it.
     let spec = InputSpec::default();
-    let frame = live_frame(&astronaut());
+    let frame = gray_frame(&astronaut());
     let mut detector = FaceDetector::new(SmallestFace::IN_PICTURES).expect("a detector");
     let face = detector.detect(&frame).expect("faces")[0];
     let input = |picture: &GrayImage, region: Region| {

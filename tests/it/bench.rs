@@ -1,9 +1,8 @@
 //! `emocam bench`: all figures are there and are possible ones. How large they may be is asserted nowhere: machines differ.
 
-mod common;
-
-use common::{emocam, fail, succeed, temporary_folder, text};
 use serde_json::Value;
+
+use crate::common::{emocam, fail, succeed, temporary_folder, text};
 
 fn number(value: &Value, name: &str) -> f64 {
     let found = name.split('.').fold(value, |value, name| &value[name]);

@@ -1,12 +1,11 @@
 //! On what the network runs, in a program that was built for the CPU, and how many frames it is given at once. What needs a
 //! GPU is in `gpu.rs`.
 
-mod common;
-
 use std::fs;
 
-use common::{emocam, fail, json_lines, skip, succeed, temporary_folder, text};
 use serde_json::Value;
+
+use crate::common::{emocam, fail, json_lines, skip, succeed, temporary_folder, text};
 
 #[test]
 fn a_device_that_there_is_not_is_refused() {

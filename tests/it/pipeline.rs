@@ -3,8 +3,6 @@
 //! No test depends on how fast anything is: who has to wait for whom is said by channels. Each runs under a time limit,
 //! so that a hang is a failure.
 
-mod stages;
-
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -21,7 +19,7 @@ use emocam::network::classify::FrameFaces;
 use emocam::pipeline::{DropPolicy, Event, Stages, run};
 use emocam::source::{Next, Notice, Source, SourceInfo};
 
-use stages::*;
+use crate::stages::*;
 
 #[test]
 fn a_file_comes_through_whole_and_in_order() {

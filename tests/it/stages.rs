@@ -1,7 +1,5 @@
 //! Stages made for tests of the pipeline, and the time limit that each of those runs under.
 
-#![allow(dead_code, reason = "each test file is a program of its own and uses its part")]
-
 use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -20,6 +18,7 @@ use emocam::sink::{Ending, Sink};
 use emocam::source::{Source, SourceInfo};
 use emocam::track::{Faces, TrackedFace};
 use image::GrayImage;
+
 /// Far more than any of these runs takes.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 

@@ -1,25 +1,24 @@
 //! The real binary on real files: what each command and option does where all is well. What isn't, is in `bad_input.rs`.
 
-mod common;
-
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Instant;
 
-use common::{
-    LIMIT, assert_exit, demo_clip, emocam, fail, json_lines, names_in, parsed_lines, run, skip, start, succeed,
-    temporary_folder, text, wait_until,
-};
 use emocam::flow::emotion::Emotion;
 use emocam::network::calibration::{ClassPrior, Prior};
 use emocam::network::weights::Weights;
 use emocam::source::SourceSpec;
 use image::RgbImage;
 use serde_json::Value;
+
+use crate::common::{
+    self, LIMIT, assert_exit, astronaut, demo_clip, emocam, fail, frames_of, json_lines, lines_of, names_in,
+    parsed_lines, run, skip, start, succeed, temporary_folder, text, wait_until,
+};
 
 /// The first frame of the demo, which has a face in it, as a picture file.
 fn save_face(path: &Path) {
@@ -209,11 +208,6 @@ fn statistics_are_written_in_the_documented_form() {
     }
 }
 
-/// A picture with one face.
-fn astronaut() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/astronaut.jpg")
-}
-
 #[test]
 fn faces_below_the_asked_for_confidence_are_unsure_in_all_outputs() {
     let folder = temporary_folder();
@@ -320,8 +314,8 @@ fn a_folder_of_pictures_keeps_their_order() {
     for name in ["2.png", "9.jpg"] {
         RgbImage::new(64, 48).save(photos.join(name)).expect("a picture");
     }
-    let output = succeed(emocam().arg("annotate").arg(&photos).args(["-o", "-"]));
-    let found: Vec<usize> = parsed_lines(&text(&output.stdout)).iter().map(|line| faces(line).len()).collect();
+    let lines = lines_of(emocam().arg("annotate").arg(&photos).args(["-o", "-"]));
+    let found: Vec<usize> = lines.iter().map(|line| faces(line).len()).collect();
     assert_eq!(found, [0, 0, 1]);
 }
 
@@ -385,12 +379,7 @@ fn an_interrupt_ends_the_run_with_complete_outputs() {
     assert_exit(&running.finish(LIMIT), 0, &["frames a second"]);
     let lines = json_lines(&json);
     assert!(!lines.is_empty() && lines.len() < 240, "{} frames", lines.len());
-    let mut recording = SourceSpec::Path(video).open().expect("a video that can be played");
-    let mut frames = 0;
-    while recording.next_frame().expect("a video without damage").is_some() {
-        frames += 1;
-    }
-    assert_eq!(frames, lines.len());
+    assert_eq!(frames_of(&video), lines.len());
 }
 
 #[cfg(unix)]

@@ -1,30 +1,18 @@
 //! `annotate` over many files: what is done is left alone, what fails is named, and an engine that runs it many times at
 //! once may be killed at any moment.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{
-    assert_exit, demo_clip, emocam, fail, json_lines, names_in, run, run_within, skip, start, succeed,
+use crate::common::{
+    self, assert_exit, demo_clip, emocam, fail, frames_of, json_lines, names_in, run, run_within, skip, start, succeed,
     temporary_folder, text,
 };
-use emocam::source::SourceSpec;
 
 /// A clip of so many frames, without sound.
 fn clip(path: &Path, frames: u32) {
     succeed(emocam().args(["annotate", "demo", "--frames", &frames.to_string(), "-o"]).arg(path));
-}
-
-fn frames_of(path: &Path) -> usize {
-    let mut video = SourceSpec::Path(path.into()).open().expect("a video that can be played");
-    let mut frames = 0;
-    while video.next_frame().expect("a video without damage").is_some() {
-        frames += 1;
-    }
-    frames
 }
 
 #[test]

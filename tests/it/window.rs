@@ -1,13 +1,11 @@
 //! The window, on a display without a screen: every way to end a run, each with a complete recording.
-#![cfg(target_os = "linux")]
-
-mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{Display, LIMIT, Running, assert_exit, emocam, json_lines, skip, start, temporary_folder};
 use emocam::source::SourceSpec;
+
+use crate::common::{self, Display, LIMIT, Running, assert_exit, emocam, json_lines, skip, start, temporary_folder};
 
 /// What ends a run.
 type End = fn(&Display, &Running, u32);

@@ -3,19 +3,17 @@
 //! Training: a grey PNG of a data set, the whole of it. Live: the same pixels somewhere in a colour PNG, opened as a
 //! source, with a box around them.
 
-mod common;
-
-use std::fs;
 use std::path::Path;
 
 use candle_core::Device;
-use common::temporary_folder;
 use emocam::dataset::{DataOptions, Dataset};
 use emocam::flow::frame::FaceBox;
-use emocam::network::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
+use emocam::network::preprocess::{InputSpec, Preprocessor, Region};
 use emocam::network::weights::Weights;
-use emocam::source::SourceSpec;
 use image::{GrayImage, Luma, Rgb, RgbImage};
+
+use crate::common::faces::write_ferplus;
+use crate::common::{gray_frame, temporary_folder};
 
 /// The side of the pictures that the network is trained on.
 const SIDE: u32 = 48;
@@ -31,17 +29,7 @@ fn picture(seed: u32) -> GrayImage {
 
 /// A data set of one picture for each split, written and read as the trainer does.
 fn sample(folder: &Path, face: &GrayImage) -> GrayImage {
-    let mut labels =
-        String::from("Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n");
-    let splits = [("Training", "FER2013Train"), ("PublicTest", "FER2013Valid"), ("PrivateTest", "FER2013Test")];
-    for (seed, (usage, subfolder)) in splits.into_iter().enumerate() {
-        fs::create_dir(folder.join(subfolder)).expect("a folder");
-        let other = picture(seed as u32);
-        let image = if seed == 0 { face } else { &other };
-        image.save(folder.join(subfolder).join("face.png")).expect("a PNG");
-        labels += &format!("{usage},face.png,0,10,0,0,0,0,0,0,0,0\n");
-    }
-    fs::write(folder.join("fer2013new.csv"), labels).expect("a file");
+    write_ferplus(folder, [(0, 1, face.clone()), (1, 1, picture(1)), (2, 1, picture(2))]);
     let dataset = Dataset::load(folder, &DataOptions::default()).expect("a data set");
     let [sample] = &dataset.train[..] else { panic!("{} samples", dataset.train.len()) };
     sample.image.clone()
@@ -51,9 +39,7 @@ fn sample(folder: &Path, face: &GrayImage) -> GrayImage {
 fn live_frame(folder: &Path, frame: &RgbImage) -> GrayImage {
     let path = folder.join("frame.png");
     frame.save(&path).expect("a PNG");
-    let mut source = SourceSpec::Path(path).open().expect("a picture");
-    let frame = source.next_frame().expect("a picture").expect("a frame");
-    gray_from_rgb(&frame.rgb, frame.width, frame.height).expect("a frame of its size")
+    gray_frame(&path)
 }
 
 /// A coloured frame with a grey face in it.

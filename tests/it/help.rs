@@ -1,11 +1,9 @@
 //! Help, completions and the manual page: all of the same description.
 
-mod common;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use common::{assert_exit, emocam, fail, names_in, succeed, temporary_folder, text};
+use crate::common::{self, assert_exit, emocam, fail, names_in, succeed, temporary_folder, text};
 
 const COMMANDS: [&str; 9] = ["live", "annotate", "bench", "cameras", "train", "eval", "completions", "man", "help"];
 

@@ -1,14 +1,13 @@
 //! Runs the real binary for the tests, each run under a time limit. What a run needs from outside is in `needs.rs`, a
 //! display without a screen in `display.rs`.
 
-#![allow(dead_code, unused_imports, reason = "each test file is a program of its own and uses its part")]
-
 mod display;
 pub(crate) mod faces;
 mod needs;
 
 use std::fs;
 use std::io::Read;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -16,6 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub(crate) use display::Display;
+use emocam::network::preprocess::gray_from_rgb;
+use emocam::source::SourceSpec;
+use image::GrayImage;
 pub(crate) use needs::{ffmpeg, ffprobe, shared, skip};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,9 +43,19 @@ pub(crate) fn temporary_folder() -> TempDir {
     TempDir::with_prefix("emocam-test-").expect("a temporary folder can be made")
 }
 
+/// What lies at this path in the project.
+pub(crate) fn in_project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
 /// The file of the clip inside the program: H.264 without B-frames in MP4, the index first, 240 frames of 640x480.
 pub(crate) fn demo_clip() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/source/demo.mp4")
+    in_project("src/source/demo.mp4")
+}
+
+/// A picture with one face.
+pub(crate) fn astronaut() -> PathBuf {
+    in_project("tests/data/astronaut.jpg")
 }
 
 /// A run in progress; it is killed when the value is dropped, so that a test that fails leaves nothing behind.
@@ -205,6 +217,27 @@ pub(crate) fn json_lines(path: &Path) -> Vec<Value> {
 pub(crate) fn parsed_lines(lines: &str) -> Vec<Value> {
     assert!(lines.is_empty() || lines.ends_with('\n'), "the last line is not complete");
     lines.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+/// Runs to a good end. Returns the JSON lines on standard output.
+///
+/// # Panics
+/// As [`succeed`] and [`parsed_lines`].
+pub(crate) fn lines_of(command: &mut Command) -> Vec<Value> {
+    parsed_lines(&text(&succeed(command).stdout))
+}
+
+/// As `live` sees a picture file: in grey.
+pub(crate) fn gray_frame(path: &Path) -> GrayImage {
+    let frame =
+        SourceSpec::Path(path.into()).open().expect("a picture").next_frame().expect("a picture").expect("a frame");
+    gray_from_rgb(&frame.rgb, frame.width, frame.height).expect("a frame of its size")
+}
+
+/// How many frames a video has, which must be whole.
+pub(crate) fn frames_of(path: &Path) -> usize {
+    let mut video = SourceSpec::Path(path.into()).open().expect("a video that can be played");
+    iter::from_fn(|| video.next_frame().expect("a video without damage")).count()
 }
 
 /// The names in a folder, in order.

@@ -25,6 +25,23 @@ pub(crate) fn drawn_face(emotion: Emotion, number: usize) -> GrayImage {
     })
 }
 
+/// Writes a set in the layout of FER+: of each picture its part (0 to train, 1 to validate, 2 to test), the column of the emotion
+/// that all raters see, and the picture.
+pub(crate) fn write_ferplus(folder: &Path, pictures: impl IntoIterator<Item = (usize, usize, GrayImage)>) {
+    let parts = [("Training", "FER2013Train"), ("PublicTest", "FER2013Valid"), ("PrivateTest", "FER2013Test")];
+    parts.iter().for_each(|(_, subfolder)| fs::create_dir_all(folder.join(subfolder)).expect("a folder"));
+    let mut labels =
+        String::from("Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF\n");
+    for (number, (part, column, picture)) in pictures.into_iter().enumerate() {
+        let ((usage, subfolder), name) = (parts[part], format!("fer{number:07}.png"));
+        picture.save(folder.join(subfolder).join(&name)).expect("a PNG");
+        let mut votes = ["0"; 10];
+        votes[column] = "10";
+        labels += &format!("{usage},{name},{}\n", votes.join(","));
+    }
+    fs::write(folder.join("fer2013new.csv"), labels).expect("a file");
+}
+
 /// Where the faces of a data set come from.
 pub(crate) struct Faces {
     /// Files of FER+ by emotion; empty where there are none.

@@ -3,8 +3,6 @@
 //! No test depends on how fast anything is: who has to wait for whom is said by channels. Each runs under a time limit,
 //! so that a hang is a failure.
 
-mod stages;
-
 use std::ops::ControlFlow;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -19,7 +17,7 @@ use emocam::network::classify::FrameFaces;
 use emocam::pipeline::{DropPolicy, Event, Stages, run};
 use image::GrayImage;
 
-use stages::*;
+use crate::stages::*;
 
 #[test]
 fn a_damaged_file_gives_its_frames_and_then_its_error() {

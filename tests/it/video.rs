@@ -1,17 +1,11 @@
 //! `annotate` on whole videos: nothing is lost, added or moved, and what is found is right.
 
-mod common;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use common::{
-    assert_exit, demo_clip, emocam, fail, ffmpeg, ffprobe, json_lines, names_in, run_within, shared, skip, succeed,
-    temporary_folder,
-};
 use emocam::flow::emotion::Emotion;
 use emocam::flow::frame::Frame;
 use emocam::flow::labelled::{self, Timing};
@@ -20,6 +14,11 @@ use emocam::source::SourceSpec;
 use image::RgbImage;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::common::{
+    self, assert_exit, demo_clip, emocam, fail, ffmpeg, ffprobe, json_lines, lines_of, names_in, run_within, shared,
+    skip, succeed, temporary_folder,
+};
 
 /// Some hundred frames on a busy machine.
 const LONG_LIMIT: Duration = Duration::from_secs(400);
@@ -265,4 +264,31 @@ fn the_demo_needs_no_ffmpeg() {
     let mut command = emocam();
     succeed(command.args(["annotate", "demo", "--frames", "2", "-o"]).arg(&out).env("PATH", ""));
     assert_eq!(fs::read_to_string(&out).expect("a file").lines().count(), 2);
+}
+
+/// The times of a video's frames, in seconds, as the program sees them.
+fn times(path: &Path, with_ffmpeg: bool) -> Vec<f64> {
+    let mut command = emocam();
+    command.arg("annotate").arg(path).args(["-o", "-"]);
+    if !with_ffmpeg {
+        command.env("PATH", "");
+    }
+    lines_of(&mut command).iter().map(|line| line["time_s"].as_f64().expect("a time")).collect()
+}
+
+/// What emocam records, emocam reads: with ffmpeg and with the decoder inside the program alike.
+#[test]
+fn a_recording_has_the_same_times_for_both_decoders() {
+    let folder = temporary_folder();
+    let path = folder.path().join("out.mp4");
+    succeed(emocam().args(["annotate", "demo", "--frames", "50", "-o"]).arg(&path));
+    let built_in = times(&path, false);
+    assert_eq!(built_in.len(), 50);
+    assert!(built_in.iter().enumerate().all(|(id, time)| (time - id as f64 / 30.0).abs() < 1e-3), "{built_in:?}");
+    if !ffmpeg() {
+        return skip("a_recording_has_the_same_times_for_both_decoders", "ffmpeg is not installed");
+    }
+    let by_ffmpeg = times(&path, true);
+    assert_eq!(by_ffmpeg.len(), 50);
+    assert!(built_in.iter().zip(&by_ffmpeg).all(|(a, b)| (a - b).abs() < 1e-3), "{built_in:?}\n{by_ffmpeg:?}");
 }

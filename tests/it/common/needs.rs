@@ -1,5 +1,5 @@
 //! What some tests need and a checkout may lack: the shared data beside it and programs of the system. A test that
-//! goes without says so by [`skip`] and returns. Unit tests use this file too, so it knows nothing of the binary.
+//! goes without says so by [`skip`] and returns.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,22 +1,21 @@
 //! Faces in motion, end to end: made videos go through the real binary.
 
-mod common;
-
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{emocam, fail, ffmpeg, parsed_lines, run, skip, succeed, temporary_folder, text};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 use serde_json::Value;
+
+use crate::common::{astronaut, emocam, fail, ffmpeg, lines_of, skip, temporary_folder};
 
 const SIZE: (u32, u32) = (640, 480);
 
 /// The astronaut's head in this width; the face is about half as wide.
 fn head(width: u32) -> RgbImage {
-    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/astronaut.jpg");
+    let picture = astronaut();
     let picture = image::open(picture).expect("a picture").to_rgb8();
     let head = imageops::crop_imm(&picture, picture.width() / 4, 0, picture.width() * 2 / 5, picture.height() * 2 / 5);
     imageops::resize(&head.to_image(), width, width, FilterType::Triangle)
@@ -45,9 +44,7 @@ fn video(test: &str, folder: &Path, frames: impl Iterator<Item = RgbImage>) -> O
 }
 
 fn lines(video: &Path, arguments: &[&str]) -> Vec<Value> {
-    let output = run(emocam().arg("annotate").arg(video).args(["-o", "-"]).args(arguments));
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    parsed_lines(&text(&output.stdout))
+    lines_of(emocam().arg("annotate").arg(video).args(["-o", "-"]).args(arguments))
 }
 
 /// Number and middle of each face.
@@ -154,11 +151,8 @@ fn dials_that_make_no_sense_are_clear_errors() {
 
 #[test]
 fn smoothing_is_for_motion_and_can_be_turned_off() {
-    let folder = temporary_folder();
     let probabilities = |arguments: &[&str]| {
-        let out = folder.path().join("out.jsonl");
-        succeed(emocam().args(["annotate", "demo", "--force", "--frames", "90", "-o"]).arg(&out).args(arguments));
-        let lines = parsed_lines(&std::fs::read_to_string(&out).expect("lines"));
+        let lines = lines(Path::new("demo"), &[&["--frames", "90"], arguments].concat());
         let happy = |line: &Value| line["faces"][0]["probabilities"]["Happy"].as_f64();
         lines.iter().filter_map(happy).collect::<Vec<f64>>()
     };

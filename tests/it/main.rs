@@ -1,0 +1,29 @@
+//! The program and the library from outside, on real files: one program, a module for each theme. Cameras and the GPU have
+//! programs of their own beside it.
+//!
+//! What several modules use is in `common` (runs of the real binary) and `stages` (stages of a pipeline made for a test).
+
+mod common;
+mod stages;
+
+mod bad_input;
+mod batch;
+mod bench;
+mod cli;
+mod dataset;
+mod device;
+mod eval;
+mod golden;
+mod help;
+mod motion;
+mod parity;
+mod pipeline;
+mod readme;
+#[cfg(target_os = "linux")]
+mod recording;
+mod shutdown;
+mod structure;
+mod train;
+mod video;
+#[cfg(target_os = "linux")]
+mod window;
