@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Error, Result};
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::MOMENT;
 use crate::flow::labelled::Labelled;
 use crate::sink::{Ending, Sink};
 
@@ -25,7 +26,15 @@ impl Recording<'_> {
         ending: impl FnOnce() -> Ending,
     ) -> Result<()> {
         let mut first_error = None;
-        for annotated in self.records {
+        loop {
+            let annotated = match self.records.recv_timeout(MOMENT) {
+                Ok(annotated) => annotated,
+                Err(RecvTimeoutError::Timeout) => {
+                    recorders.iter_mut().for_each(|recorder| recorder.idle());
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             recorders.retain_mut(|recorder| {
                 if self.is_over(first_error.as_ref()) {
                     return true;

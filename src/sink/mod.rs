@@ -25,8 +25,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use image::RgbImage;
 
-pub use on_demand::Requests;
-pub use on_demand::on_demand;
+pub use on_demand::{OnDemand, Requests, on_demand};
 use output::Output;
 use part::{Leftover, PartFile};
 pub use recorder::{BitsPerSecond, Quality};
@@ -43,6 +42,9 @@ pub trait Sink {
     /// # Errors
     /// When the output can't be written.
     fn write(&mut self, annotated: &Labelled) -> Result<ControlFlow<()>>;
+
+    /// Does what does not depend on frames, while none comes.
+    fn idle(&mut self) {}
 
     /// Completes the output; nothing is written after it. Called once, also after a failed run.
     ///

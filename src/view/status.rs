@@ -1,16 +1,13 @@
 //! One line that tells how a run goes: in the window's corner, and in the terminal where there is no window.
 
-#[path = "terminal.rs"]
-mod terminal;
-
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use console::Term;
-
 use emocam::flow::emotion::Prediction;
 use emocam::flow::labelled::Labelled;
-use terminal::Terminal;
+
+use super::terminal::Terminal;
 
 /// How often the line changes: fast enough to feel live, slow enough to be read.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -20,7 +17,7 @@ const MORE: &str = "  ...";
 
 /// The frame rate and the latency of the last moments.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub(super) struct Meter {
     since: Instant,
     frames: u32,
     latency: Duration,
@@ -34,8 +31,18 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// Counts a frame and returns the line to show: `29.8 fps  18 ms`; empty at first.
-    pub(crate) fn tick(&mut self, annotated: &Labelled) -> &str {
+    /// What there is to show: `29.8 fps  18 ms`; empty at first.
+    pub(super) fn line(&self) -> &str {
+        &self.line
+    }
+
+    /// Begins to count anew: the time since then was a pause.
+    pub(super) fn restart(&mut self) {
+        (self.since, self.frames, self.latency) = (Instant::now(), 0, Duration::ZERO);
+    }
+
+    /// Counts a frame.
+    pub(super) fn tick(&mut self, annotated: &Labelled) {
         self.frames += 1;
         self.latency += annotated.frame.captured_at.elapsed();
         let time = self.since.elapsed();
@@ -43,15 +50,14 @@ impl Meter {
             let fps = f64::from(self.frames) / time.as_secs_f64();
             let latency = self.latency.as_secs_f64() * 1e3 / f64::from(self.frames);
             self.line = format!("{fps:.1} fps  {latency:.0} ms");
-            (self.since, self.frames, self.latency) = (Instant::now(), 0, Duration::ZERO);
+            self.restart();
         }
-        &self.line
     }
 }
 
 /// The line in the terminal. Nothing is written where standard error is no terminal.
 #[derive(Debug)]
-pub(crate) struct StatusLine {
+pub(crate) struct StatusView {
     terminal: Option<Terminal>,
     written: Option<Written>,
 }
@@ -63,15 +69,15 @@ struct Written {
     columns: usize,
 }
 
-impl Default for StatusLine {
+impl Default for StatusView {
     fn default() -> Self {
         Self { terminal: io::stderr().is_terminal().then(Terminal::from_environment), written: None }
     }
 }
 
-impl StatusLine {
+impl StatusView {
     /// Writes the line for a frame, unless it was written a moment ago.
-    pub(crate) fn show(&mut self, annotated: &Labelled, meter: &str) {
+    pub(super) fn show(&mut self, annotated: &Labelled, meter: &str) {
         let Some(terminal) = self.terminal else { return };
         if self.written.is_some_and(|written| written.at.elapsed() < PERIOD) {
             return;
@@ -85,10 +91,16 @@ impl StatusLine {
     }
 
     /// Takes the line away, so that what comes next stands alone.
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         if let (Some(terminal), Some(written)) = (self.terminal, self.written.take()) {
             let _ = io::stderr().write_all(terminal.erased(written.columns.min(width())).as_bytes());
         }
+    }
+}
+
+impl Drop for StatusView {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -198,7 +210,7 @@ fn face_text(face: &Prediction, form: Form, terminal: Terminal) -> Text {
 
 #[cfg(test)]
 mod tests {
-    use super::terminal::Colors;
+    use super::super::terminal::Colors;
     use super::*;
     use emocam::flow::emotion::{Emotion, Probabilities};
     use emocam::flow::frame::{FaceBox, Frame};

@@ -15,7 +15,7 @@ use fast_image_resize::Resizer;
 use image::RgbImage;
 use minifb::{InputCallback, Key, ScaleMode, WindowOptions};
 
-use crate::view::keys::Command;
+use crate::view::keys::KeyAction;
 use emocam::draw::fit::{fitted_size, resized};
 
 /// A window no larger than this fits most screens, with room for a panel and a title bar.
@@ -98,8 +98,8 @@ impl Window {
     }
 
     /// What keys asked for since the last time.
-    pub(crate) fn commands(&mut self) -> Vec<Command> {
-        mem::take(&mut self.typed.borrow_mut().commands)
+    pub(crate) fn actions(&mut self) -> Vec<KeyAction> {
+        mem::take(&mut self.typed.borrow_mut().actions)
     }
 
     /// Whether the picture is to fill the window, from the next one on.
@@ -198,7 +198,7 @@ fn zoomed((width, height): (u32, u32), larger: bool) -> (u32, u32) {
 /// What was typed, also between two updates of the window.
 #[derive(Default)]
 struct Typed {
-    commands: Vec<Command>,
+    actions: Vec<KeyAction>,
     /// Keys that are down.
     held: HashSet<Key>,
     /// Whether the last key that went down was down already: a key that is held is pressed once.
@@ -213,9 +213,9 @@ impl InputCallback for Keys {
     fn add_char(&mut self, letter: u32) {
         let mut typed = self.0.borrow_mut();
         if !typed.repeats
-            && let Some(command) = char::from_u32(letter).and_then(Command::from_letter)
+            && let Some(action) = char::from_u32(letter).and_then(KeyAction::from_letter)
         {
-            typed.commands.push(command);
+            typed.actions.push(action);
         }
     }
 
@@ -224,7 +224,7 @@ impl InputCallback for Keys {
         if is_down {
             typed.repeats = !typed.held.insert(key);
             if key == Key::Escape {
-                typed.commands.push(Command::Quit);
+                typed.actions.push(KeyAction::Quit);
             }
         } else {
             typed.held.remove(&key);
@@ -273,7 +273,7 @@ mod tests {
         };
         press(Key::B, 'b');
         press(Key::Escape, '\u{1b}');
-        assert_eq!(typed.borrow().commands, [Command::Bars, Command::Mirror, Command::Bars, Command::Quit]);
+        assert_eq!(typed.borrow().actions, [KeyAction::Bars, KeyAction::Mirror, KeyAction::Bars, KeyAction::Quit]);
     }
 
     /// Run it on a display, such as Xvfb; it ends when q is pressed or the window is closed.
