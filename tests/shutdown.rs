@@ -1,15 +1,19 @@
-//! The pipeline with stages made for the test: failures, panics, and how a run ends.
+//! How a run ends: the pipeline with stages made for the test, which fail and panic, and the program with nobody to tell.
 //!
 //! No test depends on how fast anything is: who has to wait for whom is said by channels. Each runs under a time limit,
 //! so that a hang is a failure.
 
+mod common;
 mod stages;
 
+use std::fs;
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use emocam::flow::frame::Frame;
@@ -19,6 +23,8 @@ use emocam::network::classify::FrameFaces;
 use emocam::pipeline::{DropPolicy, Event, Stages, run};
 use image::GrayImage;
 
+use common::faces::Faces;
+use common::{LIMIT, demo_clip, emocam, temporary_folder, wait_until};
 use stages::*;
 
 #[test]
@@ -321,4 +327,63 @@ fn a_request_is_heard_while_a_frame_waits_for_its_time() {
     });
     assert_eq!(outcome.error, None);
     assert!(!outcome.ids.is_empty());
+}
+
+/// Runs commands of the program without anyone at the other end of standard error, and checks their exit code and that
+/// the output is whole: a pipe that nobody reads, a full disk, and no standard error at all.
+#[cfg(unix)]
+fn assert_unheard(line: &str, folder: &Path, code: i32, output: &str) {
+    for nobody in ["pipe", "full", "closed"] {
+        if nobody == "full" && !Path::new("/dev/full").exists() {
+            continue;
+        }
+        // What the run before left.
+        let _ = fs::remove_file(folder.join(output));
+        let _ = fs::remove_dir_all(folder.join("run"));
+        let mut command = Command::new("sh");
+        command.args(["-c", if nobody == "closed" { "exec \"$@\" 2>&-" } else { "exec \"$@\"" }, "sh"]);
+        command.arg(emocam().get_program()).args(line.split(' ')).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(match nobody {
+            "pipe" => Stdio::piped(),
+            "full" => fs::File::options().write(true).open("/dev/full").expect("a device").into(),
+            _ => Stdio::null(),
+        });
+        let mut child = command.spawn().expect("sh starts");
+        drop(child.stderr.take());
+        let status = wait_until(&mut child, Instant::now() + LIMIT);
+        assert_eq!(status.and_then(|status| status.code()), Some(code), "{line}: {nobody}");
+        assert!(folder.join(output).exists(), "{line}: {nobody}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_nobody_hears_is_whole() {
+    let folder = temporary_folder();
+    let folder = folder.path();
+    fs::copy(demo_clip(), folder.join("clip.mp4")).expect("a copy");
+    assert_unheard("live demo --headless --frames 5 -o x.mp4", folder, 0, "x.mp4");
+    assert_unheard("live clip.mp4 --frames 5 -o x.mp4", folder, 0, "x.mp4");
+    assert_unheard("annotate clip.mp4 --frames 5 -o x.mp4", folder, 0, "x.mp4");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_skipped_unheard_is_in_the_exit_code_alone() {
+    let folder = temporary_folder();
+    let pictures = folder.path().join("pictures");
+    fs::create_dir(&pictures).expect("a folder");
+    image::RgbImage::new(64, 64).save(pictures.join("a.png")).expect("a PNG");
+    fs::write(pictures.join("b.png"), "no picture").expect("a file");
+    assert_unheard("annotate pictures -o x.jsonl", folder.path(), 1, "x.part.jsonl");
+}
+
+#[cfg(unix)]
+#[test]
+fn training_that_nobody_hears_is_whole() {
+    let folder = temporary_folder();
+    Faces::drawn().write_classes(&folder.path().join("data"), 4);
+    let line = "train --data data --out run --device cpu --init none --channels 4,4,8,8 --blocks 1,1,1 --batch-size 16 \
+                --epochs 1 --faces whole";
+    assert_unheard(&line.replace("                ", ""), folder.path(), 0, "run/best.safetensors");
 }

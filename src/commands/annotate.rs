@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::job::Job;
-use super::setup::{check_outputs, classifier, finish, job_of, options_of};
+use super::setup::{check_outputs, classifier, finish, job, options_of};
 use crate::cli::{Annotate, Common};
 use crate::view::keys::{Controls, Mirror};
 use crate::view::tell::notice;
@@ -97,11 +97,14 @@ fn one(
         SourceSpec::Path(file) if !input.is_pictures() => Some(Sound { file, start: Duration::ZERO }),
         _ => None,
     };
-    let options = OutputOptions { sound, ..options(task, common) };
     let mut job = Job {
+        outputs,
+        options: OutputOptions { sound, ..options(task, common) },
+        frames: common.frames,
         frames_at_once: arguments.batch.map(usize::from),
         controls: Controls::new(Mirror::Off, common.privacy, false),
-        ..job_of(source.as_mut(), DropPolicy::Every, outputs, options, common, Some(input))
+        unsure_below: common.unsure,
+        ..job(source.as_mut(), DropPolicy::Every, &common.dials, Some(input))
     };
     if common.privacy.is_some() {
         // There is time: no face is to be seen before the search comes past it.

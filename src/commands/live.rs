@@ -7,7 +7,7 @@ use emocam::pipeline::DropPolicy;
 use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 
 use super::job::Job;
-use super::setup::{check_outputs, classifier, finish, job_of, options_of};
+use super::setup::{check_outputs, classifier, finish, job, options_of};
 use crate::cli::Live;
 use crate::view::keys::Controls;
 use crate::view::tell::notice;
@@ -40,8 +40,12 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let is_live = source.info().live;
     let drop_policy = if is_live { DropPolicy::Latest } else { DropPolicy::EveryInRealTime };
     let job = Job {
+        outputs: &outputs,
+        options,
+        frames: common.frames,
         controls: Controls::new(arguments.mirror, common.privacy, is_live),
-        ..job_of(source.as_mut(), drop_policy, &outputs, options, common, spec.as_ref())
+        unsure_below: common.unsure,
+        ..job(source.as_mut(), drop_policy, &common.dials, spec.as_ref())
     };
     let mut stats = Stats::new(common.unsure.is_some());
     let outcome = job.run(&mut classifier, view, &stop.child(), &mut stats);

@@ -26,25 +26,7 @@ pub(super) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> 
     OutputOptions { force: common.force, live, source: None, quality: common.quality(), sound: None }
 }
 
-/// The job for a source that was opened as `spec` says.
-pub(super) fn job_of<'a>(
-    source: &'a mut dyn Source,
-    drop_policy: DropPolicy,
-    outputs: &'a [SinkSpec],
-    options: OutputOptions<'a>,
-    common: &Common,
-    spec: Option<&SourceSpec>,
-) -> Job<'a> {
-    Job {
-        outputs,
-        options,
-        frames: common.frames,
-        unsure_below: common.unsure,
-        ..job(source, drop_policy, &common.dials, spec)
-    }
-}
-
-/// The same without outputs and without an end of its own.
+/// The job for a source that was opened as `spec` says, without outputs and without an end of its own.
 pub(super) fn job<'a>(
     source: &'a mut dyn Source,
     drop_policy: DropPolicy,

@@ -10,6 +10,7 @@ mod encoder;
 mod rate;
 mod video;
 
+use std::io::{self, Write};
 use std::mem;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -134,7 +135,8 @@ fn add_sound(sound: Sound<'_>, file: &PartFile, length: Duration) -> Result<()> 
         Ok(true) => file.replace_by(&target),
         Ok(false) => Ok(()),
         Err(error) => {
-            eprintln!("emocam: {}: {error:#}; the video has no sound", file.part().display());
+            // Nobody may be there to hear it.
+            let _ = writeln!(io::stderr(), "emocam: {}: {error:#}; the video has no sound", file.part().display());
             Ok(())
         }
     }

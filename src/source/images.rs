@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 use std::fs;
-use std::io::Cursor;
+use std::io::{self, Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -122,7 +122,8 @@ impl ImageSource {
             match rgb_from_file(&path) {
                 Ok(picture) => return Some(picture),
                 Err(error) => {
-                    eprintln!("emocam: skipped {error:#}");
+                    // Nobody may be there to hear it.
+                    let _ = writeln!(io::stderr(), "emocam: skipped {error:#}");
                     let name = path.file_name().unwrap_or(path.as_os_str());
                     self.skipped.push(name.to_string_lossy().into_owned());
                 }

@@ -4,32 +4,20 @@
 
 use emocam::draw::{Look, Privacy};
 
-/// What a key asks for.
+/// What a key asks for, in the words of [`KEYS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyAction {
-    /// Ends the run.
     Quit,
-    /// Stops and goes on.
     Pause,
-    /// Saves the picture.
     Snapshot,
-    /// Starts a recording, and ends it.
     Record,
-    /// Shows and hides the bars beside each face.
     Bars,
-    /// Shows and hides the last seconds of each face.
     Trail,
-    /// Mirrors the window.
     Mirror,
-    /// Hides faces, and shows them.
     Privacy,
-    /// Fills the window, without regard to the picture's shape.
     Stretch,
-    /// Makes the window larger.
     Larger,
-    /// Makes the window smaller.
     Smaller,
-    /// Shows and hides the keys.
     Help,
 }
 
@@ -88,15 +76,12 @@ pub(crate) struct Controls {
     pub(crate) mirror: bool,
     /// Whether what is recorded is mirrored, too.
     pub(crate) mirror_recordings: bool,
-    /// Whether faces are hidden.
     pub(crate) hide_faces: bool,
-    /// How they are.
+    /// How faces are hidden.
     pub(crate) privacy: Privacy,
-    /// Whether the picture stands still.
     pub(crate) paused: bool,
-    /// Whether the keys are shown.
     pub(crate) help: bool,
-    /// Whether the picture fills the window.
+    /// Whether the picture fills the window, without regard to its own shape.
     pub(crate) stretch: bool,
 }
 

@@ -36,7 +36,6 @@ const LARGEST_ZOOM: (u32, u32) = (7680, 4320);
 /// A window on the screen. It can be resized; the picture keeps its aspect ratio unless it is stretched.
 pub(crate) struct Window {
     window: minifb::Window,
-    title: String,
     typed: Rc<RefCell<Typed>>,
     /// Whether the picture fills the window whatever its shape.
     stretch: bool,
@@ -52,12 +51,11 @@ impl Window {
     ///
     /// # Errors
     /// When there is no display, or the system refuses.
-    pub(crate) fn open(title: &str, width: u32, height: u32) -> Result<Self> {
+    pub(crate) fn open((width, height): (u32, u32)) -> Result<Self> {
         check_display()?;
         let typed = Rc::default();
         Ok(Self {
-            window: open(title, opening_size(width, height), &typed)?,
-            title: title.to_owned(),
+            window: open(opening_size(width, height), &typed)?,
             typed,
             stretch: false,
             resizer: Resizer::new(),
@@ -118,7 +116,7 @@ impl Window {
         if (size.0 as usize, size.1 as usize) == (width, height) {
             return Ok(());
         }
-        self.window = open(&self.title, size, &self.typed)?;
+        self.window = open(size, &self.typed)?;
         // It is empty so far.
         self.shown_at = self.shown_at.checked_sub(REFRESH).unwrap_or(self.shown_at);
         Ok(())
@@ -145,9 +143,9 @@ impl Window {
     }
 }
 
-fn open(title: &str, (width, height): (u32, u32), typed: &Rc<RefCell<Typed>>) -> Result<minifb::Window> {
+fn open((width, height): (u32, u32), typed: &Rc<RefCell<Typed>>) -> Result<minifb::Window> {
     let options = WindowOptions { resize: true, scale_mode: ScaleMode::AspectRatioStretch, ..Default::default() };
-    let mut window = minifb::Window::new(title, width as usize, height as usize, options)
+    let mut window = minifb::Window::new("emocam", width as usize, height as usize, options)
         .context("a window can't be opened (is the display reachable?)")?;
     window.set_target_fps(0);
     window.set_input_callback(Box::new(Keys(Rc::clone(typed))));
@@ -274,23 +272,5 @@ mod tests {
         press(Key::B, 'b');
         press(Key::Escape, '\u{1b}');
         assert_eq!(typed.borrow().actions, [KeyAction::Bars, KeyAction::Mirror, KeyAction::Bars, KeyAction::Quit]);
-    }
-
-    /// Run it on a display, such as Xvfb; it ends when q is pressed or the window is closed.
-    #[test]
-    #[ignore = "needs a display and someone to press q"]
-    fn a_picture_on_the_screen() {
-        let picture = image::open(std::env::temp_dir().join("sample_one.png")).expect("draw's sample").to_rgb8();
-        let mut window = Window::open("emocam", picture.width(), picture.height()).expect("a display");
-        let mut times = Vec::new();
-        loop {
-            let start = Instant::now();
-            if window.show(&picture).expect("a picture").is_break() || window.poll().expect("a window").is_break() {
-                break;
-            }
-            times.push(start.elapsed());
-        }
-        times.sort();
-        eprintln!("{} pictures, median {:?}", times.len(), times[times.len() / 2]);
     }
 }

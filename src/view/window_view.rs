@@ -55,7 +55,7 @@ impl WindowView {
             (None, None) if sight.notice.is_some() => EMPTY_SIZE,
             _ => return true,
         };
-        match Window::open("emocam", size.0, size.1) {
+        match Window::open(size) {
             Ok(opened) => self.window = Some(opened),
             Err(error) => tell::notice(&format!("{error:#}; running without a window")),
         }
