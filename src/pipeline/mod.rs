@@ -136,8 +136,9 @@ where
     thread::scope(|scope| {
         let (guard, dropped) = (&guard, &dropped);
         let frame_sender = FrameSender { sender: frame_sender, displaced, dropped };
-        spawn(scope, guard, "capture", (frame_sender, notice_sender), move |(sender, notices)| {
-            capture(source, sender, notices, delivery, stop)
+        let ends = (frame_sender, notice_sender, warning_sender.clone());
+        spawn(scope, guard, "capture", ends, move |(sender, notices, warnings)| {
+            capture(source, sender, notices, warnings, delivery, stop)
         });
         spawn(scope, guard, "detect", (frames, detected_sender), move |(frames, sender)| {
             detect(&mut make_detect()?, frames_at_once, frames, sender)
@@ -159,6 +160,10 @@ where
         // Whatever is still on its way is not wanted any more.
         drop((annotated, recorder));
     });
+    // What outputs had to say when they were completed.
+    for warning in warnings.try_iter() {
+        let _ = present(Event::Warning(warning));
+    }
     let error = guard.first_error.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     (Losses { dropped: dropped.into_inner(), unrecorded }, error.map_or(Ok(()), Err))
 }

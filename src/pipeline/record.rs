@@ -52,7 +52,10 @@ impl Recording<'_> {
         let ending = if self.is_over(first_error.as_ref()) { Ending::CutOff } else { ending() };
         for mut recorder in recorders {
             if let Err(error) = recorder.finish(ending) {
-                self.fail(error, &mut first_error);
+                first_error.get_or_insert(error);
+            }
+            for warning in recorder.warnings() {
+                let _ = self.warnings.send(warning);
             }
         }
         first_error.map_or(Ok(()), Err)

@@ -46,6 +46,11 @@ pub trait Sink {
     /// Does what does not depend on frames, while none comes.
     fn idle(&mut self) {}
 
+    /// What went wrong and is no error, since the last time.
+    fn warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Completes the output; nothing is written after it. Called once, also after a failed run.
     ///
     /// # Errors
