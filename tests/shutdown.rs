@@ -43,7 +43,7 @@ fn a_damaged_file_gives_its_frames_and_then_its_error() {
 
 #[test]
 fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
-    for delivery in [DropPolicy::Every, DropPolicy::Latest] {
+    for drop_policy in [DropPolicy::Every, DropPolicy::Latest] {
         let (recorders, recorded) = recorder();
         let outcome = within_limit(move || {
             let make_detect = || {
@@ -61,11 +61,11 @@ fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
                 recorders,
                 survives_recorders: false,
             };
-            run_stages(stages, delivery, &Stop::default(), go_on)
+            run_stages(stages, drop_policy, &Stop::default(), go_on)
         });
         let error = outcome.error.expect("an error");
         assert!(error.starts_with("finding faces in frame ") && error.ends_with(": the detector is broken"), "{error}");
-        if delivery == DropPolicy::Every {
+        if drop_policy == DropPolicy::Every {
             assert_frames(&outcome.ids, 0..5);
         }
         let recorded = recorded.lock().unwrap();
@@ -172,7 +172,7 @@ fn of_several_errors_the_first_is_reported() {
 fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
     let boom = |stage: &str, here: &str, number: u64| assert!(stage != here || number < 5, "boom");
     for stage in ["capture", "detect", "classify", "present", "record"] {
-        for delivery in [DropPolicy::Every, DropPolicy::Latest] {
+        for drop_policy in [DropPolicy::Every, DropPolicy::Latest] {
             let outcome = within_limit(move || {
                 let mut source = FakeSource::new(|id| {
                     boom(stage, "capture", id);
@@ -200,30 +200,30 @@ fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
                     recorders,
                     survives_recorders: false,
                 };
-                run_stages(stages, delivery, &Stop::default(), |id| {
+                run_stages(stages, drop_policy, &Stop::default(), |id| {
                     boom(stage, "present", id);
                     go_on(id)
                 })
             });
-            assert_eq!(outcome.error, Some(format!("the {stage} stage panicked: boom")), "{delivery:?}");
+            assert_eq!(outcome.error, Some(format!("the {stage} stage panicked: boom")), "{drop_policy:?}");
         }
     }
 }
 
 #[test]
 fn a_closed_window_ends_the_run_of_an_endless_source() {
-    for delivery in [DropPolicy::Every, DropPolicy::EveryInRealTime, DropPolicy::Latest] {
+    for drop_policy in [DropPolicy::Every, DropPolicy::EveryInRealTime, DropPolicy::Latest] {
         let (recorders, recorded) = recorder();
         let mut presented = 0;
         let outcome = within_limit(move || {
-            run_with(&mut endless(), delivery, &Stop::default(), recorders, |_| {
+            run_with(&mut endless(), drop_policy, &Stop::default(), recorders, |_| {
                 presented += 1;
                 Ok(if presented < 4 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             })
         });
-        assert_eq!((outcome.error, outcome.ids.len()), (None, 4), "{delivery:?}");
+        assert_eq!((outcome.error, outcome.ids.len()), (None, 4), "{drop_policy:?}");
         let recorded = recorded.lock().unwrap();
-        assert_eq!((&recorded.ids, recorded.finished), (&outcome.ids, 1), "{delivery:?}");
+        assert_eq!((&recorded.ids, recorded.finished), (&outcome.ids, 1), "{drop_policy:?}");
     }
 }
 

@@ -76,9 +76,6 @@ struct AfterEnd {
 
 impl Presenter<'_> {
     /// Takes in what comes out of the pipeline. `Break` for the end.
-    ///
-    /// # Errors
-    /// When an open window fails, or data can't be written.
     pub(crate) fn present(&mut self, event: Event<'_>) -> Result<ControlFlow<()>> {
         match event {
             Event::Frame(labelled) => return self.frame(labelled),
@@ -102,9 +99,6 @@ impl Presenter<'_> {
     }
 
     /// Leaves the last picture in the window until the user closes it. All outputs are complete.
-    ///
-    /// # Errors
-    /// When the window fails, or something can't be written that was asked for meanwhile.
     pub(crate) fn hold(&mut self, (requests, writer): (Requests, OnDemand)) -> Result<()> {
         self.requests = Some(requests);
         self.state.after_end = Some(AfterEnd { writer, since: Instant::now(), recorded_at: Instant::now() });

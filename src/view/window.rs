@@ -34,7 +34,7 @@ const ZOOM: f32 = 1.25;
 const LARGEST_ZOOM: (u32, u32) = (7680, 4320);
 
 /// A window on the screen. It can be resized; the picture keeps its aspect ratio unless it is stretched.
-pub(crate) struct Window {
+pub(super) struct Window {
     window: minifb::Window,
     typed: Rc<RefCell<Typed>>,
     /// Whether the picture fills the window whatever its shape.
@@ -48,10 +48,7 @@ pub(crate) struct Window {
 
 impl Window {
     /// Opens a window for pictures of a size, in pixels.
-    ///
-    /// # Errors
-    /// When there is no display, or the system refuses.
-    pub(crate) fn open((width, height): (u32, u32)) -> Result<Self> {
+    pub(super) fn open((width, height): (u32, u32)) -> Result<Self> {
         check_display()?;
         let typed = Rc::default();
         Ok(Self {
@@ -66,10 +63,7 @@ impl Window {
     }
 
     /// Shows a picture. `Break` when the window was closed.
-    ///
-    /// # Errors
-    /// When the system does not take the picture.
-    pub(crate) fn show(&mut self, picture: &RgbImage) -> Result<ControlFlow<()>> {
+    pub(super) fn show(&mut self, picture: &RgbImage) -> Result<ControlFlow<()>> {
         let (width, height) = self.window.get_size();
         let window = (width.max(1) as u32, height.max(1) as u32);
         let size = if self.stretch { window } else { fitted_size(picture.dimensions(), window) };
@@ -84,10 +78,7 @@ impl Window {
     }
 
     /// Keeps the window alive while no new picture comes. `Break` when it was closed.
-    ///
-    /// # Errors
-    /// When the system does not take the picture.
-    pub(crate) fn poll(&mut self) -> Result<ControlFlow<()>> {
+    pub(super) fn poll(&mut self) -> Result<ControlFlow<()>> {
         if !self.pixels.is_empty() && self.shown_at.elapsed() >= REFRESH {
             return self.present();
         }
@@ -96,21 +87,18 @@ impl Window {
     }
 
     /// What keys asked for since the last time.
-    pub(crate) fn actions(&mut self) -> Vec<KeyAction> {
+    pub(super) fn actions(&mut self) -> Vec<KeyAction> {
         mem::take(&mut self.typed.borrow_mut().actions)
     }
 
     /// Whether the picture is to fill the window, from the next one on.
-    pub(crate) fn set_stretch(&mut self, stretch: bool) {
+    pub(super) fn set_stretch(&mut self, stretch: bool) {
         self.stretch = stretch;
     }
 
     /// Makes the window larger or smaller by a step. It is another window then, where the system puts it: one that is
     /// open can't be resized by a program.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub(crate) fn zoom(&mut self, larger: bool) -> Result<()> {
+    pub(super) fn zoom(&mut self, larger: bool) -> Result<()> {
         let (width, height) = self.window.get_size();
         let size = zoomed((width.max(1) as u32, height.max(1) as u32), larger);
         if (size.0 as usize, size.1 as usize) == (width, height) {
@@ -157,6 +145,7 @@ fn open((width, height): (u32, u32), typed: &Rc<RefCell<Typed>>) -> Result<minif
 /// # Errors
 /// When there is no display.
 pub(crate) fn check_display() -> Result<()> {
+    let is_set = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
     if cfg!(all(unix, not(target_os = "macos"))) && !["DISPLAY", "WAYLAND_DISPLAY"].into_iter().any(is_set) {
         bail!("there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set)");
     }
@@ -178,10 +167,6 @@ fn opening_size(width: u32, height: u32) -> (u32, u32) {
     let (width, height) =
         if width > LARGEST.0 || height > LARGEST.1 { fitted_size((width, height), LARGEST) } else { (width, height) };
     (width.max(SMALLEST.0), height.max(SMALLEST.1))
-}
-
-fn is_set(variable: &str) -> bool {
-    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
 }
 
 /// The next size up or down, within what can be used.
