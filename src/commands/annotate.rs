@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::setup::{check_outputs, classifier, finish, job_of, options_of};
+use super::job::Job;
+use super::setup::{check_outputs, classifier, finish, job, options_of};
 use crate::cli::{Annotate, Common};
-use crate::view::Viewer;
 use crate::view::keys::{Controls, Mirror};
 use crate::view::tell::notice;
+use crate::view::{ProgressView, View};
 use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::network::classify::Classifier;
@@ -51,8 +52,8 @@ pub(super) fn run(arguments: &Annotate, stop: &Stop) -> Result<()> {
     let mut stats = Stats::new(common.unsure.is_some());
     let mut failures = Vec::new();
     for (number, task) in (1..).zip(&tasks) {
-        let place = if tasks.len() > 1 { format!("[{number}/{}] ", tasks.len()) } else { String::new() };
-        let outcome = one(task, &place, arguments, &mut classifier, stop, &mut stats);
+        let prefix = if tasks.len() > 1 { format!("[{number}/{}] ", tasks.len()) } else { String::new() };
+        let outcome = one(task, &prefix, arguments, &mut classifier, stop, &mut stats);
         if let Err(error) = outcome {
             if count == 1 {
                 // An input that could not be opened has no summary: the error alone says it.
@@ -82,7 +83,7 @@ pub(super) fn run(arguments: &Annotate, stop: &Stop) -> Result<()> {
 
 fn one(
     task: &Task,
-    place: &str,
+    number: &str,
     arguments: &Annotate,
     classifier: &mut Classifier,
     stop: &Stop,
@@ -91,22 +92,25 @@ fn one(
     let Task { input, outputs, .. } = task;
     let common = &arguments.common;
     let mut source = input.open()?;
-    let mut viewer = Viewer::progress(source.info(), place);
-    viewer.set_controls(Controls::new(Mirror::Off, common.privacy, false));
+    let view = View::Progress(ProgressView::new(source.info(), number));
     let sound = match input {
         SourceSpec::Path(file) if !input.is_pictures() => Some(Sound { file, start: Duration::ZERO }),
         _ => None,
     };
-    let options = OutputOptions { sound, ..options(task, common) };
-    let mut job = job_of(source.as_mut(), DropPolicy::Every, outputs, options, common, Some(input));
-    job.frames_at_once = arguments.batch.map(usize::from);
+    let mut job = Job {
+        outputs,
+        options: OutputOptions { sound, ..options(task, common) },
+        frames: common.frames,
+        frames_at_once: arguments.batch.map(usize::from),
+        controls: Controls::new(Mirror::Off, common.privacy, false),
+        unsure_below: common.unsure,
+        ..job(source.as_mut(), DropPolicy::Every, &common.dials, Some(input))
+    };
     if common.privacy.is_some() {
         // There is time: no face is to be seen before the search comes past it.
         job.search.sequence = job.search.sequence.or_every(1);
     }
-    let outcome = job.run(classifier, &mut viewer, &stop.child(), stats);
-    viewer.close();
-    outcome
+    job.run(classifier, view, &stop.child(), stats)
 }
 
 /// Inputs with their outputs. In a folder each input gets files that bear its name.

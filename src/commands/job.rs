@@ -1,11 +1,8 @@
-//! One run of the pipeline, from a source to outputs and a viewer: what `live` does once and `annotate` for each input.
+//! One run of the pipeline, from a source to outputs and a view: what `live` does once and `annotate` for each input.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use crate::view::Viewer;
-use crate::view::presenter::Presenter;
-use crate::view::render::Renderer;
 use anyhow::{Result, ensure};
 use emocam::flow::frame::Frame;
 use emocam::flow::stop::Stop;
@@ -17,12 +14,16 @@ use emocam::source::{LimitedSource, Source, SourceInfo};
 use emocam::track::smooth::Smoother;
 use emocam::track::{FaceTracker, Search, Sequence};
 
+use crate::view::View;
+use crate::view::keys::Controls;
+use crate::view::presenter::{Presenter, State};
+
 /// What is to be done.
 pub(crate) struct Job<'a> {
     /// Where frames come from.
     pub(crate) source: &'a mut dyn Source,
     /// What happens to frames that nobody takes in time.
-    pub(crate) delivery: DropPolicy,
+    pub(crate) drop_policy: DropPolicy,
     /// Where results go; they were checked before.
     pub(crate) outputs: &'a [SinkSpec],
     /// How they are written.
@@ -35,24 +36,21 @@ pub(crate) struct Job<'a> {
     pub(crate) frames_at_once: Option<usize>,
     /// How long a change of expression takes to show, in motion.
     pub(crate) smoothing: Duration,
+    /// What is switched on at the start.
+    pub(crate) controls: Controls,
     /// The confidence below which a face is shown as unsure, 0 to 1.
     pub(crate) unsure_below: Option<f32>,
 }
 
 impl Job<'_> {
-    /// Does it. Outputs are completed also when it fails.
+    /// Does it. Outputs are completed also when it fails. After a good end a window holds its last picture until the user
+    /// closes it.
     ///
     /// # Errors
     /// The first error of a stage, else of an output that can't be completed; or that frames are missing in a recording.
-    pub(crate) fn run(
-        self,
-        classifier: &mut Classifier,
-        viewer: &mut Viewer,
-        stop: &Stop,
-        stats: &mut Stats,
-    ) -> Result<()> {
+    pub(crate) fn run(self, classifier: &mut Classifier, view: View, stop: &Stop, stats: &mut Stats) -> Result<()> {
         let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.takes_time());
-        let draws = recorders.iter().any(|recorder| recorder.wants_drawing());
+        let records = recorders.iter().any(|recorder| recorder.wants_drawing());
         let SourceInfo { name, start, .. } = self.source.info().clone();
         let sound = self.options.sound.map(|sound| Sound { start, ..sound });
         let options = OutputOptions { sound, source: Some(&name), ..self.options };
@@ -61,35 +59,35 @@ impl Job<'_> {
         };
         // First what may fail: a table is created when it is opened, and would be in the way of the next try.
         let mut recorders = open(recorders)?;
-        let mut tables = open(tables)?;
+        let tables = open(tables)?;
+        let survives_recorders = view.draws() || (self.options.live && !tables.is_empty());
         // In the window, recordings and pictures can be asked for at any time.
-        let requests = viewer.is_window().then(|| {
+        let requests = view.draws().then(|| {
             let (requests, writer) = on_demand(Path::new(""), self.options);
             recorders.push(Box::new(writer));
             requests
         });
-        let survives_recorders = viewer.is_window() || (self.options.live && !tables.is_empty());
         // Pictures have no time in which anything could be smoothed.
         let smoothing = if self.search.sequence == Sequence::Pictures { Duration::ZERO } else { self.smoothing };
         let mut presenter = Presenter {
-            tables: &mut tables,
-            draws,
+            view,
+            controls: self.controls,
+            tables,
+            records,
             // Of a live source frames may be dropped, so those that arrive are counted.
-            frames_left: self.frames.filter(|_| self.delivery == DropPolicy::Latest),
-            waits_when_paused: self.delivery == DropPolicy::EveryInRealTime,
+            frames_left: self.frames.filter(|_| self.drop_policy == DropPolicy::Latest),
+            waits_when_paused: self.drop_policy == DropPolicy::EveryInRealTime,
             smoother: Smoother::new(smoothing),
             unsure_below: self.unsure_below,
-            renderer: Renderer::default(),
             requests,
-            last: None,
-            viewer,
             stats,
             stop,
+            state: State::default(),
         };
         let mut limited;
         let stages = Stages {
             source: match self.frames {
-                Some(frames) if self.delivery != DropPolicy::Latest => {
+                Some(frames) if self.drop_policy != DropPolicy::Latest => {
                     limited = LimitedSource::new(self.source, frames);
                     &mut limited
                 }
@@ -112,16 +110,15 @@ impl Job<'_> {
             recorders,
             survives_recorders,
         };
-        let (losses, outcome) = pipeline::run(stages, self.delivery, stop, |event| presenter.present(event));
-        presenter.close();
-        let cut_off = self.delivery == DropPolicy::Every && (outcome.is_err() || stop.is_requested());
+        let (losses, outcome) = pipeline::run(stages, self.drop_policy, stop, |event| presenter.present(event));
+        presenter.tell_news();
+        let cut_off = self.drop_policy == DropPolicy::Every && (outcome.is_err() || stop.is_requested());
         let ending = if cut_off { Ending::CutOff } else { Ending::Whole };
-        let finished = tables.iter_mut().map(|table| table.finish(ending)).fold(Ok(()), Result::and);
-        stats.finish(losses, self.source.health());
+        let finished = presenter.tables.iter_mut().map(|table| table.finish(ending)).fold(Ok(()), Result::and);
+        presenter.stats.finish(losses, self.source.health());
         if cut_off || outcome.is_err() {
-            let left = |path: &PathBuf| path.is_file();
-            for part in self.outputs.iter().filter_map(SinkSpec::part_path).filter(left) {
-                viewer.say(&format!("what was done is in {}", part.display()));
+            for part in self.outputs.iter().filter_map(SinkSpec::part_path).filter(|path| path.is_file()) {
+                presenter.view.say(&format!("what was done is in {}", part.display()));
             }
         }
         outcome.and(finished)?;
@@ -130,6 +127,6 @@ impl Job<'_> {
             "{} frames are missing in the recording: this machine encodes or writes too slowly. Try a smaller picture",
             losses.unrecorded
         );
-        Ok(())
+        presenter.hold(on_demand(Path::new(""), self.options))
     }
 }

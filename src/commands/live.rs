@@ -6,11 +6,12 @@ use emocam::measure::stats::Stats;
 use emocam::pipeline::DropPolicy;
 use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 
-use super::setup::{check_outputs, classifier, finish, job_of, options_of};
+use super::job::Job;
+use super::setup::{check_outputs, classifier, finish, job, options_of};
 use crate::cli::Live;
 use crate::view::keys::Controls;
 use crate::view::tell::notice;
-use crate::view::{Viewer, check_display};
+use crate::view::{StatusView, View, check_display};
 
 /// Runs until the source ends, the window is closed, or someone asks for the end.
 ///
@@ -24,28 +25,30 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let options = options_of(common, true);
     let outputs = common.all_outputs();
     check_outputs(&outputs, options, common, spec.as_ref())?;
-    let mut viewer = if arguments.headless {
-        Viewer::status()
+    let view = if arguments.headless {
+        View::Status(StatusView::default())
     } else if let Err(reason) = check_display() {
         notice(&format!("{reason:#}; running without a window"));
-        Viewer::status()
+        View::Status(StatusView::default())
     } else {
-        Viewer::window()
+        View::Window(Box::default())
     };
-    // Without a window nobody could watch the demo a second time.
     let camera = CameraOptions { format: arguments.camera_format, no_reconnect: arguments.no_reconnect };
-    let mut source = live_source(spec.as_ref(), &camera, viewer.is_window())?;
+    // Without a window nobody could watch the demo a second time.
+    let mut source = live_source(spec.as_ref(), &camera, view.draws())?;
     notice(&source.info().name);
-    let delivery = if source.info().live { DropPolicy::Latest } else { DropPolicy::EveryInRealTime };
-    viewer.set_controls(Controls::new(arguments.mirror, common.privacy, source.info().live));
+    let is_live = source.info().live;
+    let drop_policy = if is_live { DropPolicy::Latest } else { DropPolicy::EveryInRealTime };
+    let job = Job {
+        outputs: &outputs,
+        options,
+        frames: common.frames,
+        controls: Controls::new(arguments.mirror, common.privacy, is_live),
+        unsure_below: common.unsure,
+        ..job(source.as_mut(), drop_policy, &common.dials, spec.as_ref())
+    };
     let mut stats = Stats::new(common.unsure.is_some());
-    let stop = stop.child();
-    let job = job_of(source.as_mut(), delivery, &outputs, options, common, spec.as_ref());
-    let outcome = job.run(&mut classifier, &mut viewer, &stop, &mut stats);
-    if outcome.is_ok() {
-        viewer.hold(&stop)?;
-    }
-    viewer.close();
+    let outcome = job.run(&mut classifier, view, &stop.child(), &mut stats);
     outcome.and(finish(&stats, common))
 }
 

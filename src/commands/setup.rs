@@ -19,46 +19,30 @@ use emocam::track::{Search, Sequence};
 
 use super::job::Job;
 use crate::cli::{Common, Dials};
+use crate::view::keys::Controls;
 use crate::view::tell::{self, notice};
 
 pub(super) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> {
     OutputOptions { force: common.force, live, source: None, quality: common.quality(), sound: None }
 }
 
-/// The job for a source that was opened as `spec` says.
-pub(super) fn job_of<'a>(
-    source: &'a mut dyn Source,
-    delivery: DropPolicy,
-    outputs: &'a [SinkSpec],
-    options: OutputOptions<'a>,
-    common: &Common,
-    spec: Option<&SourceSpec>,
-) -> Job<'a> {
-    Job {
-        outputs,
-        options,
-        frames: common.frames,
-        unsure_below: common.unsure,
-        ..job(source, delivery, &common.dials, spec)
-    }
-}
-
-/// The same without outputs and without an end of its own.
+/// The job for a source that was opened as `spec` says, without outputs and without an end of its own.
 pub(super) fn job<'a>(
     source: &'a mut dyn Source,
-    delivery: DropPolicy,
+    drop_policy: DropPolicy,
     dials: &Dials,
     spec: Option<&SourceSpec>,
 ) -> Job<'a> {
     Job {
         source,
-        delivery,
+        drop_policy,
         outputs: &[],
         options: OutputOptions::default(),
         frames: None,
         search: search(dials, spec),
         frames_at_once: None,
         smoothing: Duration::from_millis(dials.smoothing.into()),
+        controls: Controls::default(),
         unsure_below: None,
     }
 }

@@ -63,13 +63,18 @@ pub(super) fn capture(
     source: &mut dyn Source,
     sender: &FrameSender<'_>,
     notices: &Sender<Notice>,
+    warnings: &Sender<String>,
     drop_policy: DropPolicy,
     stop: &Stop,
 ) -> Result<()> {
     let mut origin = None;
     let mut watch = Stopwatch::start();
     while !stop.is_requested() {
-        let mut frame = match source.poll()? {
+        let next = source.poll();
+        for warning in source.warnings() {
+            let _ = warnings.send(warning);
+        }
+        let mut frame = match next? {
             Next::Frame(frame) => frame,
             Next::Waiting(notice) => {
                 // Nobody listens where the run is over already.

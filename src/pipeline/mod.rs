@@ -107,8 +107,9 @@ where
     thread::scope(|scope| {
         let (guard, dropped) = (&guard, &dropped);
         let frame_sender = FrameSender { sender: frame_sender, displaced, dropped };
-        spawn(scope, guard, "capture", (frame_sender, notice_sender), move |(sender, notices)| {
-            capture(source, sender, notices, drop_policy, stop)
+        let ends = (frame_sender, notice_sender, warning_sender.clone());
+        spawn(scope, guard, "capture", ends, move |(sender, notices, warnings)| {
+            capture(source, sender, notices, warnings, drop_policy, stop)
         });
         spawn(scope, guard, "detect", (frames, detected_sender), move |(frames, sender)| {
             detect(&mut make_detect()?, frames_at_once, frames, sender)
@@ -130,6 +131,10 @@ where
         // Whatever is still on its way is not wanted any more.
         drop((labelled, recorder));
     });
+    // What outputs had to say when they were completed.
+    for warning in warnings.try_iter() {
+        let _ = present(Event::Warning(warning));
+    }
     let error = guard.first_error.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     (Losses { dropped: dropped.into_inner(), unrecorded }, error.map_or(Ok(()), Err))
 }

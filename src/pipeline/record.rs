@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Error, Result};
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::MOMENT;
 use crate::flow::labelled::Labelled;
 use crate::sink::{Ending, Sink};
 
@@ -25,7 +26,15 @@ impl Recording<'_> {
         ending: impl FnOnce() -> Ending,
     ) -> Result<()> {
         let mut first_error = None;
-        for labelled in self.records {
+        loop {
+            let labelled = match self.records.recv_timeout(MOMENT) {
+                Ok(labelled) => labelled,
+                Err(RecvTimeoutError::Timeout) => {
+                    recorders.iter_mut().for_each(|recorder| recorder.idle());
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
             recorders.retain_mut(|recorder| {
                 if self.is_over(first_error.as_ref()) {
                     return true;
@@ -43,7 +52,10 @@ impl Recording<'_> {
         let ending = if self.is_over(first_error.as_ref()) { Ending::CutOff } else { ending() };
         for mut recorder in recorders {
             if let Err(error) = recorder.finish(ending) {
-                self.fail(error, &mut first_error);
+                first_error.get_or_insert(error);
+            }
+            for warning in recorder.warnings() {
+                let _ = self.warnings.send(warning);
             }
         }
         first_error.map_or(Ok(()), Err)

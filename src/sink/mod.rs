@@ -20,7 +20,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use image::RgbImage;
 
-pub use on_demand::{Requests, on_demand};
+pub use on_demand::{OnDemand, Requests, on_demand};
 pub use options::{OutputOptions, Quality, Sound};
 pub use spec::{SinkSpec, check_distinct};
 pub use table::rounded;
@@ -35,6 +35,14 @@ pub trait Sink {
     /// # Errors
     /// When the output can't be written.
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>>;
+
+    /// Does what does not depend on frames, while none comes.
+    fn idle(&mut self) {}
+
+    /// What went wrong and is no error, since the last time.
+    fn warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Completes the output; nothing is written after it. Called once, also after a failed run.
     ///

@@ -120,10 +120,8 @@ impl OnDemand {
 
 impl Sink for OnDemand {
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
-        self.save_pictures();
-        let wanted = lock(&self.shared).record;
-        if !wanted {
-            self.end(Ending::Whole);
+        self.idle();
+        if !lock(&self.shared).record {
             return Ok(ControlFlow::Continue(()));
         }
         let mut failed = None;
@@ -144,6 +142,15 @@ impl Sink for OnDemand {
             (shared.record, shared.since) = (false, None);
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Pictures are saved and recordings ended also while a file is paused or a camera away.
+    fn idle(&mut self) {
+        self.save_pictures();
+        let is_over = !lock(&self.shared).record;
+        if is_over {
+            self.end(Ending::Whole);
+        }
     }
 
     fn finish(&mut self, ending: Ending) -> Result<()> {

@@ -9,7 +9,6 @@ mod container;
 mod encoder;
 mod video;
 
-use std::io::{self, Write as _};
 use std::mem;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -37,6 +36,7 @@ pub(super) struct Recorder {
     quality: Quality,
     sound: Option<(PathBuf, Duration)>,
     state: State,
+    warnings: Vec<String>,
 }
 
 enum State {
@@ -62,7 +62,7 @@ impl Recorder {
         let file = PartFile::create(path, options.force, options.leftover())?;
         let sound = options.sound.map(|sound| (sound.file.to_path_buf(), sound.start));
         let OutputOptions { live, quality, .. } = options;
-        Ok(Self { path: path.to_path_buf(), shown, live, quality, sound, state: State::Empty(file) })
+        Ok(Self { path: path.to_path_buf(), shown, live, quality, sound, state: State::Empty(file), warnings: vec![] })
     }
 
     fn append(&mut self, picture: &RgbImage, now: Moment) -> Result<()> {
@@ -100,6 +100,10 @@ impl Sink for Recorder {
         Ok(ControlFlow::Continue(()))
     }
 
+    fn warnings(&mut self) -> Vec<String> {
+        mem::take(&mut self.warnings)
+    }
+
     fn finish(&mut self, ending: Ending) -> Result<()> {
         let name = self.path.display();
         match mem::replace(&mut self.state, State::Finished) {
@@ -118,7 +122,8 @@ impl Sink for Recorder {
                     return Ok(());
                 }
                 if let Some((input, start)) = &self.sound {
-                    add_sound(Sound { file: input, start: *start }, &file, length)?;
+                    let sound = Sound { file: input, start: *start };
+                    self.warnings.extend(add_sound(sound, &file, length)?);
                 }
                 file.complete()
             }
@@ -126,18 +131,14 @@ impl Sink for Recorder {
     }
 }
 
-/// Puts the input's sound beside the pictures, in the same file. A video without it is better than none, so a failure is
-/// told and no more.
-fn add_sound(sound: Sound<'_>, file: &PartFile, length: Duration) -> Result<()> {
+/// Puts the input's sound beside the pictures, in the same file. A video without it is better than none, so a failure of
+/// that is only told: it is returned.
+fn add_sound(sound: Sound<'_>, file: &PartFile, length: Duration) -> Result<Option<String>> {
     let target = file.part().with_extension("sound");
     match sound::add(sound, file.part(), length, &target) {
-        Ok(true) => file.replace_by(&target),
-        Ok(false) => Ok(()),
-        Err(error) => {
-            // Nobody may listen any more; the video is whole all the same.
-            let _ = writeln!(io::stderr(), "emocam: {}: {error:#}; the video has no sound", file.part().display());
-            Ok(())
-        }
+        Ok(true) => file.replace_by(&target).map(|()| None),
+        Ok(false) => Ok(None),
+        Err(error) => Ok(Some(format!("{}: {error:#}; the video has no sound", file.part().display()))),
     }
 }
 

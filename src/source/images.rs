@@ -90,6 +90,7 @@ pub(super) struct ImageSource {
     next_id: u64,
     /// The names of the pictures that could not be read.
     skipped: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl ImageSource {
@@ -110,6 +111,7 @@ impl ImageSource {
             single,
             next_id: 0,
             skipped: Vec::new(),
+            warnings: Vec::new(),
         })
     }
 
@@ -122,7 +124,7 @@ impl ImageSource {
             match rgb_from_file(&path) {
                 Ok(picture) => return Some(picture),
                 Err(error) => {
-                    eprintln!("emocam: skipped {error:#}");
+                    self.warnings.push(format!("skipped {error:#}"));
                     let name = path.file_name().unwrap_or(path.as_os_str());
                     self.skipped.push(name.to_string_lossy().into_owned());
                 }
@@ -135,6 +137,10 @@ impl ImageSource {
 impl Source for ImageSource {
     fn info(&self) -> &SourceInfo {
         &self.info
+    }
+
+    fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {

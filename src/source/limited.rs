@@ -30,6 +30,10 @@ impl Source for LimitedSource<'_> {
         self.left -= 1;
         self.inner.next_frame()
     }
+
+    fn warnings(&mut self) -> Vec<String> {
+        self.inner.warnings()
+    }
 }
 
 #[cfg(test)]

@@ -48,6 +48,11 @@ pub trait Source: Send {
         Ok(self.next_frame()?.map_or(Next::End, Next::Frame))
     }
 
+    /// What whoever watches should know of what came since the last time.
+    fn warnings(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What went wrong so far and was got over.
     fn health(&self) -> Health {
         Health::default()

@@ -4,58 +4,46 @@
 
 use emocam::draw::{Look, Privacy};
 
-/// What a key asks for.
+/// What a key asks for, in the words of [`KEYS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// Ends the run.
+pub(crate) enum KeyAction {
     Quit,
-    /// Stops and goes on.
     Pause,
-    /// Saves the picture.
     Snapshot,
-    /// Starts a recording, and ends it.
     Record,
-    /// Shows and hides the bars beside each face.
     Bars,
-    /// Shows and hides the last seconds of each face.
     Trail,
-    /// Mirrors the window.
     Mirror,
-    /// Hides faces, and shows them.
     Privacy,
-    /// Fills the window, without regard to the picture's shape.
     Stretch,
-    /// Makes the window larger.
     Larger,
-    /// Makes the window smaller.
     Smaller,
-    /// Shows and hides the keys.
     Help,
 }
 
 /// Each key with what it does, in the order of the help.
-pub(crate) const KEYS: [(char, &str, Command); 13] = [
-    ('q', "quit", Command::Quit),
-    (' ', "pause", Command::Pause),
-    ('s', "save the picture", Command::Snapshot),
-    ('r', "record", Command::Record),
-    ('b', "bars", Command::Bars),
-    ('t', "the last 10 s", Command::Trail),
-    ('m', "mirror", Command::Mirror),
-    ('p', "hide faces", Command::Privacy),
-    ('f', "fill the window", Command::Stretch),
-    ('+', "larger", Command::Larger),
-    ('-', "smaller", Command::Smaller),
-    ('h', "this help", Command::Help),
+pub(crate) const KEYS: [(char, &str, KeyAction); 13] = [
+    ('q', "quit", KeyAction::Quit),
+    (' ', "pause", KeyAction::Pause),
+    ('s', "save the picture", KeyAction::Snapshot),
+    ('r', "record", KeyAction::Record),
+    ('b', "bars", KeyAction::Bars),
+    ('t', "the last 10 s", KeyAction::Trail),
+    ('m', "mirror", KeyAction::Mirror),
+    ('p', "hide faces", KeyAction::Privacy),
+    ('f', "fill the window", KeyAction::Stretch),
+    ('+', "larger", KeyAction::Larger),
+    ('-', "smaller", KeyAction::Smaller),
+    ('h', "this help", KeyAction::Help),
     // On most keyboards the plus is the upper sign of this key.
-    ('=', "", Command::Larger),
+    ('=', "", KeyAction::Larger),
 ];
 
-impl Command {
+impl KeyAction {
     /// What a typed letter asks for; capitals count, too.
     pub(crate) fn from_letter(letter: char) -> Option<Self> {
         let letter = letter.to_ascii_lowercase();
-        KEYS.iter().find(|(key, ..)| *key == letter).map(|(.., command)| *command)
+        KEYS.iter().find(|(key, ..)| *key == letter).map(|(.., action)| *action)
     }
 }
 
@@ -88,15 +76,12 @@ pub(crate) struct Controls {
     pub(crate) mirror: bool,
     /// Whether what is recorded is mirrored, too.
     pub(crate) mirror_recordings: bool,
-    /// Whether faces are hidden.
     pub(crate) hide_faces: bool,
-    /// How they are.
+    /// How faces are hidden.
     pub(crate) privacy: Privacy,
-    /// Whether the picture stands still.
     pub(crate) paused: bool,
-    /// Whether the keys are shown.
     pub(crate) help: bool,
-    /// Whether the picture fills the window.
+    /// Whether the picture fills the window, without regard to its own shape.
     pub(crate) stretch: bool,
 }
 
@@ -125,17 +110,19 @@ impl Controls {
         }
     }
 
-    /// Switches what a command switches; the others are for whoever heard them.
-    pub(crate) fn switch(&mut self, command: Command) {
-        let switch = match command {
-            Command::Pause => &mut self.paused,
-            Command::Bars => &mut self.look.bars,
-            Command::Trail => &mut self.look.trail,
-            Command::Mirror => &mut self.mirror,
-            Command::Privacy => &mut self.hide_faces,
-            Command::Stretch => &mut self.stretch,
-            Command::Help => &mut self.help,
-            Command::Quit | Command::Snapshot | Command::Record | Command::Larger | Command::Smaller => return,
+    /// Switches what an action switches; the others are for whoever heard them.
+    pub(crate) fn switch(&mut self, action: KeyAction) {
+        let switch = match action {
+            KeyAction::Pause => &mut self.paused,
+            KeyAction::Bars => &mut self.look.bars,
+            KeyAction::Trail => &mut self.look.trail,
+            KeyAction::Mirror => &mut self.mirror,
+            KeyAction::Privacy => &mut self.hide_faces,
+            KeyAction::Stretch => &mut self.stretch,
+            KeyAction::Help => &mut self.help,
+            KeyAction::Quit | KeyAction::Snapshot | KeyAction::Record | KeyAction::Larger | KeyAction::Smaller => {
+                return;
+            }
         };
         *switch = !*switch;
     }
@@ -147,13 +134,13 @@ mod tests {
 
     #[test]
     fn each_key_has_one_meaning_and_capitals_count() {
-        for (index, (key, what, command)) in KEYS.iter().enumerate() {
-            assert_eq!(Command::from_letter(*key), Some(*command));
-            assert_eq!(Command::from_letter(key.to_ascii_uppercase()), Some(*command));
+        for (index, (key, what, action)) in KEYS.iter().enumerate() {
+            assert_eq!(KeyAction::from_letter(*key), Some(*action));
+            assert_eq!(KeyAction::from_letter(key.to_ascii_uppercase()), Some(*action));
             assert!(KEYS[..index].iter().all(|(other, ..)| other != key), "{key} twice");
             assert!(what.len() <= 20, "{what}");
         }
-        assert_eq!(Command::from_letter('x'), None);
+        assert_eq!(KeyAction::from_letter('x'), None);
         assert!(help_rows().iter().any(|(key, what)| key == "space" && *what == "pause"));
     }
 
@@ -161,12 +148,12 @@ mod tests {
     fn a_switch_switches_back_and_nothing_else() {
         let before = format!("{:?}", Controls::new(Mirror::Auto, None, true));
         let mut controls = Controls::new(Mirror::Auto, None, true);
-        for (.., command) in KEYS {
-            controls.switch(command);
-            controls.switch(command);
-            assert_eq!(format!("{controls:?}"), before, "{command:?}");
+        for (.., action) in KEYS {
+            controls.switch(action);
+            controls.switch(action);
+            assert_eq!(format!("{controls:?}"), before, "{action:?}");
         }
-        controls.switch(Command::Privacy);
+        controls.switch(KeyAction::Privacy);
         assert!(controls.hide_faces);
     }
 

@@ -1,278 +1,121 @@
-//! How a person watches a run, and what they ask for: a window, a line in the terminal, or a progress bar.
+//! How a person watches a run: a window, a line in the terminal, a progress bar, or not at all.
+//!
+//! Each way is a type in a file of its own and knows only how it shows things. What is to be shown, and what the keys do to
+//! it, is for `presenter`, the main thread's loop.
 
 pub(crate) mod keys;
 pub(crate) mod presenter;
-pub(crate) mod render;
-mod screen;
+mod progress;
+mod render;
 mod status;
 pub(crate) mod tell;
+mod terminal;
 mod window;
+mod window_view;
 
-use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use image::RgbImage;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-
-use crate::view::keys::{Command, Controls};
-use crate::view::status::{Meter, StatusLine};
 use emocam::draw;
 use emocam::flow::labelled::Labelled;
-use emocam::flow::stop::Stop;
-use emocam::source::{Notice, SourceInfo};
-use screen::{Overlay, Screen};
+use emocam::source::Notice;
+use image::RgbImage;
+
+use keys::{Controls, KeyAction};
+pub(crate) use progress::ProgressView;
+pub(crate) use status::StatusView;
 pub(crate) use window::check_display;
+pub(crate) use window_view::WindowView;
 
-/// How often a window that holds its last picture looks for keys.
-const HOLD_POLL: Duration = Duration::from_millis(15);
-
-/// The most letters of a file's name beside a progress bar, which needs the rest of the line.
-const NAME_LENGTH: usize = 24;
-
-/// A file's name without its folders, cut where it is long.
-fn short_name(name: &str) -> String {
-    let name = Path::new(name).file_name().map_or(name.into(), |name| name.to_string_lossy());
-    if name.chars().count() <= NAME_LENGTH {
-        return name.into_owned();
-    }
-    name.chars().take(NAME_LENGTH - 3).chain("...".chars()).collect()
+/// A way of watching. It takes itself away when it is dropped.
+pub(crate) enum View {
+    Window(Box<WindowView>),
+    Status(StatusView),
+    Progress(ProgressView),
+    None(NoView),
 }
 
-/// Shows how a run goes.
-pub(crate) struct Viewer {
-    place: Place,
-    meter: Meter,
-    controls: Controls,
+/// What there is to be seen at a moment.
+struct Sight<'a> {
+    /// A frame that has just come.
+    frame: Option<&'a Labelled>,
+    /// Another picture for the window.
+    picture: Option<&'a RgbImage>,
+    /// Frame rate and latency.
+    line: &'a str,
+    controls: &'a Controls,
     /// How long a recording that a key began has been going on.
     recording: Option<Duration>,
-    /// What was said last, unless a later frame has come.
-    notice: Option<Notice>,
+    /// What keeps frames from coming.
+    notice: Option<&'a Notice>,
 }
 
-/// Where it is shown.
-enum Place {
-    /// A window, which opens with the first picture, in its size, or with a notice.
-    Window(Screen),
-    /// No window, and all that is drawn for one.
-    Unseen(RgbImage),
-    /// A line in the terminal, where there is one.
-    Status(StatusLine),
-    /// A progress bar, where there is a terminal.
-    Progress(ProgressBar),
+/// Nothing to see. Pictures may be drawn as for a window, and dropped: measurements need no display then.
+#[derive(Default)]
+pub(crate) struct NoView {
+    canvas: Option<RgbImage>,
 }
 
-impl Viewer {
-    fn new(place: Place) -> Self {
-        Self { place, meter: Meter::default(), controls: Controls::default(), recording: None, notice: None }
+impl NoView {
+    /// One that draws.
+    pub(crate) fn drawn() -> Self {
+        Self { canvas: Some(RgbImage::default()) }
     }
+}
 
-    /// A window.
-    pub(crate) fn window() -> Self {
-        Self::new(Place::Window(Screen::default()))
-    }
-
-    /// Nothing to see: pictures are drawn as for a window, and dropped. Measurements need no display then.
-    pub(crate) fn unseen() -> Self {
-        Self::new(Place::Unseen(RgbImage::default()))
-    }
-
-    /// A line of status.
-    pub(crate) fn status() -> Self {
-        Self::new(Place::Status(StatusLine::default()))
-    }
-
-    /// A progress bar for a source, whose length may be unknown. `place` says which of several it is.
-    pub(crate) fn progress(info: &SourceInfo, place: &str) -> Self {
-        if !std::io::stderr().is_terminal() {
-            return Self::hidden();
-        }
-        let template = match info.frames {
-            Some(_) => "{prefix} {wide_bar} {pos}/{len} frames  {fps} fps  {eta} left",
-            None => "{prefix} {spinner} {pos} frames  {fps} fps",
-        };
-        let fps = |state: &ProgressState, out: &mut dyn std::fmt::Write| _ = write!(out, "{:.0}", state.per_sec());
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::with_draw_target(info.frames, ProgressDrawTarget::stderr());
-        Self::new(Place::Progress(
-            bar.with_style(style.with_key("fps", fps)).with_prefix(format!("{place}{}", short_name(&info.name))),
-        ))
-    }
-
-    /// Nothing at all.
-    pub(crate) fn hidden() -> Self {
-        Self::new(Place::Progress(ProgressBar::hidden()))
-    }
-
+impl View {
     /// Whether pictures are drawn, for a window or as if for one.
-    pub(crate) fn is_window(&self) -> bool {
-        matches!(self.place, Place::Window(_) | Place::Unseen(_))
+    pub(crate) fn draws(&self) -> bool {
+        matches!(self, Self::Window(_) | Self::None(NoView { canvas: Some(_) }))
     }
 
-    /// What is switched on.
-    pub(crate) fn controls(&self) -> &Controls {
-        &self.controls
+    /// Whether there is a window on the screen.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Window(window) if window.is_open())
     }
 
-    /// Starts with other switches.
-    pub(crate) fn set_controls(&mut self, controls: Controls) {
-        self.controls = controls;
-    }
-
-    /// Says how long a recording that a key began has been going on.
-    pub(crate) fn set_recording(&mut self, time: Option<Duration>) {
-        self.recording = time;
-    }
-
-    /// Shows a frame; `picture` is how the window is to show it. `Break` when the window was closed.
-    ///
-    /// # Errors
-    /// When an open window can't show it.
-    pub(crate) fn show(&mut self, annotated: &Labelled, picture: Option<&RgbImage>) -> Result<ControlFlow<()>> {
-        if let Some(notice) = self.notice.take_if(|notice| annotated.frame.captured_at > notice.since) {
-            let away = annotated.frame.captured_at.saturating_duration_since(notice.since);
-            self.say(&format!("frames again after {:.1} s", away.as_secs_f64()));
-        }
-        let Self { place, meter, controls, recording, .. } = self;
-        match place {
-            Place::Window(screen) => {
-                let overlay = Overlay { controls, recording: *recording };
-                let line = meter.tick(annotated);
-                let shown = match picture.filter(|_| !controls.paused) {
-                    Some(picture) => screen.show(picture, line, &overlay)?,
-                    None => screen.refresh(None, &overlay)?,
-                };
-                if let Some(flow) = shown {
-                    return Ok(flow);
-                }
-                self.place = Place::Status(StatusLine::default());
-                self.show(annotated, picture)
+    /// Shows what has changed, and keeps a window alive. `Break` when it was closed. Where none can be opened, a line of
+    /// status takes its place.
+    fn show(&mut self, sight: &Sight<'_>) -> Result<ControlFlow<()>> {
+        if let Self::Window(window) = self {
+            if window.opens(sight) {
+                return window.show(sight);
             }
-            Place::Unseen(canvas) => {
-                let Some(picture) = picture else { return Ok(ControlFlow::Continue(())) };
-                canvas.clone_from(picture);
-                draw::hud(canvas, meter.tick(annotated));
-                Ok(ControlFlow::Continue(()))
+            *self = Self::Status(StatusView::default());
+        }
+        match (self, sight.frame) {
+            (Self::Status(status), Some(frame)) => status.show(frame, sight.line),
+            (Self::Progress(bar), Some(_)) => bar.count(),
+            (Self::None(NoView { canvas: Some(canvas) }), Some(_)) => {
+                canvas.clone_from(sight.picture.unwrap_or(&RgbImage::default()));
+                draw::hud(canvas, sight.line);
             }
-            Place::Status(line) => {
-                let text = meter.tick(annotated);
-                line.show(annotated, text);
-                Ok(ControlFlow::Continue(()))
-            }
-            Place::Progress(bar) => {
-                bar.inc(1);
-                Ok(ControlFlow::Continue(()))
-            }
+            _ => {}
         }
+        Ok(ControlFlow::Continue(()))
     }
 
-    /// Tells what keeps frames from coming: once in the terminal, and in the window until a later frame comes.
-    pub(crate) fn notify(&mut self, notice: Notice) {
-        if self.notice.as_ref().is_none_or(|last| last.text != notice.text) {
-            self.say(&notice.text);
-        }
-        self.notice = Some(notice);
-    }
-
-    /// Keeps a window alive while no frame comes. `Break` when it was closed.
-    ///
-    /// # Errors
-    /// When the window fails.
-    pub(crate) fn idle(&mut self) -> Result<ControlFlow<()>> {
-        let Self { place: Place::Window(screen), controls, recording, notice, .. } = self else {
-            return Ok(ControlFlow::Continue(()));
-        };
-        let overlay = Overlay { controls, recording: *recording };
-        let flow = screen.refresh(notice.as_ref(), &overlay)?;
-        if flow.is_none() {
-            self.place = Place::Status(StatusLine::default());
-        }
-        Ok(flow.unwrap_or(ControlFlow::Continue(())))
-    }
-
-    /// What the user asked for since the last time. What only switches something is switched already.
-    ///
-    /// # Errors
-    /// When the window fails.
-    pub(crate) fn commands(&mut self) -> Result<Vec<Command>> {
-        let Place::Window(screen) = &mut self.place else { return Ok(Vec::new()) };
-        let mut commands = screen.commands();
-        for command in &commands {
-            match command {
-                Command::Larger => screen.zoom(true)?,
-                Command::Smaller => screen.zoom(false)?,
-                _ => {}
-            }
-            self.controls.switch(*command);
-        }
-        commands.retain(|command| !matches!(command, Command::Larger | Command::Smaller));
-        Ok(commands)
-    }
-
-    /// Shows another picture of the frame that is shown.
-    ///
-    /// # Errors
-    /// When the window fails.
-    pub(crate) fn replace(&mut self, picture: &RgbImage) -> Result<()> {
-        let Self { place: Place::Window(screen), controls, recording, .. } = self else { return Ok(()) };
-        screen.replace(picture, &Overlay { controls, recording: *recording })
-    }
-
-    /// Leaves the last picture in the window until the user closes it.
-    ///
-    /// # Errors
-    /// When the window fails.
-    pub(crate) fn hold(&mut self, stop: &Stop) -> Result<()> {
-        while self.has_window() && !stop.is_requested() && self.idle()?.is_continue() {
-            if self.commands()?.contains(&Command::Quit) {
-                break;
-            }
-            std::thread::sleep(HOLD_POLL);
-        }
-        Ok(())
-    }
-
-    fn has_window(&self) -> bool {
-        matches!(&self.place, Place::Window(screen) if screen.is_open())
-    }
-
-    /// Tells of a loss, or of what was asked for: in the terminal, and for some seconds in the window.
-    pub(crate) fn tell(&mut self, text: &str) {
-        self.say(text);
-        if let Place::Window(screen) = &mut self.place {
-            screen.say(text);
-        }
-    }
-
-    /// Takes away what would stand in the way of the summary.
-    pub(crate) fn close(&mut self) {
-        match &mut self.place {
-            Place::Window(screen) => screen.close(),
-            Place::Unseen(_) => {}
-            Place::Status(line) => line.clear(),
-            Place::Progress(bar) => bar.finish_and_clear(),
-        }
+    /// What keys asked for since the last time. The window's own size is changed already.
+    fn actions(&mut self) -> Result<Vec<KeyAction>> {
+        if let Self::Window(window) = self { window.actions() } else { Ok(Vec::new()) }
     }
 
     /// Tells a person something, on a line of its own in the terminal.
     pub(crate) fn say(&mut self, text: &str) {
-        if let Place::Status(line) = &mut self.place {
-            line.clear();
+        match self {
+            Self::Progress(bar) => return bar.aside(|| tell::notice(text)),
+            Self::Status(status) => status.clear(),
+            Self::Window(_) | Self::None(_) => {}
         }
         tell::notice(text);
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_beside_the_bar_are_short() {
-        assert_eq!(short_name("demo"), "demo");
-        assert_eq!(short_name("/a/folder/with/many/levels/clip.mp4"), "clip.mp4");
-        assert_eq!(short_name("/a/crying_to_smiling_640x360.mp4"), "crying_to_smiling_640...");
+    /// The same, and for some seconds in the window.
+    fn tell(&mut self, text: &str) {
+        self.say(text);
+        if let Self::Window(window) = self {
+            window.say(text);
+        }
     }
 }

@@ -1,156 +1,260 @@
-//! What happens to a labelled frame on the main thread: it is smoothed, drawn, shown and counted, and its data written.
+//! The main thread's loop: what happens to a labelled frame, and what keys do to it. A frame is smoothed, drawn, shown and
+//! counted, and its data written.
+//!
+//! A picture that stands still, in a pause of a file or after its end, is a state of the same loop: every key works there.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
-
-use crate::view::Viewer;
-use crate::view::keys::Command;
-use crate::view::render::{Renderer, Wanted};
 use emocam::flow::labelled::Labelled;
 use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::pipeline::Event;
-use emocam::sink::{Requests, Sink};
+use emocam::sink::{Ending, OnDemand, Requests, Sink};
+use emocam::source::Notice;
 use emocam::system::clock::Stopwatch;
 use emocam::track::smooth::Smoother;
+use image::RgbImage;
 
-/// How often keys are looked for while a file is paused.
-const PAUSE_POLL: Duration = Duration::from_millis(15);
+use super::keys::{Controls, KeyAction};
+use super::render::{Renderer, Wanted};
+use super::status::Meter;
+use super::{Sight, View};
+
+/// How often keys are looked for while a picture stands still.
+const STILL_POLL: Duration = Duration::from_millis(15);
+
+/// How often a picture that stands still after the end is recorded.
+const STILL_PERIOD: Duration = Duration::from_millis(100);
+
+const RECORDED: Wanted = Wanted { recorded: true, shown: false };
+const SHOWN: Wanted = Wanted { recorded: false, shown: true };
 
 /// The main thread's part of a run.
 pub(crate) struct Presenter<'a> {
-    pub(crate) tables: &'a mut [Box<dyn Sink + Send>],
+    pub(crate) view: View,
+    pub(crate) controls: Controls,
+    pub(crate) tables: Vec<Box<dyn Sink + Send>>,
     /// Whether annotated pictures are recorded from the start.
-    pub(crate) draws: bool,
+    pub(crate) records: bool,
     pub(crate) frames_left: Option<u64>,
     /// Whether a pause stops the source: a file waits, a camera goes on.
     pub(crate) waits_when_paused: bool,
     pub(crate) smoother: Smoother,
     pub(crate) unsure_below: Option<f32>,
-    pub(crate) renderer: Renderer,
     /// Takes what the keys ask to be written.
     pub(crate) requests: Option<Requests>,
-    /// The frame that the window shows, as it was before anything was drawn or hidden.
-    pub(crate) last: Option<Labelled>,
-    pub(crate) viewer: &'a mut Viewer,
     pub(crate) stats: &'a mut Stats,
     pub(crate) stop: &'a Stop,
+    pub(crate) state: State,
+}
+
+/// What came before the moment at hand.
+#[derive(Default)]
+pub(crate) struct State {
+    renderer: Renderer,
+    meter: Meter,
+    /// The frame that the window shows, as it was before anything was drawn or hidden.
+    last: Option<Labelled>,
+    /// What was said last of frames that don't come, unless a later one has come.
+    notice: Option<Notice>,
+    /// When the last pause began and ended.
+    pause: Option<(Instant, Instant)>,
+    /// Writes what is asked for after the end.
+    after_end: Option<AfterEnd>,
+}
+
+/// The writer that works when the run's own is done. Nothing moves then, so it may do so on this thread.
+struct AfterEnd {
+    writer: OnDemand,
+    since: Instant,
+    recorded_at: Instant,
 }
 
 impl Presenter<'_> {
-    /// Takes in what comes out of the pipeline.
+    /// Takes in what comes out of the pipeline. `Break` for the end.
     pub(crate) fn present(&mut self, event: Event<'_>) -> Result<ControlFlow<()>> {
         match event {
-            Event::Frame(annotated) => self.frame(annotated),
+            Event::Frame(labelled) => return self.frame(labelled),
             Event::Notice(notice) => {
-                self.viewer.notify(notice);
-                Ok(ControlFlow::Continue(()))
+                if self.state.notice.as_ref().is_none_or(|last| last.text != notice.text) {
+                    self.view.say(&notice.text);
+                }
+                self.state.notice = Some(notice);
             }
-            Event::Warning(warning) => {
-                self.viewer.tell(&warning);
-                Ok(ControlFlow::Continue(()))
-            }
-            Event::Idle => self.idle(),
+            Event::Warning(warning) => self.view.tell(&warning),
+            Event::Idle => return self.idle(),
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Tells what was written since the last frame.
+    pub(crate) fn tell_news(&mut self) {
+        for news in self.requests.iter().flat_map(Requests::news) {
+            self.view.tell(&news);
         }
     }
 
-    /// Tells what has happened since the last frame.
-    pub(crate) fn close(&mut self) {
+    /// Leaves the last picture in the window until the user closes it. All outputs are complete.
+    pub(crate) fn hold(&mut self, (requests, writer): (Requests, OnDemand)) -> Result<()> {
+        self.requests = Some(requests);
+        self.state.after_end = Some(AfterEnd { writer, since: Instant::now(), recorded_at: Instant::now() });
+        let held = self.stand_still();
+        let written = self.state.after_end.take().map_or(Ok(()), |mut end| end.writer.finish(Ending::Whole));
         self.tell_news();
+        held.and(written)
     }
 
-    fn frame(&mut self, annotated: &mut Labelled) -> Result<ControlFlow<()>> {
+    fn frame(&mut self, labelled: &mut Labelled) -> Result<ControlFlow<()>> {
         let watch = Stopwatch::start();
-        // Here and nowhere else: all that shows a frame comes after this.
-        let pts = annotated.frame.pts;
-        for prediction in &mut annotated.predictions {
+        self.leave_out_pause(labelled);
+        self.smooth(labelled);
+        let mut is_over = false;
+        for table in &mut self.tables {
+            is_over |= table.write(labelled)?.is_break();
+        }
+        self.end_notice(labelled);
+        self.state.renderer.remember(labelled);
+        let is_still = self.controls.paused;
+        if self.requests.is_some() && !is_still {
+            self.state.last = Some(labelled.clone());
+        }
+        let recorded = self.records || self.recording().is_some();
+        let wanted = Wanted { recorded, shown: self.view.draws() && !is_still };
+        let picture = self.state.renderer.render(labelled, &self.controls, wanted);
+        self.state.meter.tick(labelled);
+        is_over |= self.show(Some(labelled), picture.as_deref())?.is_break();
+        labelled.timing.render = watch.spent();
+        self.stats.add(labelled);
+        is_over |= self.obey()?.is_break();
+        if !is_over && self.stands_still() {
+            let since = Instant::now();
+            is_over = self.stand_still()?.is_break();
+            self.state.pause = Some((since, Instant::now()));
+            self.state.meter.restart();
+        }
+        if let Some(left) = &mut self.frames_left {
+            *left -= 1;
+            is_over |= *left == 0;
+        }
+        Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    /// Here and nowhere else: all that shows a frame comes after this.
+    fn smooth(&mut self, labelled: &mut Labelled) {
+        let pts = labelled.frame.pts;
+        for prediction in &mut labelled.predictions {
             prediction.probabilities = self.smoother.smooth(prediction.id, prediction.probabilities, pts);
             prediction.unsure = self.unsure_below.is_some_and(|least| !prediction.is_confident(least));
         }
         self.smoother.forget(pts);
-        let mut flow = ControlFlow::Continue(());
-        for table in &mut *self.tables {
-            if table.write(annotated)?.is_break() {
-                flow = ControlFlow::Break(());
-            }
-        }
-        self.renderer.remember(annotated);
-        let recording = self.requests.as_ref().and_then(Requests::recording);
-        let paused = self.viewer.controls().paused;
-        if self.requests.is_some() && !paused {
-            self.last = Some(annotated.clone());
-        }
-        let wanted = Wanted { recorded: self.draws || recording.is_some(), shown: self.viewer.is_window() && !paused };
-        let picture = self.renderer.render(annotated, self.viewer.controls(), wanted);
-        self.viewer.set_recording(recording);
-        if self.viewer.show(annotated, picture.as_deref())?.is_break() {
-            flow = ControlFlow::Break(());
-        }
-        annotated.timing.render = watch.spent();
-        self.stats.add(annotated);
-        if self.obey()?.is_break() {
-            flow = ControlFlow::Break(());
-        }
-        while flow.is_continue() && self.waits_when_paused && self.viewer.controls().paused && !self.stop.is_requested()
-        {
-            flow = self.idle()?;
-            thread::sleep(PAUSE_POLL);
-        }
-        if let Some(left) = &mut self.frames_left {
-            *left -= 1;
-            if *left == 0 {
-                flow = ControlFlow::Break(());
-            }
-        }
-        Ok(flow)
     }
 
+    /// A frame's clock stands still in a pause: what it waited there is no latency.
+    fn leave_out_pause(&self, labelled: &mut Labelled) {
+        let at = &mut labelled.frame.captured_at;
+        if let Some((begun, ended)) = self.state.pause {
+            *at += ended.saturating_duration_since(begun.max(*at));
+        }
+    }
+
+    fn end_notice(&mut self, labelled: &Labelled) {
+        let at = labelled.frame.captured_at;
+        if let Some(notice) = self.state.notice.take_if(|notice| at > notice.since) {
+            let away = at.saturating_duration_since(notice.since);
+            self.view.say(&format!("frames again after {:.1} s", away.as_secs_f64()));
+        }
+    }
+
+    fn recording(&self) -> Option<Duration> {
+        self.requests.as_ref().and_then(Requests::recording)
+    }
+
+    fn show(&mut self, frame: Option<&Labelled>, picture: Option<&RgbImage>) -> Result<ControlFlow<()>> {
+        self.view.show(&Sight {
+            frame,
+            picture,
+            line: self.state.meter.line(),
+            controls: &self.controls,
+            recording: self.recording(),
+            notice: self.state.notice.as_ref(),
+        })
+    }
+
+    /// What there is to do while no frame comes.
     fn idle(&mut self) -> Result<ControlFlow<()>> {
-        self.viewer.set_recording(self.requests.as_ref().and_then(Requests::recording));
-        let flow = self.viewer.idle()?;
-        Ok(if self.obey()?.is_break() { ControlFlow::Break(()) } else { flow })
+        let shown = self.show(None, None)?;
+        let obeyed = self.obey()?;
+        Ok(if shown.is_break() { shown } else { obeyed })
+    }
+
+    fn stands_still(&self) -> bool {
+        let is_paused = self.waits_when_paused && self.controls.paused;
+        (is_paused || self.state.after_end.is_some()) && self.view.is_open() && !self.stop.is_requested()
+    }
+
+    /// Does what there is to do while the picture stands still. `Break` for the end.
+    fn stand_still(&mut self) -> Result<ControlFlow<()>> {
+        while self.stands_still() {
+            if self.idle()?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            self.write_after_end()?;
+            thread::sleep(STILL_POLL);
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Saves pictures and goes on with a recording, both of the picture that stands still.
+    fn write_after_end(&mut self) -> Result<()> {
+        let is_recording = self.recording().is_some();
+        let Some(end) = &mut self.state.after_end else { return Ok(()) };
+        end.writer.idle();
+        if is_recording && end.recorded_at.elapsed() >= STILL_PERIOD {
+            end.recorded_at = Instant::now();
+            let (pts, now) = (end.since.elapsed(), end.recorded_at);
+            if let Some((mut labelled, _)) = self.still(RECORDED) {
+                (labelled.frame.pts, labelled.frame.captured_at) = (pts, now);
+                let _ = self.state.after_end.as_mut().map(|end| end.writer.write(&labelled)).transpose()?;
+            }
+        }
+        Ok(())
     }
 
     /// Does what the keys ask for. `Break` for the end.
     fn obey(&mut self) -> Result<ControlFlow<()>> {
         let mut flow = ControlFlow::Continue(());
-        for command in self.viewer.commands()? {
-            match (command, &self.requests) {
-                (Command::Quit, _) => flow = ControlFlow::Break(()),
-                (Command::Record, Some(requests)) => requests.toggle_recording(),
-                (Command::Snapshot, Some(requests)) => {
-                    let wanted = Wanted { recorded: true, shown: false };
-                    if let Some(mut last) = self.last.clone() {
-                        self.renderer.render(&mut last, self.viewer.controls(), wanted);
-                        last.picture.into_iter().for_each(|picture| requests.save(picture));
-                    }
+        let actions = self.view.actions()?;
+        for action in &actions {
+            self.controls.switch(*action);
+            match action {
+                KeyAction::Quit => flow = ControlFlow::Break(()),
+                KeyAction::Record => self.requests.iter().for_each(Requests::toggle_recording),
+                KeyAction::Snapshot => {
+                    let picture = self.still(RECORDED).and_then(|(labelled, _)| labelled.picture);
+                    self.requests.iter().zip(picture).for_each(|(requests, picture)| requests.save(picture));
                 }
-                _ => self.redraw()?,
+                _ => {}
             }
+        }
+        // A picture that moves is drawn anew in any case.
+        if !actions.is_empty()
+            && (self.controls.paused || self.state.after_end.is_some())
+            && let Some((_, picture)) = self.still(SHOWN)
+        {
+            let _ = self.show(None, picture.as_deref())?;
         }
         self.tell_news();
         Ok(flow)
     }
 
-    /// Shows a picture that stands still as it is to be shown now.
-    fn redraw(&mut self) -> Result<()> {
-        if !self.viewer.controls().paused {
-            return Ok(());
-        }
-        let Some(mut last) = self.last.clone() else { return Ok(()) };
-        let wanted = Wanted { recorded: false, shown: true };
-        match self.renderer.render(&mut last, self.viewer.controls(), wanted) {
-            Some(picture) => self.viewer.replace(&picture),
-            None => Ok(()),
-        }
-    }
-
-    fn tell_news(&mut self) {
-        for news in self.requests.iter().flat_map(Requests::news) {
-            self.viewer.tell(&news);
-        }
+    /// The frame in the window drawn anew, and the window's picture of it.
+    fn still(&mut self, wanted: Wanted) -> Option<(Labelled, Option<Arc<RgbImage>>)> {
+        let mut last = self.state.last.clone()?;
+        let picture = self.state.renderer.render(&mut last, &self.controls, wanted);
+        Some((last, picture))
     }
 }

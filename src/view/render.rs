@@ -15,16 +15,16 @@ use emocam::system::buffers::Buffers;
 
 /// Which pictures are wanted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted {
+pub(super) struct Wanted {
     /// One with boxes and labels, for what is recorded.
-    pub(crate) recorded: bool,
+    pub(super) recorded: bool,
     /// One for the window.
-    pub(crate) shown: bool,
+    pub(super) shown: bool,
 }
 
 /// Makes pictures.
 #[derive(Default)]
-pub(crate) struct Renderer {
+pub(super) struct Renderer {
     recorded: Buffers<RgbImage>,
     shown: Buffers<RgbImage>,
     trails: Trails,
@@ -32,13 +32,13 @@ pub(crate) struct Renderer {
 
 impl Renderer {
     /// Takes note of a frame's labels, each frame once.
-    pub(crate) fn remember(&mut self, annotated: &Labelled) {
+    pub(super) fn remember(&mut self, annotated: &Labelled) {
         self.trails.push(annotated.frame.pts, &annotated.predictions);
     }
 
     /// Hides what is to be hidden, puts the picture for what is recorded into the frame's results, and returns the one for
     /// the window.
-    pub(crate) fn render(
+    pub(super) fn render(
         &mut self,
         annotated: &mut Labelled,
         controls: &Controls,

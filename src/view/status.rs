@@ -1,16 +1,13 @@
 //! One line that tells how a run goes: in the window's corner, and in the terminal where there is no window.
 
-#[path = "terminal.rs"]
-mod terminal;
-
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use console::Term;
-
 use emocam::flow::emotion::Prediction;
 use emocam::flow::labelled::Labelled;
-use terminal::Terminal;
+
+use super::terminal::Terminal;
 
 /// How often the line changes: fast enough to feel live, slow enough to be read.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -20,7 +17,7 @@ const MORE: &str = "  ...";
 
 /// The frame rate and the latency of the last moments.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub(super) struct Meter {
     since: Instant,
     frames: u32,
     latency: Duration,
@@ -34,8 +31,18 @@ impl Default for Meter {
 }
 
 impl Meter {
-    /// Counts a frame and returns the line to show: `29.8 fps  18 ms`; empty at first.
-    pub(crate) fn tick(&mut self, annotated: &Labelled) -> &str {
+    /// What there is to show: `29.8 fps  18 ms`; empty at first.
+    pub(super) fn line(&self) -> &str {
+        &self.line
+    }
+
+    /// Begins to count anew: the time since then was a pause.
+    pub(super) fn restart(&mut self) {
+        (self.since, self.frames, self.latency) = (Instant::now(), 0, Duration::ZERO);
+    }
+
+    /// Counts a frame.
+    pub(super) fn tick(&mut self, annotated: &Labelled) {
         self.frames += 1;
         self.latency += annotated.frame.captured_at.elapsed();
         let time = self.since.elapsed();
@@ -43,52 +50,52 @@ impl Meter {
             let fps = f64::from(self.frames) / time.as_secs_f64();
             let latency = self.latency.as_secs_f64() * 1e3 / f64::from(self.frames);
             self.line = format!("{fps:.1} fps  {latency:.0} ms");
-            (self.since, self.frames, self.latency) = (Instant::now(), 0, Duration::ZERO);
+            self.restart();
         }
-        &self.line
     }
 }
 
 /// The line in the terminal. Nothing is written where standard error is no terminal.
 #[derive(Debug)]
-pub(crate) struct StatusLine {
+pub(crate) struct StatusView {
     terminal: Option<Terminal>,
-    written: Option<Written>,
+    /// When the line that stands there was written, and its columns.
+    written: Option<(Instant, usize)>,
 }
 
-/// What stands in the terminal.
-#[derive(Clone, Copy, Debug)]
-struct Written {
-    at: Instant,
-    columns: usize,
-}
-
-impl Default for StatusLine {
+impl Default for StatusView {
     fn default() -> Self {
         Self { terminal: io::stderr().is_terminal().then(Terminal::from_environment), written: None }
     }
 }
 
-impl StatusLine {
+impl StatusView {
     /// Writes the line for a frame, unless it was written a moment ago.
-    pub(crate) fn show(&mut self, annotated: &Labelled, meter: &str) {
+    pub(super) fn show(&mut self, annotated: &Labelled, meter: &str) {
         let Some(terminal) = self.terminal else { return };
-        if self.written.is_some_and(|written| written.at.elapsed() < PERIOD) {
+        let (at, before) = self.written.unzip();
+        if at.is_some_and(|at| at.elapsed() < PERIOD) {
             return;
         }
         let width = width();
-        let before = self.written.map_or(0, |written| written.columns).min(width);
         let (line, columns) = line(annotated, meter, width, terminal);
-        self.written = Some(Written { at: Instant::now(), columns });
+        self.written = Some((Instant::now(), columns));
+        let before = before.unwrap_or(0).min(width);
         // In one piece, so that nothing flickers. Without a standard error there is nobody to tell.
         let _ = io::stderr().write_all((terminal.erased(before) + &line).as_bytes());
     }
 
     /// Takes the line away, so that what comes next stands alone.
-    pub(crate) fn clear(&mut self) {
-        if let (Some(terminal), Some(written)) = (self.terminal, self.written.take()) {
-            let _ = io::stderr().write_all(terminal.erased(written.columns.min(width())).as_bytes());
+    pub(super) fn clear(&mut self) {
+        if let (Some(terminal), Some((_, columns))) = (self.terminal, self.written.take()) {
+            let _ = io::stderr().write_all(terminal.erased(columns.min(width())).as_bytes());
         }
+    }
+}
+
+impl Drop for StatusView {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -100,7 +107,7 @@ fn width() -> usize {
 }
 
 /// How much is said of a face.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Form {
     /// Its label, a bar of so many cells, and the confidence.
     Bar(usize),
@@ -113,92 +120,50 @@ enum Form {
 /// How much is said of each face where there is room for all of them, the most first.
 const FORMS: [Form; 4] = [Form::Bar(10), Form::Bar(6), Form::Bar(3), Form::Number];
 
-/// A text with escape sequences, and the columns that it takes without them.
-#[derive(Clone, Default)]
-struct Text {
-    text: String,
-    columns: usize,
-}
-
-impl Text {
-    fn plain(text: &str) -> Self {
-        Self { text: text.to_owned(), columns: text.chars().count() }
-    }
-
-    fn with(mut self, other: &Self) -> Self {
-        self.text.push_str(&other.text);
-        self.columns += other.columns;
-        self
-    }
-}
-
 /// Faces, each with its emotion, as far as there is room, and what the meter says; and the columns that this takes. What has
 /// no room gives way: first the bars, then the faces but one, then the meter.
 fn line(annotated: &Labelled, meter: &str, width: usize, terminal: Terminal) -> (String, usize) {
-    let faces = annotated.predictions.len();
-    let count = Text::plain(&format!("{faces} {}", if faces == 1 { "face" } else { "faces" }));
-    let line = best_line(&count, &annotated.predictions, meter, width, terminal);
-    line.map_or_else(
-        || (count.text.chars().take(width).collect(), count.columns.min(width)),
-        |line| (line.text, line.columns),
-    )
+    let faces = &annotated.predictions;
+    let some = |form| (1..faces.len()).rev().map(move |shown| (form, shown, MORE));
+    let with_numbers = || FORMS.map(|form| (form, faces.len(), "")).into_iter().chain(some(Form::Number));
+    let meter = if meter.is_empty() { String::new() } else { format!("  |  {meter}") };
+    let with_meter = with_numbers().map(|(form, shown, more)| (form, shown, format!("{more}{meter}")));
+    let names = some(Form::Name).chain([(Form::Name, 1, "")]).filter(|_| !faces.is_empty());
+    let without_meter = with_numbers().chain(names).map(|(form, shown, more)| (form, shown, more.to_owned()));
+    let count = format!("{} {}", faces.len(), if faces.len() == 1 { "face" } else { "faces" });
+    let text = |form, shown: usize, end: &str, terminal| {
+        let faces = faces.iter().take(shown).map(|face| face_text(face, form, terminal));
+        count.clone() + &faces.collect::<String>() + end
+    };
+    let columns = |text: &str| text.chars().count();
+    with_meter
+        .chain(without_meter)
+        .map(|(form, shown, end)| (columns(&text(form, shown, &end, terminal.without_colors())), form, shown, end))
+        .find(|(columns, ..)| *columns <= width)
+        .map_or_else(
+            || (count.chars().take(width).collect(), columns(&count).min(width)),
+            |(columns, form, shown, end)| (text(form, shown, &end, terminal), columns),
+        )
 }
 
-/// `None` where there is no room for even one face's name, or, without faces, for how many there are.
-fn best_line(count: &Text, faces: &[Prediction], meter: &str, width: usize, terminal: Terminal) -> Option<Text> {
-    let named = |form| faces.iter().map(|face| face_text(face, form, terminal)).collect::<Vec<Text>>();
-    let ends =
-        [if meter.is_empty() { Text::default() } else { Text::plain(&format!("  |  {meter}")) }, Text::default()];
-    for end in &ends {
-        let room = width.saturating_sub(end.columns);
-        let all = FORMS.iter().map(|form| named(*form).iter().fold(count.clone(), Text::with));
-        let all = all.into_iter().find(|line| line.columns <= room);
-        if let Some(line) = all.or_else(|| some_faces(count, &named(Form::Number), room)) {
-            return Some(line.with(end));
-        }
-    }
-    let names = named(Form::Name);
-    let one = || names.first().map(|name| count.clone().with(name)).filter(|line| line.columns <= width);
-    some_faces(count, &names, width).or_else(one)
-}
-
-/// As many faces as there is room for, at least one, and a sign that there are more.
-fn some_faces(count: &Text, faces: &[Text], room: usize) -> Option<Text> {
-    let more = Text::plain(MORE);
-    let mut line = count.clone();
-    let mut shown = 0;
-    for face in faces {
-        if line.columns + face.columns + more.columns > room {
-            break;
-        }
-        line = line.with(face);
-        shown += 1;
-    }
-    (shown > 0).then(|| line.with(&more))
-}
-
-fn face_text(face: &Prediction, form: Form, terminal: Terminal) -> Text {
+fn face_text(face: &Prediction, form: Form, terminal: Terminal) -> String {
     let (label, confidence) = (face.label(), face.confidence());
     // One that is no number is none; percents as in pictures.
     let share = if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) };
-    let percent = Text::plain(&format!(" {:.0}%", share * 100.0));
     // The plate takes in the spaces around the name.
-    let plate = |text: String| Text { columns: text.len(), text: terminal.plate(&text, label) };
-    let gap = Text::plain(" ");
     match form {
         Form::Bar(cells) => {
             let bar = terminal.colored_bar(&terminal.bar(share, cells), label);
-            let bar = Text { text: bar, columns: cells };
-            gap.clone().with(&plate(format!(" {label} "))).with(&gap).with(&bar).with(&percent)
+            format!(" {} {bar} {:.0}%", terminal.plate(&format!(" {label} "), label), share * 100.0)
         }
-        Form::Number => gap.with(&plate(format!(" {label}"))).with(&percent),
-        Form::Name => gap.with(&plate(format!(" {label}"))),
+        Form::Number => format!(" {} {:.0}%", terminal.plate(&format!(" {label}"), label), share * 100.0),
+        Form::Name => format!(" {}", terminal.plate(&format!(" {label}"), label)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::terminal::Colors;
+    use super::super::terminal::Colors;
     use super::*;
     use emocam::flow::emotion::{Emotion, Probabilities};
     use emocam::flow::frame::{FaceBox, Frame};
@@ -214,19 +179,10 @@ mod tests {
         let mut logits = [0.0; Emotion::COUNT];
         logits[emotion.index()] = 50.0;
         let probabilities = Probabilities::from_logits(&logits);
-        let frame = Frame {
-            id: 0,
-            pts: Duration::ZERO,
-            captured_at: Instant::now(),
-            scene: 0,
-            width: 1,
-            height: 1,
-            rgb: [0; 3].into(),
-        };
-        let predictions = vec![Prediction { id: 0, face, probabilities, unsure: false }; faces];
+        let (pts, captured_at, rgb) = (Duration::ZERO, Instant::now(), [0; 3].into());
         Labelled {
-            frame,
-            predictions,
+            frame: Frame { id: 0, pts, captured_at, scene: 0, width: 1, height: 1, rgb },
+            predictions: vec![Prediction { id: 0, face, probabilities, unsure: false }; faces],
             ignored: 0,
             unlabelled: Vec::new(),
             timing: emocam::flow::labelled::Timing::default(),

@@ -53,6 +53,11 @@ impl Terminal {
         Self { colors, has_blocks, can_erase: !is_dumb }
     }
 
+    /// The same terminal for texts without escape sequences.
+    pub(super) fn without_colors(self) -> Self {
+        Self { colors: Colors::None, ..self }
+    }
+
     /// What takes a line of some columns away, and goes back to its start.
     pub(super) fn erased(self, columns: usize) -> String {
         if self.can_erase { "\r\x1b[2K".to_owned() } else { format!("\r{}\r", " ".repeat(columns)) }
@@ -98,23 +103,19 @@ impl Terminal {
     }
 }
 
-/// The number of the palette's nearest color. The first 16 are left out: users choose them.
+/// The number of a near color of the palette (xterm's 256colres): from 232 on 24 greys in steps of 10 from 8, from 16 on a
+/// cube of six levels for red, green and blue: 0, 95, and steps of 40. The first 16 are left out: users choose them.
 fn nearest(color: [u8; 3]) -> u8 {
-    let distance = |number: &u8| {
-        let squares = palette_color(*number).into_iter().zip(color).map(|(a, b)| u32::from(a.abs_diff(b)).pow(2));
-        squares.sum::<u32>()
+    let [darkest, .., lightest] = {
+        let mut sorted = color;
+        sorted.sort_unstable();
+        sorted
     };
-    (16..=u8::MAX).min_by_key(distance).unwrap_or(u8::MAX)
-}
-
-/// The color with a number from 16: a cube of six levels for red, green and blue, then 24 greys (xterm's 256colres).
-fn palette_color(number: u8) -> [u8; 3] {
-    const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
-    if number >= 232 {
-        return [8 + (number - 232) * 10; 3];
+    if lightest - darkest <= 10 && (4..=242).contains(&darkest) {
+        return 232 + ((color[1].max(8) - 3) / 10).min(23);
     }
-    let place = usize::from(number.saturating_sub(16));
-    [place / 36, place / 6 % 6, place % 6].map(|level| LEVELS[level])
+    let [red, green, blue] = color.map(|value| if value < 48 { 0 } else { ((value - 35) / 40).max(1) });
+    16 + 36 * red + 6 * green + blue
 }
 
 #[cfg(test)]
@@ -180,11 +181,8 @@ mod tests {
         assert_eq!(terminal(Colors::None).plate("Happy", happy), "Happy");
         let ascii = Terminal { has_blocks: false, ..terminal(Colors::True) };
         assert_eq!(ascii.colored_bar("##", happy), "\x1b[38;2;237;225;63m##\x1b[0m");
-        for number in 16..=u8::MAX {
-            assert_eq!(palette_color(nearest(palette_color(number))), palette_color(number));
-        }
         // As xterm's documentation has them.
-        assert_eq!((palette_color(67), palette_color(231), palette_color(232)), ([95, 135, 175], [255; 3], [8; 3]));
+        assert_eq!([[95, 135, 175], [255; 3], [8; 3], TRACK].map(nearest), [67, 231, 232, 239]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use fast_image_resize::Resizer;
 use image::RgbImage;
 use minifb::{InputCallback, Key, ScaleMode, WindowOptions};
 
-use crate::view::keys::Command;
+use crate::view::keys::KeyAction;
 use emocam::draw::fit::{fitted_size, resized};
 
 /// A window no larger than this fits most screens, with room for a panel and a title bar.
@@ -34,9 +34,8 @@ const ZOOM: f32 = 1.25;
 const LARGEST_ZOOM: (u32, u32) = (7680, 4320);
 
 /// A window on the screen. It can be resized; the picture keeps its aspect ratio unless it is stretched.
-pub(crate) struct Window {
+pub(super) struct Window {
     window: minifb::Window,
-    title: String,
     typed: Rc<RefCell<Typed>>,
     /// Whether the picture fills the window whatever its shape.
     stretch: bool,
@@ -49,15 +48,11 @@ pub(crate) struct Window {
 
 impl Window {
     /// Opens a window for pictures of a size, in pixels.
-    ///
-    /// # Errors
-    /// When there is no display, or the system refuses.
-    pub(crate) fn open(title: &str, width: u32, height: u32) -> Result<Self> {
+    pub(super) fn open((width, height): (u32, u32)) -> Result<Self> {
         check_display()?;
         let typed = Rc::default();
         Ok(Self {
-            window: open(title, opening_size(width, height), &typed)?,
-            title: title.to_owned(),
+            window: open(opening_size(width, height), &typed)?,
             typed,
             stretch: false,
             resizer: Resizer::new(),
@@ -68,10 +63,7 @@ impl Window {
     }
 
     /// Shows a picture. `Break` when the window was closed.
-    ///
-    /// # Errors
-    /// When the system does not take the picture.
-    pub(crate) fn show(&mut self, picture: &RgbImage) -> Result<ControlFlow<()>> {
+    pub(super) fn show(&mut self, picture: &RgbImage) -> Result<ControlFlow<()>> {
         let (width, height) = self.window.get_size();
         let window = (width.max(1) as u32, height.max(1) as u32);
         let size = if self.stretch { window } else { fitted_size(picture.dimensions(), window) };
@@ -86,10 +78,7 @@ impl Window {
     }
 
     /// Keeps the window alive while no new picture comes. `Break` when it was closed.
-    ///
-    /// # Errors
-    /// When the system does not take the picture.
-    pub(crate) fn poll(&mut self) -> Result<ControlFlow<()>> {
+    pub(super) fn poll(&mut self) -> Result<ControlFlow<()>> {
         if !self.pixels.is_empty() && self.shown_at.elapsed() >= REFRESH {
             return self.present();
         }
@@ -98,27 +87,24 @@ impl Window {
     }
 
     /// What keys asked for since the last time.
-    pub(crate) fn commands(&mut self) -> Vec<Command> {
-        mem::take(&mut self.typed.borrow_mut().commands)
+    pub(super) fn actions(&mut self) -> Vec<KeyAction> {
+        mem::take(&mut self.typed.borrow_mut().actions)
     }
 
     /// Whether the picture is to fill the window, from the next one on.
-    pub(crate) fn set_stretch(&mut self, stretch: bool) {
+    pub(super) fn set_stretch(&mut self, stretch: bool) {
         self.stretch = stretch;
     }
 
     /// Makes the window larger or smaller by a step. It is another window then, where the system puts it: one that is
     /// open can't be resized by a program.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub(crate) fn zoom(&mut self, larger: bool) -> Result<()> {
+    pub(super) fn zoom(&mut self, larger: bool) -> Result<()> {
         let (width, height) = self.window.get_size();
         let size = zoomed((width.max(1) as u32, height.max(1) as u32), larger);
         if (size.0 as usize, size.1 as usize) == (width, height) {
             return Ok(());
         }
-        self.window = open(&self.title, size, &self.typed)?;
+        self.window = open(size, &self.typed)?;
         // It is empty so far.
         self.shown_at = self.shown_at.checked_sub(REFRESH).unwrap_or(self.shown_at);
         Ok(())
@@ -145,9 +131,9 @@ impl Window {
     }
 }
 
-fn open(title: &str, (width, height): (u32, u32), typed: &Rc<RefCell<Typed>>) -> Result<minifb::Window> {
+fn open((width, height): (u32, u32), typed: &Rc<RefCell<Typed>>) -> Result<minifb::Window> {
     let options = WindowOptions { resize: true, scale_mode: ScaleMode::AspectRatioStretch, ..Default::default() };
-    let mut window = minifb::Window::new(title, width as usize, height as usize, options)
+    let mut window = minifb::Window::new("emocam", width as usize, height as usize, options)
         .context("a window can't be opened (is the display reachable?)")?;
     window.set_target_fps(0);
     window.set_input_callback(Box::new(Keys(Rc::clone(typed))));
@@ -159,6 +145,7 @@ fn open(title: &str, (width, height): (u32, u32), typed: &Rc<RefCell<Typed>>) ->
 /// # Errors
 /// When there is no display.
 pub(crate) fn check_display() -> Result<()> {
+    let is_set = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
     if cfg!(all(unix, not(target_os = "macos"))) && !["DISPLAY", "WAYLAND_DISPLAY"].into_iter().any(is_set) {
         bail!("there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set)");
     }
@@ -182,10 +169,6 @@ fn opening_size(width: u32, height: u32) -> (u32, u32) {
     (width.max(SMALLEST.0), height.max(SMALLEST.1))
 }
 
-fn is_set(variable: &str) -> bool {
-    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
-}
-
 /// The next size up or down, within what can be used.
 fn zoomed((width, height): (u32, u32), larger: bool) -> (u32, u32) {
     let factor = if larger { ZOOM } else { 1.0 / ZOOM };
@@ -198,7 +181,7 @@ fn zoomed((width, height): (u32, u32), larger: bool) -> (u32, u32) {
 /// What was typed, also between two updates of the window.
 #[derive(Default)]
 struct Typed {
-    commands: Vec<Command>,
+    actions: Vec<KeyAction>,
     /// Keys that are down.
     held: HashSet<Key>,
     /// Whether the last key that went down was down already: a key that is held is pressed once.
@@ -213,9 +196,9 @@ impl InputCallback for Keys {
     fn add_char(&mut self, letter: u32) {
         let mut typed = self.0.borrow_mut();
         if !typed.repeats
-            && let Some(command) = char::from_u32(letter).and_then(Command::from_letter)
+            && let Some(action) = char::from_u32(letter).and_then(KeyAction::from_letter)
         {
-            typed.commands.push(command);
+            typed.actions.push(action);
         }
     }
 
@@ -224,7 +207,7 @@ impl InputCallback for Keys {
         if is_down {
             typed.repeats = !typed.held.insert(key);
             if key == Key::Escape {
-                typed.commands.push(Command::Quit);
+                typed.actions.push(KeyAction::Quit);
             }
         } else {
             typed.held.remove(&key);
@@ -273,24 +256,6 @@ mod tests {
         };
         press(Key::B, 'b');
         press(Key::Escape, '\u{1b}');
-        assert_eq!(typed.borrow().commands, [Command::Bars, Command::Mirror, Command::Bars, Command::Quit]);
-    }
-
-    /// Run it on a display, such as Xvfb; it ends when q is pressed or the window is closed.
-    #[test]
-    #[ignore = "needs a display and someone to press q"]
-    fn a_picture_on_the_screen() {
-        let picture = image::open(std::env::temp_dir().join("sample_one.png")).expect("draw's sample").to_rgb8();
-        let mut window = Window::open("emocam", picture.width(), picture.height()).expect("a display");
-        let mut times = Vec::new();
-        loop {
-            let start = Instant::now();
-            if window.show(&picture).expect("a picture").is_break() || window.poll().expect("a window").is_break() {
-                break;
-            }
-            times.push(start.elapsed());
-        }
-        times.sort();
-        eprintln!("{} pictures, median {:?}", times.len(), times[times.len() / 2]);
+        assert_eq!(typed.borrow().actions, [KeyAction::Bars, KeyAction::Mirror, KeyAction::Bars, KeyAction::Quit]);
     }
 }

@@ -1,13 +1,16 @@
-//! The pipeline with stages made for the test: failures, panics, and how a run ends.
+//! How a run ends: the pipeline with stages made for the test, which fail and panic, and the program with nobody to tell.
 //!
 //! No test depends on how fast anything is: who has to wait for whom is said by channels. Each runs under a time limit,
 //! so that a hang is a failure.
 
+use std::fs;
 use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use emocam::flow::frame::Frame;
@@ -17,6 +20,8 @@ use emocam::network::classify::FrameFaces;
 use emocam::pipeline::{DropPolicy, Event, Stages, run};
 use image::GrayImage;
 
+use crate::common::faces::Faces;
+use crate::common::{LIMIT, demo_clip, emocam, temporary_folder, wait_until};
 use crate::stages::*;
 
 #[test]
@@ -35,7 +40,7 @@ fn a_damaged_file_gives_its_frames_and_then_its_error() {
 
 #[test]
 fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
-    for delivery in [DropPolicy::Every, DropPolicy::Latest] {
+    for drop_policy in [DropPolicy::Every, DropPolicy::Latest] {
         let (recorders, recorded) = recorder();
         let outcome = within_limit(move || {
             let make_detect = || {
@@ -53,11 +58,11 @@ fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
                 recorders,
                 survives_recorders: false,
             };
-            run_stages(stages, delivery, &Stop::default(), go_on)
+            run_stages(stages, drop_policy, &Stop::default(), go_on)
         });
         let error = outcome.error.expect("an error");
         assert!(error.starts_with("finding faces in frame ") && error.ends_with(": the detector is broken"), "{error}");
-        if delivery == DropPolicy::Every {
+        if drop_policy == DropPolicy::Every {
             assert_frames(&outcome.ids, 0..5);
         }
         let recorded = recorded.lock().unwrap();
@@ -164,7 +169,7 @@ fn of_several_errors_the_first_is_reported() {
 fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
     let boom = |stage: &str, here: &str, number: u64| assert!(stage != here || number < 5, "boom");
     for stage in ["capture", "detect", "classify", "present", "record"] {
-        for delivery in [DropPolicy::Every, DropPolicy::Latest] {
+        for drop_policy in [DropPolicy::Every, DropPolicy::Latest] {
             let outcome = within_limit(move || {
                 let mut source = FakeSource::new(|id| {
                     boom(stage, "capture", id);
@@ -192,30 +197,30 @@ fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
                     recorders,
                     survives_recorders: false,
                 };
-                run_stages(stages, delivery, &Stop::default(), |id| {
+                run_stages(stages, drop_policy, &Stop::default(), |id| {
                     boom(stage, "present", id);
                     go_on(id)
                 })
             });
-            assert_eq!(outcome.error, Some(format!("the {stage} stage panicked: boom")), "{delivery:?}");
+            assert_eq!(outcome.error, Some(format!("the {stage} stage panicked: boom")), "{drop_policy:?}");
         }
     }
 }
 
 #[test]
 fn a_closed_window_ends_the_run_of_an_endless_source() {
-    for delivery in [DropPolicy::Every, DropPolicy::EveryInRealTime, DropPolicy::Latest] {
+    for drop_policy in [DropPolicy::Every, DropPolicy::EveryInRealTime, DropPolicy::Latest] {
         let (recorders, recorded) = recorder();
         let mut presented = 0;
         let outcome = within_limit(move || {
-            run_with(&mut endless(), delivery, &Stop::default(), recorders, |_| {
+            run_with(&mut endless(), drop_policy, &Stop::default(), recorders, |_| {
                 presented += 1;
                 Ok(if presented < 4 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             })
         });
-        assert_eq!((outcome.error, outcome.ids.len()), (None, 4), "{delivery:?}");
+        assert_eq!((outcome.error, outcome.ids.len()), (None, 4), "{drop_policy:?}");
         let recorded = recorded.lock().unwrap();
-        assert_eq!((&recorded.ids, recorded.finished), (&outcome.ids, 1), "{delivery:?}");
+        assert_eq!((&recorded.ids, recorded.finished), (&outcome.ids, 1), "{drop_policy:?}");
     }
 }
 
@@ -319,4 +324,63 @@ fn a_request_is_heard_while_a_frame_waits_for_its_time() {
     });
     assert_eq!(outcome.error, None);
     assert!(!outcome.ids.is_empty());
+}
+
+/// Runs commands of the program without anyone at the other end of standard error, and checks their exit code and that
+/// the output is whole: a pipe that nobody reads, a full disk, and no standard error at all.
+#[cfg(unix)]
+fn assert_unheard(line: &str, folder: &Path, code: i32, output: &str) {
+    for nobody in ["pipe", "full", "closed"] {
+        if nobody == "full" && !Path::new("/dev/full").exists() {
+            continue;
+        }
+        // What the run before left.
+        let _ = fs::remove_file(folder.join(output));
+        let _ = fs::remove_dir_all(folder.join("run"));
+        let mut command = Command::new("sh");
+        command.args(["-c", if nobody == "closed" { "exec \"$@\" 2>&-" } else { "exec \"$@\"" }, "sh"]);
+        command.arg(emocam().get_program()).args(line.split(' ')).env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
+        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(match nobody {
+            "pipe" => Stdio::piped(),
+            "full" => fs::File::options().write(true).open("/dev/full").expect("a device").into(),
+            _ => Stdio::null(),
+        });
+        let mut child = command.spawn().expect("sh starts");
+        drop(child.stderr.take());
+        let status = wait_until(&mut child, Instant::now() + LIMIT);
+        assert_eq!(status.and_then(|status| status.code()), Some(code), "{line}: {nobody}");
+        assert!(folder.join(output).exists(), "{line}: {nobody}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_nobody_hears_is_whole() {
+    let folder = temporary_folder();
+    let folder = folder.path();
+    fs::copy(demo_clip(), folder.join("clip.mp4")).expect("a copy");
+    assert_unheard("live demo --headless --frames 5 -o x.mp4", folder, 0, "x.mp4");
+    assert_unheard("live clip.mp4 --frames 5 -o x.mp4", folder, 0, "x.mp4");
+    assert_unheard("annotate clip.mp4 --frames 5 -o x.mp4", folder, 0, "x.mp4");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_skipped_unheard_is_in_the_exit_code_alone() {
+    let folder = temporary_folder();
+    let pictures = folder.path().join("pictures");
+    fs::create_dir(&pictures).expect("a folder");
+    image::RgbImage::new(64, 64).save(pictures.join("a.png")).expect("a PNG");
+    fs::write(pictures.join("b.png"), "no picture").expect("a file");
+    assert_unheard("annotate pictures -o x.jsonl", folder.path(), 1, "x.part.jsonl");
+}
+
+#[cfg(unix)]
+#[test]
+fn training_that_nobody_hears_is_whole() {
+    let folder = temporary_folder();
+    Faces::drawn().write_classes(&folder.path().join("data"), 4);
+    let line = "train --data data --out run --device cpu --init none --channels 4,4,8,8 --blocks 1,1,1 --batch-size 16 \
+                --epochs 1 --faces whole";
+    assert_unheard(&line.replace("                ", ""), folder.path(), 0, "run/best.safetensors");
 }

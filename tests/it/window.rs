@@ -2,10 +2,17 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use emocam::source::SourceSpec;
 
-use crate::common::{self, Display, LIMIT, Running, assert_exit, emocam, json_lines, skip, start, temporary_folder};
+use crate::common::{
+    self, Display, LIMIT, Running, assert_exit, demo_clip, emocam, json_lines, skip, start, temporary_folder,
+};
+
+/// Longer than any frame takes.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// What ends a run.
 type End = fn(&Display, &Running, u32);
@@ -98,6 +105,70 @@ fn keys_record_save_hide_and_switch() {
             assert_eq!(line["faces"], serde_json::json!([]), "{name}");
         }
     }
+}
+
+/// Every key acts on a picture that stands still: in a pause of a file, and after its last frame.
+#[test]
+fn keys_act_in_a_pause_and_after_the_end() {
+    let display = match Display::start() {
+        Ok(display) => display,
+        Err(reason) => return skip("keys_act_in_a_pause_and_after_the_end", &reason),
+    };
+    let folder = temporary_folder();
+    let path = |name: &str| folder.path().join(name);
+    let mut command = emocam();
+    command.env("DISPLAY", display.name()).current_dir(folder.path()).arg("live").arg(demo_clip());
+    command.args("--frames 60 -o lines.jsonl --stats stats.json".split(' '));
+    let mut running = start(&mut command);
+    let window = running.wait_for("its window is open", || display.window("emocam"));
+    let files = |extension: &str| {
+        let names = common::names_in(folder.path());
+        let own = |name: &String| name.starts_with("emocam-2") && name.ends_with(extension) && !name.contains(".part.");
+        names.into_iter().filter(own).collect::<Vec<_>>()
+    };
+    display.press(window, "space");
+    let paused = Instant::now();
+    display.press(window, "s");
+    running.wait_for("a picture is saved in the pause", || (files(".png").len() == 1).then_some(()));
+    thread::sleep(PAUSE);
+    let paused = paused.elapsed();
+    display.press(window, "space");
+    running.wait_for("it has labelled all frames", || (line_count(&path("lines.jsonl")) == 60).then_some(()));
+
+    for (key, count) in [("s", 2), ("b", 2), ("s", 3), ("m", 3), ("s", 4), ("p", 4), ("s", 5)] {
+        display.press(window, key);
+        running.wait_for("a picture is saved at the end", || (files(".png").len() == count).then_some(()));
+    }
+    for key in ["t", "f", "h", "r"] {
+        display.press(window, key);
+    }
+    running.wait_for("a recording has begun", || {
+        common::names_in(folder.path()).iter().any(|name| name.ends_with(".part.mp4")).then_some(())
+    });
+    display.press(window, "r");
+    let video = running.wait_for("the recording is complete", || files(".mp4").pop());
+    display.press(window, "plus");
+    let window = running.wait_for("there is another window", || display.window("emocam").filter(|new| *new != window));
+    display.press(window, "q");
+    assert_exit(&running.finish(LIMIT), 0, &["60 frames", "saved emocam-2"]);
+
+    assert!(frames_of(&path(&video)) >= 1);
+    let picture = |name: &String| fs::read(path(name)).expect("a picture");
+    let mut names = files(".png");
+    // By time; those of one second by number, of which the first has none.
+    names.sort_by_key(|name| fs::metadata(path(name)).expect("a picture").modified().expect("a time"));
+    let [_, plain, without_bars, mirrored, hidden] = &names[..] else { panic!("{names:?}") };
+    assert_ne!(picture(plain), picture(without_bars), "b had no effect");
+    assert_eq!(picture(without_bars), picture(mirrored), "m is for the window alone");
+    for (name, faces) in [(mirrored, 1), (hidden, 0)] {
+        let output = common::succeed(emocam().arg("annotate").arg(path(name)).args(["-o", "-"]));
+        let lines = common::parsed_lines(&common::text(&output.stdout));
+        assert_eq!(lines[0]["faces"].as_array().map(Vec::len), Some(faces), "{name}");
+    }
+    let stats: serde_json::Value =
+        serde_json::from_slice(&fs::read(path("stats.json")).expect("a file")).expect("JSON");
+    let latency = stats["stages_ms"]["latency"]["p99"].as_f64().expect("a number");
+    assert!(latency < paused.as_secs_f64() * 1e3, "the pause of {paused:?} counts as latency: {latency} ms");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cli::Bench;
 use crate::commands::setup;
-use crate::view::Viewer;
+use crate::view::{NoView, View};
 use emocam::flow::stop::Stop;
 use emocam::measure::machine::{Machine, memory_now, memory_peak};
 use emocam::measure::stats::Stats;
@@ -122,19 +122,19 @@ impl Subject<'_> {
     fn as_camera(&mut self, extent: Extent) -> Result<Stats> {
         let source = LoopingSource::open(self.arguments.source.clone())?;
         let pace = frame_rate(&source);
-        self.run(Playback::new(source, extent, Some(pace)), DropPolicy::Latest, Viewer::unseen())
+        self.run(Playback::new(source, extent, Some(pace)), DropPolicy::Latest, NoView::drawn())
     }
 
     /// As `annotate` does without an output.
     fn as_file(&mut self, extent: Extent) -> Result<Stats> {
         let source = LoopingSource::open(self.arguments.source.clone())?;
-        self.run(Playback::new(source, extent, None), DropPolicy::Every, Viewer::hidden())
+        self.run(Playback::new(source, extent, None), DropPolicy::Every, NoView::default())
     }
 
-    fn run(&mut self, mut source: Playback, delivery: DropPolicy, mut viewer: Viewer) -> Result<Stats> {
+    fn run(&mut self, mut source: Playback, drop_policy: DropPolicy, view: NoView) -> Result<Stats> {
         let mut stats = Stats::new(false);
-        let job = setup::job(&mut source, delivery, &self.arguments.dials, Some(&self.arguments.source));
-        job.run(self.classifier, &mut viewer, &Stop::default(), &mut stats)?;
+        let job = setup::job(&mut source, drop_policy, &self.arguments.dials, Some(&self.arguments.source));
+        job.run(self.classifier, View::None(view), &Stop::default(), &mut stats)?;
         ensure!(stats.frames() > 0, "{} has no frames", self.arguments.source);
         Ok(stats)
     }
