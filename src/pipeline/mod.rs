@@ -1,4 +1,4 @@
-//! The stages, each in a thread of its own, and what flows between them, as the picture of the [crate](crate) shows it.
+//! The stages, each in a thread of its own, and what flows between them, as the picture of the [crate] shows it.
 //!
 //! Owns threads, channels, the drop policy, and shutdown; no other file starts one that the run depends on. Two rules
 //! end a run, and nothing else does: the end of the stream flows down as each stage drops its sender, and a wish to stop flows up as one
