@@ -67,9 +67,7 @@ impl Train {
             "a run goes on with the pictures that it was started with: beside --resume, only --data and --cache say where \
              they are now"
         );
-        let mut recipe = Recipe::from_scratch();
-        self.recipe.apply(&mut recipe);
-        recipe.check()
+        self.recipe.applied_to(Recipe::default())?.check()
     }
 }
 

@@ -16,6 +16,7 @@ mod labels;
 mod listing;
 mod options;
 mod pictures;
+pub(crate) mod settings;
 mod split;
 
 use std::collections::HashSet;

@@ -209,7 +209,7 @@ mod tests {
     }
 
     fn recipe() -> Recipe {
-        Recipe { batch_size: 4, mixup: 0.4, ..Recipe::from_scratch() }
+        Recipe { batch_size: 4, mixup: 0.4, ..Recipe::default() }
     }
 
     fn input() -> InputSpec {

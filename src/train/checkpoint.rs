@@ -173,7 +173,7 @@ mod tests {
     use crate::train::config::{Init, Recipe};
 
     fn checkpoint() -> Checkpoint {
-        let recipe = Recipe { epochs: 9, patience: Some(2), ..Recipe::from_scratch() };
+        let recipe = Recipe { epochs: 9, patience: Some(2), ..Recipe::default() };
         let config =
             TrainConfig { data: "data".into(), data_options: DataOptions::default(), init: Init::Scratch, recipe };
         let card = ModelCard::new(Architecture::default(), InputSpec::default(), "test".into(), "0".into(), 3);

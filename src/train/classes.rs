@@ -105,7 +105,7 @@ mod tests {
     fn what_is_learned_is_what_is_shown_times_its_weight() {
         let samples = samples(&[(Emotion::Anger, 4), (Emotion::Fear, 1)]);
         let of = |class_weights, sampling| {
-            let prior = prior(&samples, &Recipe { class_weights, sampling, ..Recipe::from_scratch() });
+            let prior = prior(&samples, &Recipe { class_weights, sampling, ..Recipe::default() });
             assert!((prior.data[Emotion::Anger.index()] - 0.8).abs() < 1e-9);
             prior.learned[Emotion::Anger.index()]
         };
