@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use crate::cli::{Eval, Parts};
 use crate::view::tell::{self, notice};
 use emocam::dataset::{DataOptions, Dataset};
-use emocam::eval::{Evaluation, Report, ReportHeader, evaluate};
+use emocam::eval::{Evaluation, Report, ReportHeader, evaluate, write};
 use emocam::network::weights::{ModelCard, Weights};
 
 /// Measures weights as asked for. The report's text goes to `out`, the report's folder is written where
@@ -17,7 +17,7 @@ use emocam::network::weights::{ModelCard, Weights};
 /// When weights or data can't be read, the part has no pictures, or the report can't be written or is there already.
 pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
     if let Some(folder) = &arguments.out {
-        let there = folder.join(Report::JSON);
+        let there = folder.join(write::JSON);
         ensure!(!there.exists(), "{} exists already: choose another folder for --out", there.display());
         ensure!(!folder.is_file(), "{} is a file: name a folder for --out", folder.display());
     }
@@ -41,10 +41,10 @@ pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
         header.part
     );
     if let Some(folder) = &arguments.out {
-        report.write(folder)?;
+        write::folder(folder, &report)?;
         dataset.write_missed(folder)?;
     }
-    Ok(write!(out, "{}", report.text())?)
+    Ok(write!(out, "{}", write::text(&report))?)
 }
 
 /// The data set, as it was read when the weights were trained on it, unless the arguments say how.

@@ -5,6 +5,8 @@
 //! can be counted as an error: it stands in its class's support and in no column of the matrix, and has no
 //! probabilities, so it takes no part in loss, Brier score and calibration. Shares are 0 to 1.
 
+use serde::Serialize;
+
 use super::interval::{self, Interval};
 use super::reliability::Reliability;
 use crate::flow::emotion::{Emotion, Probabilities};
@@ -28,7 +30,7 @@ pub struct Metrics {
 }
 
 /// The figures of one class, or a mean over classes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ClassMetrics {
     /// Of what was called this, how much was this.
     pub precision: f64,

@@ -14,7 +14,7 @@ mod timeline;
 
 pub use confusion::confusion_matrix;
 pub use history::{Epoch, history};
-pub use reliability::reliability;
+pub use reliability::{Bin, Reliability, reliability};
 pub use timeline::timeline;
 
 use crate::draw::paint::Color;

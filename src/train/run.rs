@@ -17,7 +17,7 @@ use super::history::{self, EpochRecord, Timing};
 use super::learner::Learner;
 use super::progress::Progress;
 use crate::dataset::Dataset;
-use crate::eval::{self, Metrics, ReportHeader};
+use crate::eval::{self, Metrics, Report, ReportHeader};
 use crate::flow::stop::Stop;
 use crate::network::device::{GpuError, GpuFailure, abandon};
 use crate::network::model::{EmotionNet, Tensors};
@@ -283,7 +283,9 @@ impl<'a> Run<'a> {
             card: &weights.card,
             prior: weights.card.prior,
         };
-        let report = eval::write_report(&self.folder.0, &evaluation, header)?;
-        progress.say(log, &format!("\nbest epoch: {epoch}, in {}\n\n{report}", self.folder.best().display()))
+        let report = Report::new(&evaluation, header);
+        eval::write::folder(&self.folder.0, &report)?;
+        let text = eval::write::text(&report);
+        progress.say(log, &format!("\nbest epoch: {epoch}, in {}\n\n{text}", self.folder.best().display()))
     }
 }

@@ -6,12 +6,10 @@
 
 use anyhow::{Context, Result};
 
-use super::report::Report;
-use super::{MissedPicture, RawPrediction};
+use super::NO_FACE;
+use crate::eval::evaluation::{MissedPicture, RawPrediction};
+use crate::eval::report::Report;
 use crate::flow::emotion::Emotion;
-
-/// What stands for the prediction where there was no face to predict from.
-pub(super) const NO_FACE: &str = "no face";
 
 /// The whole file.
 pub(super) fn csv(report: &Report<'_>) -> Result<Vec<u8>> {
@@ -35,22 +33,18 @@ pub(super) fn csv(report: &Report<'_>) -> Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Evaluation, ReportHeader};
+    use super::super::tests::{card, header};
     use super::*;
-    use crate::network::calibration::Prior;
-    use crate::network::model::Architecture;
-    use crate::network::preprocess::InputSpec;
-    use crate::network::weights::ModelCard;
+    use crate::eval::evaluation::Evaluation;
 
     #[test]
     fn a_row_for_each_picture_with_numbers_that_read_back() {
-        let card = ModelCard::new(Architecture::default(), InputSpec::default(), "d".into(), "h".into(), 0);
         let logits = [0.1, -30.0, 2.5, 1e-7, 0.0, 1.0 / 3.0, 7.0];
         let mut evaluation = Evaluation::default();
         evaluation.add("a, \"b\".png", Emotion::Fear, logits);
         evaluation.add_missed("c.png", Emotion::Sad);
-        let header = ReportHeader { dataset: "d", part: "test", split_hash: "h", card: &card, prior: Prior::Natural };
-        let bytes = csv(&Report::new(&evaluation, header)).expect("a table");
+        // A temperature of 2 is in the probabilities, not in the logits.
+        let bytes = csv(&Report::new(&evaluation, header(&card()))).expect("a table");
 
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
         let header = reader.headers().expect("columns").clone();
