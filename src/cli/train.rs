@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use super::data::DataArgs;
@@ -38,7 +37,7 @@ pub(crate) struct Train {
     pub(crate) resume: Option<PathBuf>,
 
     /// Weights to start from (fine-tuning), or `none` for a network from scratch [default: the weights inside the program]
-    #[arg(long, value_name = "FILE|none", conflicts_with = "resume", value_parser = init_parser())]
+    #[arg(long, value_name = "FILE|none", conflicts_with = "resume")]
     pub(crate) init: Option<Init>,
 
     /// Where the network runs: auto (a GPU where this program was built for one and it works, else the CPU), cpu, cuda or
@@ -69,10 +68,6 @@ impl Train {
         );
         self.recipe.applied_to(Recipe::default())?.check()
     }
-}
-
-fn init_parser() -> impl TypedValueParser<Value = Init> {
-    OsStringValueParser::new().map(|text| Init::from(text.as_os_str()))
 }
 
 /// `emocam eval`

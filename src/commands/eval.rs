@@ -25,8 +25,8 @@ pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
     let prior = weights.card.prior_in_use(arguments.prior)?;
     let dataset = read(arguments, &weights.card)?;
     let split_hash = dataset.split_hash();
-    for notice in dataset.notices.iter().cloned().chain(weights.card.leak(&dataset.name, &split_hash)) {
-        tell::lines(&format!("warning: {notice}"));
+    for warning in dataset.warnings.iter().cloned().chain(weights.card.leak(&dataset.name, &split_hash)) {
+        tell::lines(&format!("warning: {warning}"));
     }
     let without_test = if dataset.test.is_empty() { Parts::Validation } else { Parts::Test };
     let part = arguments.part.unwrap_or(without_test);
@@ -71,8 +71,10 @@ fn evaluation(weights: &Weights, dataset: &Dataset, parts: Parts, arguments: &Ev
     let mut evaluation = Evaluation::default();
     for &part in parts.parts() {
         evaluation.append(evaluate(&net, &weights.card.input, dataset.part(part), &device)?);
+    }
+    for &part in parts.parts() {
         let missed = dataset.missed.iter().filter(|missed| arguments.count_missed && missed.part == part);
-        missed.for_each(|missed| evaluation.add_missed(&missed.name, missed.label));
+        missed.for_each(|missed| evaluation.add(&missed.name, missed.label, None));
     }
     Ok(evaluation)
 }

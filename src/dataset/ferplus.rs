@@ -11,8 +11,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::Part;
 use super::listing::{Entry, Listing, Picture, Target};
+use super::sample::Part;
 use crate::flow::emotion::Emotion;
 use crate::system::files::read_at_most;
 
@@ -116,7 +116,7 @@ pub(super) fn list(folder: &Path) -> Result<Listing> {
             entries.push(Entry { name, picture, training, measuring, subject: None, part: Some(*part) });
         }
     }
-    Ok(Listing { name: "FER+".into(), entries, notices: Vec::new() })
+    Ok(Listing { name: "FER+".into(), entries, warnings: Vec::new() })
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(super) fn list(path: &Path, options: &DataOptions) -> Result<Listing> {
     }?;
     if format != Format::Folders && !options.ignored_classes.is_empty() {
         listing
-            .notices
+            .warnings
             .push("--ignore-class has no effect: only data sets with a folder for each class have names".into());
     }
     Ok(listing)

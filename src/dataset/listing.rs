@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::GrayImage;
 
-use super::Part;
+use super::sample::Part;
 use crate::flow::emotion::Emotion;
 use crate::source::images::is_picture;
 
@@ -25,7 +25,7 @@ pub(super) struct Listing {
     /// The labelled pictures, in an order that does not depend on the file system.
     pub(super) entries: Vec<Entry>,
     /// What a person should know.
-    pub(super) notices: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// One labelled picture, not yet opened.
@@ -70,7 +70,7 @@ impl Entry {
 
     /// The emotion that it is sorted under.
     pub(super) fn label(&self) -> Option<Emotion> {
-        self.measuring.or(self.training).as_ref().map(super::top)
+        self.measuring.or(self.training).as_ref().map(super::sample::top)
     }
 }
 
@@ -158,10 +158,10 @@ pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// How many names a notice gives.
+/// How many names a warning gives.
 const NAMED: usize = 8;
 
-/// The first few of many names, for a notice.
+/// The first few of many names, for a warning.
 pub(super) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
     let named: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
     let more = names.len() - named.len();

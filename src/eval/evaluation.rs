@@ -18,56 +18,46 @@ const BATCH: usize = 128;
 /// All predictions on a part of a data set, as they came out of the network.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Evaluation {
-    pub(super) predictions: Vec<RawPrediction>,
-    pub(super) missed: Vec<MissedPicture>,
+    /// Pictures without a face after all others of their part.
+    pub(super) predictions: Vec<Prediction>,
 }
 
 /// What the network said of one picture.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct RawPrediction {
+pub(super) struct Prediction {
     pub(super) name: String,
     pub(super) truth: Emotion,
-    pub(super) logits: [f32; Emotion::COUNT],
-}
-
-/// A picture in which no face was found.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct MissedPicture {
-    pub(super) name: String,
-    pub(super) truth: Emotion,
+    /// `None` where no face was found, which counts as an error.
+    pub(super) logits: Option<[f32; Emotion::COUNT]>,
 }
 
 impl Evaluation {
-    /// Adds what the network said of a picture.
-    pub fn add(&mut self, name: &str, truth: Emotion, logits: [f32; Emotion::COUNT]) {
-        self.predictions.push(RawPrediction { name: name.to_owned(), truth, logits });
-    }
-
-    /// Adds a picture in which no face was found, which counts as an error.
-    pub fn add_missed(&mut self, name: &str, truth: Emotion) {
-        self.missed.push(MissedPicture { name: name.to_owned(), truth });
+    /// Adds what the network said of a picture; no logits where no face was found in it, which counts as an error.
+    pub fn add(&mut self, name: &str, truth: Emotion, logits: Option<[f32; Emotion::COUNT]>) {
+        self.predictions.push(Prediction { name: name.to_owned(), truth, logits });
     }
 
     /// Adds what was predicted on another part.
     pub fn append(&mut self, mut other: Self) {
         self.predictions.append(&mut other.predictions);
-        self.missed.append(&mut other.missed);
     }
 
     /// The figures under a calibration.
     pub fn metrics(&self, calibration: &Calibration) -> Metrics {
         let mut metrics = Metrics::default();
-        for prediction in &self.predictions {
-            metrics.add(prediction.truth, &calibration.probabilities(&prediction.logits));
+        for Prediction { truth, logits, .. } in &self.predictions {
+            match logits {
+                Some(logits) => metrics.add(*truth, &calibration.probabilities(logits)),
+                None => metrics.add_missed(*truth),
+            }
         }
-        self.missed.iter().for_each(|missed| metrics.add_missed(missed.truth));
         metrics
     }
 
     /// Logits under a calibration's prior and truths, for [`fit_temperature`].
     pub fn logits(&self, calibration: &Calibration) -> Vec<([f32; Emotion::COUNT], Emotion)> {
-        let shifted = |prediction: &RawPrediction| (calibration.shifted(&prediction.logits), prediction.truth);
-        self.predictions.iter().map(shifted).collect()
+        let shifted = |of: &Prediction| Some((calibration.shifted(of.logits.as_ref()?), of.truth));
+        self.predictions.iter().filter_map(shifted).collect()
     }
 }
 
@@ -88,7 +78,7 @@ pub fn evaluate(
         match logits(net, input, batch, device) {
             Ok(logits) => {
                 let predictions = batch.iter().zip(logits);
-                predictions.for_each(|(sample, logits)| evaluation.add(&sample.name, sample.label(), logits));
+                predictions.for_each(|(sample, logits)| evaluation.add(&sample.name, sample.label(), Some(logits)));
                 rest = after;
             }
             Err(error) if GpuError::find(&error).is_some_and(|gpu| gpu.failure == GpuFailure::OutOfMemory) => {
@@ -128,8 +118,8 @@ mod tests {
     fn a_calibration_changes_probabilities_and_a_prior_decisions() {
         let mut evaluation = Evaluation::default();
         // Happy is a little ahead of Fear, which is 24 times as rare.
-        evaluation.add("a", Emotion::Fear, [0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0]);
-        evaluation.add_missed("b", Emotion::Sad);
+        evaluation.add("a", Emotion::Fear, Some([0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0]));
+        evaluation.add("b", Emotion::Sad, None);
         let shares = [0.0, 0.0, 0.04, 0.96, 0.0, 0.0, 0.0];
         let shares = ClassPrior { data: shares, learned: shares };
 

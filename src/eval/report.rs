@@ -6,6 +6,9 @@ use super::metrics::Metrics;
 use crate::network::calibration::{Calibration, Prior};
 use crate::network::weights::ModelCard;
 
+/// What stands for the prediction where there was no face to predict from.
+pub(super) const NO_FACE: &str = "no face";
+
 /// What was measured on what.
 #[derive(Clone, Copy, Debug)]
 pub struct ReportHeader<'a> {
@@ -46,5 +49,40 @@ impl<'a> Report<'a> {
     /// Whether the pictures are split as they were when the weights were trained.
     pub(super) fn is_split_of_training(&self) -> bool {
         self.header.split_hash == self.header.card.split_hash
+    }
+}
+
+/// What the writers' tests write.
+#[cfg(test)]
+pub(super) mod fixtures {
+    use super::*;
+    use crate::flow::emotion::Emotion;
+    use crate::network::model::Architecture;
+    use crate::network::preprocess::InputSpec;
+
+    pub(crate) fn card() -> ModelCard {
+        let mut card = ModelCard::new(
+            Architecture::default(),
+            InputSpec::default(),
+            "faces".into(),
+            "0123456789abcdef01".into(),
+            7,
+        );
+        card.temperature = 2.0;
+        card
+    }
+
+    pub(crate) fn header(card: &ModelCard) -> ReportHeader<'_> {
+        ReportHeader { dataset: "faces", part: "test", split_hash: &card.split_hash, card, prior: Prior::Natural }
+    }
+
+    pub(crate) fn evaluation() -> Evaluation {
+        let mut evaluation = Evaluation::default();
+        for i in 0..70usize {
+            let mut logits = [0.0; 7];
+            logits[if i % 5 == 0 { 3 } else { i % 7 }] = 4.0;
+            evaluation.add(&format!("folder, {i}.png"), Emotion::ALL[i % 7], Some(logits));
+        }
+        evaluation
     }
 }

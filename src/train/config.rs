@@ -2,7 +2,7 @@
 //!
 //! Owns what the settings mean, their defaults and their limits. What a user typed is in `options`.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -41,9 +41,9 @@ pub enum Init {
     File(PathBuf),
 }
 
-impl From<&OsStr> for Init {
+impl From<OsString> for Init {
     /// `none`, or the name of a file.
-    fn from(text: &OsStr) -> Self {
+    fn from(text: OsString) -> Self {
         if text == "none" { Self::Scratch } else { Self::File(text.into()) }
     }
 }
@@ -163,7 +163,7 @@ impl Recipe {
     /// When one is out of its range.
     pub fn check(&self) -> Result<()> {
         self.check_ranges()?;
-        // The draw of a smaller exponent would leave what an f64 can hold.
+        // Of a smaller parameter almost all shares are 0 or 1, which is no mixture.
         let (mixup, range) = (self.mixup, 0.05..=4.0);
         ensure!(
             mixup == 0.0 || range.contains(&mixup),

@@ -186,8 +186,8 @@ fn load(path: &Path, options: &DataOptions, log: &mut dyn Write) -> Result<Datas
         "{name}: {train} training, {validation} validation, {test} test pictures (split: {split}); \
          {copies} exact copies left out"
     )?;
-    for notice in &dataset.notices {
-        writeln!(log, "warning: {notice}")?;
+    for warning in &dataset.warnings {
+        writeln!(log, "warning: {warning}")?;
     }
     classes::check(&dataset)?;
     Ok(dataset)

@@ -22,7 +22,7 @@ use crate::flow::stop::Stop;
 use crate::network::device::{GpuError, GpuFailure, abandon};
 use crate::network::model::{EmotionNet, Tensors};
 use crate::network::weights::Weights;
-use crate::plot;
+use crate::plot::{self, Epoch};
 use crate::system::files::write_whole;
 
 /// A training run.
@@ -218,18 +218,16 @@ impl<'a> Run<'a> {
 
     fn record(&self, validation: &Metrics, start: Instant, (seconds, steps): (f64, usize)) -> EpochRecord {
         let (partial, batch_size) = (self.state.partial, self.state.config.recipe.batch_size);
-        EpochRecord {
+        let figures = Epoch {
             learning_rate: self.learner.learning_rate(self.step() - 1),
             train_loss: partial.loss / partial.steps as f64,
             train_accuracy: partial.right / (partial.steps * batch_size) as f64,
             validation_loss: validation.loss(),
             validation_accuracy: validation.accuracy(),
             validation_macro_f1: validation.macro_f1(),
-            timing: Some(Timing {
-                seconds: start.elapsed().as_secs_f64(),
-                pictures_per_second: (steps * batch_size) as f64 / seconds.max(1e-9),
-            }),
-        }
+        };
+        let pictures_per_second = (steps * batch_size) as f64 / seconds.max(1e-9);
+        EpochRecord { figures, timing: Some(Timing { seconds: start.elapsed().as_secs_f64(), pictures_per_second }) }
     }
 
     /// The averaged weights with a card of their own.
@@ -271,7 +269,7 @@ impl<'a> Run<'a> {
         if self.state.is_over() && done < self.state.config.recipe.epochs {
             progress.say(log, &format!("ended after epoch {done}: {} without a better one", done - epoch))?;
         }
-        let epochs: Vec<plot::Epoch> = self.state.history.iter().map(EpochRecord::plotted).collect();
+        let epochs: Vec<Epoch> = self.state.history.iter().map(|record| record.figures).collect();
         plot::history(&self.folder.0, &epochs, Some(epoch - 1))?;
         let weights = Weights::from_bytes(best)?;
         let net = weights.net()?.fold(self.device)?;

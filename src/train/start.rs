@@ -58,7 +58,7 @@ impl Start {
 
     fn learned(name: String, file: &[u8]) -> Result<Self> {
         let Weights { card, tensors } = Weights::from_bytes(file)?;
-        let sha256 = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex::encode(Sha256::digest(file));
         let (arch, input) = (card.arch.clone(), card.input.clone());
         Ok(Self { arch, input, tensors, parent: Some(Parent { name, card, sha256 }) })
     }

@@ -6,9 +6,8 @@
 
 use anyhow::{Context, Result};
 
-use super::NO_FACE;
-use crate::eval::evaluation::{MissedPicture, RawPrediction};
-use crate::eval::report::Report;
+use crate::eval::evaluation::Prediction;
+use crate::eval::report::{NO_FACE, Report};
 use crate::flow::emotion::Emotion;
 
 /// The whole file.
@@ -17,32 +16,39 @@ pub(super) fn csv(report: &Report<'_>) -> Result<Vec<u8>> {
     let columns = ["name", "true", "predicted", "confidence"].map(str::to_owned).into_iter();
     let names = Emotion::ALL.map(|emotion| emotion.name().to_lowercase());
     writer.write_record(columns.chain(names.clone()).chain(names.map(|name| format!("logit_{name}"))))?;
-    for RawPrediction { name, truth, logits } in &report.evaluation.predictions {
-        let probabilities = report.calibration.probabilities(logits);
-        let top = probabilities.top();
-        let numbers = std::iter::once(probabilities.of(top)).chain(probabilities.iter().map(|(_, p)| p)).chain(*logits);
-        let text = [name, truth.name(), top.name()].map(str::to_owned).into_iter();
-        writer.write_record(text.chain(numbers.map(|number| number.to_string())))?;
-    }
-    for MissedPicture { name, truth } in &report.evaluation.missed {
-        let text = [name, truth.name(), NO_FACE].into_iter();
-        writer.write_record(text.chain([""; 1 + 2 * Emotion::COUNT]))?;
+    for Prediction { name, truth, logits } in &report.evaluation.predictions {
+        let mut row = vec![name.clone(), truth.name().into()];
+        match logits {
+            Some(logits) => {
+                let probabilities = report.calibration.probabilities(logits);
+                let top = probabilities.top();
+                row.push(top.name().into());
+                let all = probabilities.iter().map(|(_, p)| p);
+                let numbers = std::iter::once(probabilities.of(top)).chain(all).chain(*logits);
+                row.extend(numbers.map(|number| number.to_string()));
+            }
+            None => {
+                row.push(NO_FACE.into());
+                row.resize(4 + 2 * Emotion::COUNT, String::new());
+            }
+        }
+        writer.write_record(row)?;
     }
     writer.into_inner().map_err(csv::IntoInnerError::into_error).context("the table of predictions")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{card, header};
     use super::*;
     use crate::eval::evaluation::Evaluation;
+    use crate::eval::report::fixtures::{card, header};
 
     #[test]
     fn a_row_for_each_picture_with_numbers_that_read_back() {
         let logits = [0.1, -30.0, 2.5, 1e-7, 0.0, 1.0 / 3.0, 7.0];
         let mut evaluation = Evaluation::default();
-        evaluation.add("a, \"b\".png", Emotion::Fear, logits);
-        evaluation.add_missed("c.png", Emotion::Sad);
+        evaluation.add("a, \"b\".png", Emotion::Fear, Some(logits));
+        evaluation.add("c.png", Emotion::Sad, None);
         // A temperature of 2 is in the probabilities, not in the logits.
         let bytes = csv(&Report::new(&evaluation, header(&card()))).expect("a table");
 

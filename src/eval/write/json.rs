@@ -4,7 +4,6 @@
 
 use serde_json::{Map, Value, json};
 
-use super::parameters;
 use crate::eval::interval::Interval;
 use crate::eval::metrics::Metrics;
 use crate::eval::report::{Report, ReportHeader};
@@ -29,7 +28,7 @@ pub(super) fn json(report: &Report<'_>) -> Value {
         },
         "weights": {
             "arch": card.arch,
-            "parameters": parameters(&card.arch),
+            "parameters": card.arch.parameters(),
             "multiply_adds": card.arch.multiply_adds(card.input.size),
             "input": card.input,
             "dataset": card.dataset,

@@ -14,16 +14,12 @@ use anyhow::{Context, Result};
 
 use super::reliability::Reliability;
 use super::report::{Report, ReportHeader};
-use crate::network::model::{Architecture, Role};
 use crate::plot;
 use crate::system::files::write_whole;
 pub use text::text;
 
 /// The name of the data in a folder.
 pub const JSON: &str = "report.json";
-
-/// What stands for the prediction where there was no face to predict from.
-const NO_FACE: &str = "no face";
 
 /// Writes `report.txt`, `report.json`, `predictions.csv`, `confusion_matrix.png` and `reliability.png` into a folder, which
 /// is made if it is not there.
@@ -65,46 +61,11 @@ fn plotted(name: &str, reliability: &Reliability) -> plot::Reliability {
     }
 }
 
-/// How many numbers of the network are learned by gradient.
-pub(super) fn parameters(arch: &Architecture) -> usize {
-    let learned = arch.tensors().into_iter().filter(|tensor| !matches!(tensor.role, Role::Running(_)));
-    learned.map(|tensor| tensor.shape.iter().product::<usize>()).sum()
-}
-
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
     use crate::eval::evaluation::Evaluation;
-    use crate::flow::emotion::Emotion;
-    use crate::network::calibration::Prior;
-    use crate::network::preprocess::InputSpec;
-    use crate::network::weights::ModelCard;
-
-    pub(in super::super) fn card() -> ModelCard {
-        let mut card = ModelCard::new(
-            Architecture::default(),
-            InputSpec::default(),
-            "faces".into(),
-            "0123456789abcdef01".into(),
-            7,
-        );
-        card.temperature = 2.0;
-        card
-    }
-
-    pub(in super::super) fn header(card: &ModelCard) -> ReportHeader<'_> {
-        ReportHeader { dataset: "faces", part: "test", split_hash: &card.split_hash, card, prior: Prior::Natural }
-    }
-
-    pub(in super::super) fn evaluation() -> Evaluation {
-        let mut evaluation = Evaluation::default();
-        for i in 0..70usize {
-            let mut logits = [0.0; 7];
-            logits[if i % 5 == 0 { 3 } else { i % 7 }] = 4.0;
-            evaluation.add(&format!("folder, {i}.png"), Emotion::ALL[i % 7], logits);
-        }
-        evaluation
-    }
+    use crate::eval::report::fixtures::{card, evaluation, header};
 
     #[test]
     fn the_same_predictions_give_the_same_files() {

@@ -2,10 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{NO_FACE, parameters};
 use crate::eval::interval::{Interval, RESAMPLES};
 use crate::eval::metrics::{ClassMetrics, Metrics};
-use crate::eval::report::{Report, ReportHeader};
+use crate::eval::report::{NO_FACE, Report, ReportHeader};
 use crate::flow::emotion::Emotion;
 
 /// The report as a person reads it.
@@ -23,7 +22,7 @@ fn heading(report: &Report<'_>) -> String {
     }
     let channels: Vec<String> = card.arch.channels.iter().map(ToString::to_string).collect();
     let channels = channels.join("-");
-    let parameters = parameters(&card.arch) as f64 / 1e3;
+    let parameters = card.arch.parameters() as f64 / 1e3;
     let multiply_adds = card.arch.multiply_adds(card.input.size) as f64 / 1e6;
     let relation = if report.is_split_of_training() { "the one" } else { "not the one" };
     let split = split_hash.get(..16).unwrap_or(split_hash);
@@ -110,13 +109,13 @@ fn matrix(metrics: &Metrics) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{card, evaluation, header};
     use super::*;
+    use crate::eval::report::fixtures::{card, evaluation, header};
 
     #[test]
     fn the_text_has_every_figure_and_fits_100_columns() {
         let (card, mut evaluation) = (card(), evaluation());
-        evaluation.add_missed("nobody", Emotion::Sad);
+        evaluation.add("nobody", Emotion::Sad, None);
         let text = text(&Report::new(&evaluation, header(&card)));
         for line in [
             "faces, test: 71 pictures, 1 of them without a face that was found, counted as errors",

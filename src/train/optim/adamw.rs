@@ -3,7 +3,8 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var, bail};
 
-use super::{OnDevice, Rate, each};
+use super::each::each;
+use super::schedule::Rate;
 use crate::network::ops::{AdamWStep, adamw};
 
 /// Decay of the running mean of squared gradients; the default of the paper.
@@ -108,10 +109,14 @@ impl AdamW {
         // Past this many steps both are 1 to the last digit.
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
         let step = Step { rate, bias_1: 1.0 - rate.momentum.powi(power), bias_2: 1.0 - BETA_2.powi(power) };
-        each(&mut self.parameters, |parameter| match gradients.get(&parameter.variable) {
-            Some(gradient) => parameter.step(gradient, step),
-            None => Ok(()),
-        })
+        each(
+            &mut self.parameters,
+            |parameter| &parameter.variable,
+            |parameter| match gradients.get(&parameter.variable) {
+                Some(gradient) => parameter.step(gradient, step),
+                None => Ok(()),
+            },
+        )
     }
 }
 
@@ -136,12 +141,6 @@ impl Parameter {
             bail!("optimizer: a gradient of {:?} for a variable of {:?}", gradient.shape(), self.variable.shape());
         }
         adamw(&self.variable, &self.moments, &gradient.detach(), &step)
-    }
-}
-
-impl OnDevice for Parameter {
-    fn is_on_cpu(&self) -> bool {
-        self.variable.device().is_cpu()
     }
 }
 
