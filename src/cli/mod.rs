@@ -21,7 +21,7 @@ pub(crate) use dials::Dials;
 use emocam::draw::Privacy;
 use emocam::sink::{self, BitsPerSecond, Quality, SinkSpec};
 use emocam::source::{SourceSpec, WantedFormat};
-pub(crate) use train::{Eval, Parts, Train};
+pub(crate) use train::{Eval, Train};
 
 /// Recognizes facial expressions in real time: camera, video or pictures in; labelled boxes, video and data out
 ///

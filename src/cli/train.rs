@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::data::DataArgs;
-use emocam::dataset::Part;
 use emocam::network::calibration::Prior;
 use emocam::network::device::DeviceSpec;
 use emocam::train::{Init, Recipe, RecipeOptions};
@@ -91,8 +90,8 @@ pub(crate) struct Eval {
     pub(crate) data_options: DataArgs,
 
     /// Which part of the data set [default: test, or validation where there is no test part]
-    #[arg(long, value_enum)]
-    pub(crate) part: Option<Parts>,
+    #[arg(long, value_parser = ["train", "validation", "test", "all"])]
+    pub(crate) part: Option<String>,
 
     /// How often each emotion is taken to occur; without this, what the weights say [possible values: natural, balanced]
     #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
@@ -110,38 +109,6 @@ pub(crate) struct Eval {
     /// cuda:N
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto)]
     pub(crate) device: DeviceSpec,
-}
-
-/// What of a data set is measured on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the names say it")]
-pub(crate) enum Parts {
-    Train,
-    Validation,
-    Test,
-    All,
-}
-
-impl Parts {
-    /// The name as shown to users.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-            Self::All => "all",
-        }
-    }
-
-    /// The parts that are meant.
-    pub(crate) const fn parts(self) -> &'static [Part] {
-        match self {
-            Self::Train => &[Part::Train],
-            Self::Validation => &[Part::Validation],
-            Self::Test => &[Part::Test],
-            Self::All => &Part::ALL,
-        }
-    }
 }
 
 pub(super) fn positive(text: &str) -> Result<usize, String> {

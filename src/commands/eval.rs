@@ -4,9 +4,9 @@ use std::io::Write;
 
 use anyhow::{Result, ensure};
 
-use crate::cli::{Eval, Parts};
+use crate::cli::Eval;
 use crate::view::tell::{self, notice};
-use emocam::dataset::{DataOptions, Dataset};
+use emocam::dataset::{DataOptions, Dataset, Part};
 use emocam::eval::{Evaluation, Report, ReportHeader, evaluate, write};
 use emocam::network::weights::{ModelCard, Weights};
 
@@ -28,11 +28,10 @@ pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
     for warning in dataset.warnings.iter().cloned().chain(weights.card.leak(&dataset.name, &split_hash)) {
         tell::lines(&format!("warning: {warning}"));
     }
-    let without_test = if dataset.test.is_empty() { Parts::Validation } else { Parts::Test };
-    let part = arguments.part.unwrap_or(without_test);
+    let default = if dataset.test.is_empty() { Part::Validation } else { Part::Test };
+    let part = arguments.part.as_deref().unwrap_or(default.name());
     let evaluation = evaluation(&weights, &dataset, part, arguments)?;
-    let header =
-        ReportHeader { dataset: &dataset.name, part: part.name(), split_hash: &split_hash, card: &weights.card, prior };
+    let header = ReportHeader { dataset: &dataset.name, part, split_hash: &split_hash, card: &weights.card, prior };
     let report = Report::new(&evaluation, header);
     ensure!(
         report.after.predictions() > 0,
@@ -65,14 +64,15 @@ fn read(arguments: &Eval, card: &ModelCard) -> Result<Dataset> {
     Dataset::load(&arguments.data, &options)
 }
 
-fn evaluation(weights: &Weights, dataset: &Dataset, parts: Parts, arguments: &Eval) -> Result<Evaluation> {
+fn evaluation(weights: &Weights, dataset: &Dataset, part: &str, arguments: &Eval) -> Result<Evaluation> {
     let device = arguments.device.open(notice)?;
     let net = weights.net()?.fold(&device)?;
     let mut evaluation = Evaluation::default();
-    for &part in parts.parts() {
+    let parts = Part::ALL.into_iter().filter(|of| part == "all" || part == of.name());
+    for part in parts.clone() {
         evaluation.append(evaluate(&net, &weights.card.input, dataset.part(part), &device)?);
     }
-    for &part in parts.parts() {
+    for part in parts {
         let missed = dataset.missed.iter().filter(|missed| arguments.count_missed && missed.part == part);
         missed.for_each(|missed| evaluation.add(&missed.name, missed.label, None));
     }

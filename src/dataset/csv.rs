@@ -158,7 +158,8 @@ fn entry(record: &StringRecord, columns: Columns, line: usize) -> Result<Entry> 
     Ok(Entry { part, ..Entry::sure(format!("line {line}"), Picture::Face(face), emotion) })
 }
 
-fn part_from_usage(usage: &str) -> Result<Part> {
+/// The part that the contest called this.
+pub(super) fn part_from_usage(usage: &str) -> Result<Part> {
     Ok(match usage.to_ascii_lowercase().as_str() {
         "training" => Part::Train,
         "publictest" => Part::Validation,

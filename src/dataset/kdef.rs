@@ -12,23 +12,13 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
+use super::labels::emotion_from_name;
 use super::listing::{Entry, Files, Listing, Picture, count, file_name, files_below, name_below, some_of};
 use super::options::View;
 use crate::flow::emotion::Emotion;
 
 /// The highest number of a person of either sex.
 const LAST_PERSON: u8 = 35;
-
-/// The letters of the expressions.
-const EMOTIONS: [(&str, Emotion); Emotion::COUNT] = [
-    ("AF", Emotion::Fear),
-    ("AN", Emotion::Anger),
-    ("DI", Emotion::Disgust),
-    ("HA", Emotion::Happy),
-    ("NE", Emotion::Neutral),
-    ("SA", Emotion::Sad),
-    ("SU", Emotion::Surprise),
-];
 
 /// What a file name of KDEF says. The session is not kept: nothing depends on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,8 +37,11 @@ pub(super) fn parse(path: &Path) -> Option<Name> {
     let number = subject.strip_prefix(['F', 'M']).filter(|number| number.bytes().all(|b| b.is_ascii_digit()))?;
     (1..=LAST_PERSON).contains(&number.parse().ok()?).then_some(())?;
     let (letters, view) = rest.split_at_checked(2)?;
-    let (_, emotion) = *EMOTIONS.iter().find(|(known, _)| *known == letters)?;
-    Some(Name { subject: subject.into(), emotion, view: View::from_str(view, false).ok()? })
+    Some(Name {
+        subject: subject.into(),
+        emotion: emotion_from_name(letters)?,
+        view: View::from_str(view, false).ok()?,
+    })
 }
 
 /// Whether at least half of the pictures are named like KDEF's.

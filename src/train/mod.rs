@@ -43,7 +43,7 @@ pub use history::{EpochRecord, Timing};
 pub use log::Log;
 pub use options::RecipeOptions;
 
-use crate::dataset::{DataOptions, Dataset};
+use crate::dataset::{DataOptions, Dataset, Part};
 use crate::flow::stop::Stop;
 use crate::network::weights::ModelCard;
 use checkpoint::{Checkpoint, State};
@@ -179,7 +179,7 @@ pub fn resume(
 /// The data set, and what there is to say about it.
 fn load(path: &Path, options: &DataOptions, log: &mut dyn Write) -> Result<Dataset> {
     let dataset = Dataset::load(path, options)?;
-    let [train, validation, test] = dataset.splits().map(|(_, samples)| samples.len());
+    let [train, validation, test] = Part::ALL.map(|part| dataset.part(part).len());
     let Dataset { name, split, copies, .. } = &dataset;
     writeln!(
         log,
