@@ -11,7 +11,6 @@ use super::batches::Batches;
 use super::checkpoint::{Best, Checkpoint, Partial, State};
 use super::classes;
 use super::config::{Recipe, TrainConfig};
-use super::figures::StepFigures;
 use super::folder::RunFolder;
 use super::history::{self, EpochRecord, Timing};
 use super::learner::Learner;
@@ -35,13 +34,6 @@ pub(super) struct Run<'a> {
     best: Option<Vec<u8>>,
     learner: Learner,
     steps_per_epoch: usize,
-}
-
-/// What the averaged weights are worth on validation.
-struct Validation {
-    metrics: Metrics,
-    /// What their logits are to be divided by.
-    temperature: f32,
 }
 
 impl<'a> Run<'a> {
@@ -138,17 +130,17 @@ impl<'a> Run<'a> {
                 let run = self.folder.0.display();
                 bail!("interrupted in epoch {epoch} of {epochs}; go on with emocam train --resume {run}");
             }
-            let validation = self.validate()?;
-            let record = self.record(&validation.metrics, start, trained);
+            let (validation, temperature) = self.validate()?;
+            let record = self.record(&validation, start, trained);
             progress.say(log, &record.line(epoch, epochs))?;
             self.state.history.push(record);
             self.state.partial = Partial::default();
-            let score = select.score(&validation.metrics);
-            let candidate = Best { epoch, score, loss: validation.metrics.loss() };
+            let score = select.score(&validation);
+            let candidate = Best { epoch, score, loss: validation.loss() };
             let better = self.state.best.is_none_or(|best| candidate.is_better_than(&best));
             if better {
                 self.state.best = Some(candidate);
-                self.best = Some(self.weights(&validation)?.to_bytes()?);
+                self.best = Some(self.weights(&validation, temperature)?.to_bytes()?);
             }
             // First the checkpoint: whatever is lost after it can be made from it again.
             self.save()?;
@@ -180,12 +172,12 @@ impl<'a> Run<'a> {
                     break;
                 }
             }
-            for StepFigures { loss, right } in learner.take_figures()? {
+            for [loss, right] in learner.take_figures()? {
                 if !loss.is_finite() {
                     return Ok(Some(format!("the loss is {loss}")));
                 }
-                partial.loss += loss;
-                partial.right += right;
+                partial.loss += f64::from(loss);
+                partial.right += f64::from(right);
             }
             Ok(None)
         })?;
@@ -206,14 +198,14 @@ impl<'a> Run<'a> {
         )
     }
 
-    /// Measures the averaged weights under the prior that they will be used with.
-    fn validate(&self) -> Result<Validation> {
+    /// What the averaged weights are worth on validation, under the prior that they will be used with; and their temperature.
+    fn validate(&self) -> Result<(Metrics, f32)> {
         let card = &self.state.card;
         let net = EmotionNet::new(&card.arch, &self.learner.averaged()?)?.fold(self.device)?;
         let evaluation = eval::evaluate(&net, &card.input, &self.dataset.validation, self.device)?;
         let calibration = card.calibration(None);
         let temperature = eval::fit_temperature(&evaluation.logits(&calibration));
-        Ok(Validation { metrics: evaluation.metrics(&calibration), temperature })
+        Ok((evaluation.metrics(&calibration), temperature))
     }
 
     fn record(&self, validation: &Metrics, start: Instant, (seconds, steps): (f64, usize)) -> EpochRecord {
@@ -231,9 +223,9 @@ impl<'a> Run<'a> {
     }
 
     /// The averaged weights with a card of their own.
-    fn weights(&self, Validation { metrics, temperature }: &Validation) -> Result<Weights> {
+    fn weights(&self, metrics: &Metrics, temperature: f32) -> Result<Weights> {
         let mut card = self.state.card.clone();
-        card.temperature = *temperature;
+        card.temperature = temperature;
         card.metrics.insert("epoch".into(), self.state.history.len() as f64);
         card.metrics.insert("validation_accuracy".into(), metrics.accuracy());
         card.metrics.insert("validation_loss".into(), metrics.loss());
