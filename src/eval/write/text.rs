@@ -94,7 +94,7 @@ fn matrix(metrics: &Metrics) -> String {
     let mut text = format!("{:<14}", "true\\predicted");
     Emotion::ALL.iter().for_each(|emotion| _ = write!(text, "{emotion:>10}"));
     if with_missed {
-        let _ = write!(text, "{:>10}", NO_FACE);
+        let _ = write!(text, "{NO_FACE:>10}");
     }
     for ((emotion, row), missed) in Emotion::ALL.iter().zip(metrics.confusion).zip(metrics.missed) {
         let _ = write!(text, "\n{emotion:<14}");
