@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::canvas::{Anchor, Canvas};
-use super::{BLUE, GRAY, INK, SMALL, TEXT, TITLE, WHITE};
+use super::looks::{BLUE, GRAY, INK, SMALL, TEXT, TITLE, WHITE};
 use crate::draw::paint::{Color, Rect};
 use crate::flow::emotion::Emotion;
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::axes::{Axes, Scale, Style, legend};
 use super::canvas::{Canvas, Point, path};
-use super::{BLUE, CURVE, GRAY, GREEN, SKY, VERMILION};
+use super::looks::{BLUE, CURVE, GRAY, GREEN, SKY, VERMILION};
 use crate::draw::paint::Rect;
 
 const WIDTH: u32 = 1600;

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::axes::{Axes, DASH, Scale, Style, legend};
 use super::canvas::{Anchor, Canvas, Point, Segment, dashed, path};
-use super::{BLUE, CURVE, GRAY, HAIRLINE, INK, TITLE, VERMILION};
+use super::looks::{BLUE, CURVE, GRAY, HAIRLINE, INK, TITLE, VERMILION};
 use crate::draw::paint::Rect;
 
 const WIDTH: u32 = 1300;
