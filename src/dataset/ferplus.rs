@@ -12,8 +12,8 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use super::csv::part_from_usage;
-use super::listing::{Entry, Listing, Picture, Target};
-use super::sample::Part;
+use super::listing::{Entry, Listing, Picture};
+use super::sample::{Part, Target};
 use crate::flow::emotion::Emotion;
 use crate::system::files::read_at_most;
 

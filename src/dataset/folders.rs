@@ -151,19 +151,12 @@ impl Found<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
+    use super::super::listing::tests::folder_of;
     use super::*;
 
     /// Empty files: a listing opens none.
     fn folder(files: &[&str]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = folder.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        folder
+        folder_of(files.iter().map(|file| (*file, "")))
     }
 
     fn found(listing: &Listing) -> Vec<(&str, Emotion, Option<Part>)> {

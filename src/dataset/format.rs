@@ -89,18 +89,11 @@ fn found(path: &Path, content: &Content, files: &Files) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
+    use super::super::listing::tests::folder_of;
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        folder
+        folder_of(files.iter().copied())
     }
 
     #[test]

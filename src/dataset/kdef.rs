@@ -102,6 +102,7 @@ pub(super) fn list(folder: &Path, views: &[View]) -> Result<Listing> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::listing::tests::folder_of;
     use super::*;
 
     #[test]
@@ -132,11 +133,8 @@ mod tests {
 
     #[test]
     fn other_views_and_names_are_counted_and_named() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("AF01")).unwrap();
-        for name in ["AF01/AF01ANS.JPG", "AF01/AF01ANHL.JPG", "AF01/AF01ANFL.JPG", "AF31V.JPG"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
-        }
+        let names = ["AF01/AF01ANS.JPG", "AF01/AF01ANHL.JPG", "AF01/AF01ANFL.JPG", "AF31V.JPG"];
+        let folder = folder_of(names.map(|name| (name, "")));
         assert!(is_kdef(&files_below(folder.path()).unwrap()));
         let listing = list(folder.path(), &[View::S]).unwrap();
         let names: Vec<_> = listing.entries.iter().map(|entry| (&*entry.name, entry.subject.as_deref())).collect();

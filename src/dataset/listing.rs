@@ -10,12 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::GrayImage;
 
-use super::sample::Part;
+use super::sample::{Part, Target, certain};
 use crate::flow::emotion::Emotion;
 use crate::source::images::is_picture;
-
-/// Shares of the emotions in label order, summing to 1.
-pub(super) type Target = [f32; Emotion::COUNT];
 
 /// All that a format found.
 #[derive(Debug, Default)]
@@ -72,13 +69,6 @@ impl Entry {
     pub(super) fn label(&self) -> Option<Emotion> {
         self.measuring.or(self.training).as_ref().map(super::sample::top)
     }
-}
-
-/// All of the share for one emotion.
-pub(super) fn certain(emotion: Emotion) -> Target {
-    let mut target = [0.0; Emotion::COUNT];
-    target[emotion.index()] = 1.0;
-    target
 }
 
 /// The files below a folder.
@@ -174,8 +164,19 @@ pub(super) fn count(number: usize, thing: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A folder with files of these names and texts.
+    pub(in super::super) fn folder_of<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
 
     fn names(folder: &Path, paths: &[PathBuf]) -> Vec<String> {
         paths.iter().map(|path| name_below(folder, path)).collect()
@@ -183,13 +184,9 @@ mod tests {
 
     #[test]
     fn files_are_found_at_any_depth_in_order_and_hidden_ones_are_not() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["b/2.png", "b/1.JPG", "a/deep/er/x.bmp", "z.png", ".hidden.png", ".git/y.png", "__MACOSX/_x.png"] {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        fs::write(folder.path().join("b/notes.txt"), "").unwrap();
+        let all = ["b/2.png", "b/1.JPG", "b/notes.txt", "a/deep/er/x.bmp", "z.png"];
+        let hidden = [".hidden.png", ".git/y.png", "__MACOSX/_x.png"];
+        let folder = folder_of(all.into_iter().chain(hidden).map(|name| (name, "")));
         let files = files_below(folder.path()).unwrap();
         assert_eq!(names(folder.path(), &files.pictures), ["z.png", "a/deep/er/x.bmp", "b/1.JPG", "b/2.png"]);
         assert_eq!(names(folder.path(), &files.others), ["b/notes.txt"]);

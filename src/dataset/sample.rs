@@ -6,6 +6,9 @@ use image::GrayImage;
 
 use crate::flow::emotion::Emotion;
 
+/// Shares of the emotions in label order, summing to 1.
+pub(super) type Target = [f32; Emotion::COUNT];
+
 /// One labelled face.
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -24,6 +27,19 @@ impl Sample {
     pub fn label(&self) -> Emotion {
         top(&self.target)
     }
+
+    /// A picture of one emotion without doubt.
+    #[cfg(test)]
+    pub(crate) fn sure(image: GrayImage, emotion: Emotion) -> Self {
+        Self { name: String::new(), image, target: certain(emotion), subject: None }
+    }
+}
+
+/// All of the share for one emotion.
+pub(super) fn certain(emotion: Emotion) -> Target {
+    let mut target = [0.0; Emotion::COUNT];
+    target[emotion.index()] = 1.0;
+    target
 }
 
 /// The emotion with the largest share; of equal ones the first in label order.

@@ -185,17 +185,12 @@ mod tests {
 
     /// `counts[i]` samples of the i-th emotion.
     fn samples(counts: &[usize]) -> Vec<Sample> {
-        let mut samples = Vec::new();
-        for (class, &count) in counts.iter().enumerate() {
-            for i in 0..count {
-                let mut target = [0.0; 7];
-                target[class] = 1.0;
-                let image =
-                    GrayImage::from_fn(16, 16, |x, y| Luma([(x * 9 + y * (5 + class as u32) + i as u32) as u8]));
-                samples.push(Sample { name: String::new(), image, target, subject: None });
-            }
-        }
-        samples
+        let sample = |(class, i): (usize, usize)| {
+            let value = |x, y| x * 9 + y * (5 + class as u32) + i as u32;
+            Sample::sure(GrayImage::from_fn(16, 16, |x, y| Luma([value(x, y) as u8])), Emotion::ALL[class])
+        };
+        let all = counts.iter().enumerate().flat_map(|(class, &count)| (0..count).map(move |i| (class, i)));
+        all.map(sample).collect()
     }
 
     fn recipe() -> Recipe {

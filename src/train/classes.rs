@@ -79,11 +79,7 @@ mod tests {
     use super::*;
 
     fn samples(counts: &[(Emotion, usize)]) -> Vec<Sample> {
-        let sample = |emotion: Emotion| {
-            let mut target = [0.0; 7];
-            target[emotion.index()] = 1.0;
-            Sample { name: String::new(), image: GrayImage::new(1, 1), target, subject: None }
-        };
+        let sample = |emotion| Sample::sure(GrayImage::new(1, 1), emotion);
         counts.iter().flat_map(|&(emotion, count)| vec![sample(emotion); count]).collect()
     }
 
