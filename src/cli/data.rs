@@ -123,7 +123,7 @@ mod tests {
             format: Some(Format::Fer2013Csv),
             split: Some(split),
             ignored_classes: vec!["contempt".into(), "boredom".into()],
-            views: vec![View::Straight, View::HalfLeft],
+            views: vec![View::S, View::HL],
             faces: FacesMode::Whole,
             seed: 7,
             cache: Some("/c".into()),

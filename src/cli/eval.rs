@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::data::{DATA, DataArgs};
 use super::dials::DEVICE;
-use emocam::dataset::Part;
 use emocam::network::calibration::Prior;
 use emocam::network::device::DeviceSpec;
 
@@ -29,8 +28,8 @@ pub(crate) struct Eval {
     pub(crate) out: Option<PathBuf>,
 
     /// Which part of the data set [default: test, or validation where there is no test part]
-    #[arg(long, value_enum)]
-    pub(crate) part: Option<Parts>,
+    #[arg(long, value_parser = ["train", "validation", "test", "all"])]
+    pub(crate) part: Option<String>,
 
     /// How often each emotion is taken to occur; without this, what the weights say [possible values: natural, balanced]
     #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
@@ -46,36 +45,4 @@ pub(crate) struct Eval {
     /// Which pictures there are
     #[command(flatten)]
     pub(crate) data_options: DataArgs,
-}
-
-/// What of a data set is measured on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[allow(missing_docs, reason = "the names say it")]
-pub(crate) enum Parts {
-    Train,
-    Validation,
-    Test,
-    All,
-}
-
-impl Parts {
-    /// The name as shown to users.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-            Self::All => "all",
-        }
-    }
-
-    /// The parts that are meant.
-    pub(crate) const fn parts(self) -> &'static [Part] {
-        match self {
-            Self::Train => &[Part::Train],
-            Self::Validation => &[Part::Validation],
-            Self::Test => &[Part::Test],
-            Self::All => &Part::ALL,
-        }
-    }
 }

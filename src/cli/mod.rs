@@ -31,7 +31,7 @@ pub(crate) use cameras::Cameras;
 pub(crate) use common::Common;
 pub(crate) use completions::Completions;
 pub(crate) use dials::Dials;
-pub(crate) use eval::{Eval, Parts};
+pub(crate) use eval::Eval;
 pub(crate) use help::Help;
 pub(crate) use live::Live;
 pub(crate) use train::Train;

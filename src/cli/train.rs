@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use clap::Args;
-use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::data::{DATA, DataArgs};
 use super::dials::{DEVICE, positive};
@@ -35,7 +34,7 @@ pub(crate) struct Train {
     pub(crate) resume: Option<PathBuf>,
 
     /// Weights to start from (fine-tuning), or `none` for a network from scratch [default: the weights inside the program]
-    #[arg(long, value_name = "FILE|none", conflicts_with = "resume", value_parser = init_parser())]
+    #[arg(long, value_name = "FILE|none", conflicts_with = "resume")]
     pub(crate) init: Option<Init>,
 
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto, help = DEVICE)]
@@ -62,12 +61,6 @@ impl Train {
             "a run goes on with the pictures that it was started with: beside --resume, only --data and --cache say where \
              they are now"
         );
-        let mut recipe = Recipe::from_scratch();
-        self.recipe.apply(&mut recipe);
-        recipe.check()
+        self.recipe.applied_to(Recipe::default())?.check()
     }
-}
-
-fn init_parser() -> impl TypedValueParser<Value = Init> {
-    OsStringValueParser::new().map(|text| Init::from(text.as_os_str()))
 }

@@ -4,10 +4,10 @@ use std::io::Write;
 
 use anyhow::{Result, ensure};
 
-use crate::cli::{Eval, Parts};
+use crate::cli::Eval;
 use crate::view::tell::{self, notice};
-use emocam::dataset::{DataOptions, Dataset};
-use emocam::eval::{Evaluation, Report, ReportHeader, evaluate};
+use emocam::dataset::{DataOptions, Dataset, Part};
+use emocam::eval::{Evaluation, Report, ReportHeader, evaluate, write};
 use emocam::network::weights::{ModelCard, Weights};
 
 /// Measures weights as asked for. The report's text goes to `out`, the report's folder is written where
@@ -17,7 +17,7 @@ use emocam::network::weights::{ModelCard, Weights};
 /// When weights or data can't be read, the part has no pictures, or the report can't be written or is there already.
 pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
     if let Some(folder) = &arguments.out {
-        let there = folder.join(Report::JSON);
+        let there = folder.join(write::JSON);
         ensure!(!there.exists(), "{} exists already: choose another folder for --out", there.display());
         ensure!(!folder.is_file(), "{} is a file: name a folder for --out", folder.display());
     }
@@ -25,14 +25,13 @@ pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
     let prior = weights.card.prior_in_use(arguments.prior)?;
     let dataset = read(arguments, &weights.card)?;
     let split_hash = dataset.split_hash();
-    for notice in dataset.notices.iter().cloned().chain(weights.card.leak(&dataset.name, &split_hash)) {
-        tell::lines(&format!("warning: {notice}"));
+    for warning in dataset.warnings.iter().cloned().chain(weights.card.leak(&dataset.name, &split_hash)) {
+        tell::lines(&format!("warning: {warning}"));
     }
-    let without_test = if dataset.test.is_empty() { Parts::Validation } else { Parts::Test };
-    let part = arguments.part.unwrap_or(without_test);
+    let default = if dataset.test.is_empty() { Part::Validation } else { Part::Test };
+    let part = arguments.part.as_deref().unwrap_or(default.name());
     let evaluation = evaluation(&weights, &dataset, part, arguments)?;
-    let header =
-        ReportHeader { dataset: &dataset.name, part: part.name(), split_hash: &split_hash, card: &weights.card, prior };
+    let header = ReportHeader { dataset: &dataset.name, part, split_hash: &split_hash, card: &weights.card, prior };
     let report = Report::new(&evaluation, header);
     ensure!(
         report.after.predictions() > 0,
@@ -41,10 +40,10 @@ pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
         header.part
     );
     if let Some(folder) = &arguments.out {
-        report.write(folder)?;
+        write::folder(folder, &report)?;
         dataset.write_missed(folder)?;
     }
-    Ok(write!(out, "{}", report.text())?)
+    Ok(write!(out, "{}", write::text(&report))?)
 }
 
 /// The data set, as it was read when the weights were trained on it, unless the arguments say how.
@@ -65,14 +64,17 @@ fn read(arguments: &Eval, card: &ModelCard) -> Result<Dataset> {
     Dataset::load(&arguments.data, &options)
 }
 
-fn evaluation(weights: &Weights, dataset: &Dataset, parts: Parts, arguments: &Eval) -> Result<Evaluation> {
+fn evaluation(weights: &Weights, dataset: &Dataset, part: &str, arguments: &Eval) -> Result<Evaluation> {
     let device = arguments.device.open(notice)?;
     let net = weights.net()?.fold(&device)?;
     let mut evaluation = Evaluation::default();
-    for &part in parts.parts() {
+    let parts = Part::ALL.into_iter().filter(|of| part == "all" || part == of.name());
+    for part in parts.clone() {
         evaluation.append(evaluate(&net, &weights.card.input, dataset.part(part), &device)?);
+    }
+    for part in parts {
         let missed = dataset.missed.iter().filter(|missed| arguments.count_missed && missed.part == part);
-        missed.for_each(|missed| evaluation.add_missed(&missed.name, missed.label));
+        missed.for_each(|missed| evaluation.add(&missed.name, missed.label, None));
     }
     Ok(evaluation)
 }

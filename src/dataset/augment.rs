@@ -8,45 +8,31 @@ use std::ops::Range;
 
 use image::GrayImage;
 use rand::{Rng, RngExt};
-use serde::{Deserialize, Serialize};
 
-/// How far pictures are changed.
-///
-/// Each crop is standardized afterwards, so a change of brightness or contrast shows only in what it drives to black or
-/// white, as in an overexposed photo; a change of gamma shows everywhere.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Augmentation {
-    /// Chance of a mirrored picture.
-    pub flip: f64,
-    /// Largest turn to either side, in degrees.
-    pub rotation: f64,
-    /// Largest change of size, as a share.
-    pub scale: f64,
-    /// Largest shift in each direction, as a share of the side.
-    pub shift: f64,
-    /// Largest change of brightness, as a share of white.
-    pub brightness: f64,
-    /// Largest change of contrast, as a share.
-    pub contrast: f64,
-    /// Largest logarithm of the gamma exponent.
-    pub gamma: f64,
-    /// Chance of a rectangle filled with one random grey.
-    pub erase: f64,
-}
+use super::settings::settings;
 
-impl Default for Augmentation {
-    fn default() -> Self {
-        Self {
-            flip: 0.5,
-            rotation: 15.0,
-            scale: 0.15,
-            shift: 0.08,
-            brightness: 0.1,
-            contrast: 0.2,
-            gamma: 0.4,
-            erase: 0.5,
-        }
-    }
+settings! {
+    /// How far pictures are changed.
+    ///
+    /// Each crop is standardized afterwards, so a change of brightness or contrast shows only in what it drives to black or
+    /// white, as in an overexposed photo; a change of gamma shows everywhere.
+    Augmentation, "Augmentation of training pictures";
+    /// Chance of a mirrored picture
+    flip: f64 = 0.5, "CHANCE", 0.0..=1.0;
+    /// Largest turn to either side
+    rotation: f64 = 15.0, "DEGREES", 0.0..=180.0;
+    /// Largest change of size
+    scale: f64 = 0.15, "SHARE", 0.0..=0.9;
+    /// Largest shift in each direction, in sides of the picture
+    shift: f64 = 0.08, "SHARE", 0.0..=1.0;
+    /// Largest change of brightness; with contrast it shows in what becomes black or white
+    brightness: f64 = 0.1, "SHARE", 0.0..=1.0;
+    /// Largest change of contrast
+    contrast: f64 = 0.2, "SHARE", 0.0..=1.0;
+    /// Largest logarithm of the gamma exponent
+    gamma: f64 = 0.4, "LOG", 0.0..=3.0;
+    /// Chance of a hidden rectangle
+    erase: f64 = 0.5, "CHANCE", 0.0..=1.0;
 }
 
 /// Sides of the erased rectangle, as shares of the picture's side.

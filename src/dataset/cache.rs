@@ -50,7 +50,7 @@ impl Cache {
     /// The entry for a photo with these bytes.
     pub(super) fn key(&self, bytes: &[u8]) -> Key {
         let hash = Sha256::new().chain_update(&self.settings).chain_update([0]).chain_update(bytes).finalize();
-        Key(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+        Key(hex::encode(hash))
     }
 
     /// What is known of a photo: its face or that it has none; `None` where nothing is known.
@@ -65,7 +65,7 @@ impl Cache {
         Ok(DynamicImage::from_decoder(decoder)?.into_luma8())
     }
 
-    /// Keeps what was found. A failure costs only time, so it is remembered for [`Self::notice`] and no more.
+    /// Keeps what was found. A failure costs only time, so it is remembered for [`Self::warning`] and no more.
     pub(super) fn put(&self, key: &Key, face: Option<&GrayImage>) {
         // Where one could not be written, thousands of others can't, either.
         if !self.failed.load(Ordering::Relaxed) && self.write(key, face).is_err() {
@@ -96,7 +96,7 @@ impl Cache {
     }
 
     /// What a person should know: that faces could not be kept.
-    pub(super) fn notice(&self) -> Option<String> {
+    pub(super) fn warning(&self) -> Option<String> {
         self.failed.load(Ordering::Relaxed).then(|| {
             let folder = self.folder.display();
             format!(
@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(again.get(&again.key(b"other")), None);
         let other = cache(folder.path(), "b");
         assert_eq!(other.get(&other.key(b"photo")), None);
-        assert_eq!(again.notice(), None);
+        assert_eq!(again.warning(), None);
     }
 
     #[test]
@@ -159,6 +159,6 @@ mod tests {
         fs::write(&file, "").unwrap();
         let cache = cache(&file, "a");
         cache.put(&cache.key(b"photo"), None);
-        assert!(cache.notice().unwrap().contains("--cache"));
+        assert!(cache.warning().unwrap().contains("--cache"));
     }
 }

@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail, ensure};
 use csv::StringRecord;
 use image::GrayImage;
 
-use super::Part;
 use super::listing::{Content, Entry, Listing, Picture, count, file_name};
+use super::sample::Part;
 use crate::flow::emotion::Emotion;
 
 /// Width and height of every picture.
@@ -91,7 +91,7 @@ pub(super) fn list(table: &Path) -> Result<Listing> {
         entries.push(entry.with_context(|| format!("{}, line {}", table.display(), lines.number))?);
     }
     ensure!(!entries.is_empty(), "{}: expected a line for each picture, found none", table.display());
-    Ok(Listing { name: format!("FER2013 from {}", file_name(table)), entries, notices: Vec::new() })
+    Ok(Listing { name: format!("FER2013 from {}", file_name(table)), entries, warnings: Vec::new() })
 }
 
 /// The lines of a table. A line is read only up to a limit, so that a file of another kind can't fill the memory.
@@ -158,7 +158,8 @@ fn entry(record: &StringRecord, columns: Columns, line: usize) -> Result<Entry> 
     Ok(Entry { part, ..Entry::sure(format!("line {line}"), Picture::Face(face), emotion) })
 }
 
-fn part_from_usage(usage: &str) -> Result<Part> {
+/// The part that the contest called this.
+pub(super) fn part_from_usage(usage: &str) -> Result<Part> {
     Ok(match usage.to_ascii_lowercase().as_str() {
         "training" => Part::Train,
         "publictest" => Part::Validation,

@@ -8,11 +8,12 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::Part;
-use super::listing::{Entry, Listing, Picture, Target};
+use super::csv::part_from_usage;
+use super::listing::{Entry, Listing, Picture};
+use super::sample::{Part, Target};
 use crate::flow::emotion::Emotion;
 use crate::system::files::read_at_most;
 
@@ -80,12 +81,9 @@ pub(super) fn is_ferplus(folder: &Path) -> bool {
     folder.join(LABELS).is_file()
 }
 
-/// The three parts: as the label file calls them, and their folders.
-const PARTS: [(&str, &str, Part); 3] = [
-    ("Training", "FER2013Train", Part::Train),
-    ("PublicTest", "FER2013Valid", Part::Validation),
-    ("PrivateTest", "FER2013Test", Part::Test),
-];
+/// The folders of the three parts.
+const FOLDERS: [(&str, Part); 3] =
+    [("FER2013Train", Part::Train), ("FER2013Valid", Part::Validation), ("FER2013Test", Part::Test)];
 
 /// Lists the pictures that are fit for their own part or another one.
 ///
@@ -93,7 +91,7 @@ const PARTS: [(&str, &str, Part); 3] = [
 /// When a folder is missing or the file of votes can't be read.
 pub(super) fn list(folder: &Path) -> Result<Listing> {
     let labels = folder.join(LABELS);
-    for (_, subfolder, _) in PARTS {
+    for (subfolder, _) in FOLDERS {
         let path = folder.join(subfolder);
         ensure!(path.is_dir(), "{}: expected a folder of FER+, found none", path.display());
     }
@@ -105,18 +103,16 @@ pub(super) fn list(folder: &Path) -> Result<Listing> {
     let mut entries = Vec::new();
     // Rows without a picture are pictures that were taken out of FER2013.
     for row in rows.iter().filter(|row| !row.image.is_empty()) {
-        let Some((_, subfolder, part)) = PARTS.iter().find(|(usage, ..)| *usage == row.usage) else {
-            let known = PARTS.map(|(usage, ..)| usage).join(", ");
-            bail!("{}: {}: expected a Usage of {known}, found {:?}", labels.display(), row.image, row.usage);
-        };
+        let part = part_from_usage(&row.usage).with_context(|| format!("{}: {}", labels.display(), row.image))?;
+        let subfolder = FOLDERS.iter().find(|(_, of)| *of == part).map_or("", |(folder, _)| folder);
         let (training, measuring) = (row.training_target(), row.evaluation_target());
         if training.is_some() || measuring.is_some() {
             let picture = Picture::FaceFile(folder.join(subfolder).join(&row.image));
             let name = format!("{subfolder}/{}", row.image);
-            entries.push(Entry { name, picture, training, measuring, subject: None, part: Some(*part) });
+            entries.push(Entry { name, picture, training, measuring, subject: None, part: Some(part) });
         }
     }
-    Ok(Listing { name: "FER+".into(), entries, notices: Vec::new() })
+    Ok(Listing { name: "FER+".into(), entries, warnings: Vec::new() })
 }
 
 #[cfg(test)]
@@ -157,7 +153,7 @@ mod tests {
             list(folder.path())
         };
         assert!(labels("").unwrap_err().to_string().contains("FER2013Train: expected a folder"));
-        for (_, subfolder, _) in PARTS {
+        for (subfolder, _) in FOLDERS {
             std::fs::create_dir(folder.path().join(subfolder)).unwrap();
         }
         let rows = "Training,a.png,5,5,0,0,0,0,0,0,0,0\nTraining,,9,0,0,0,0,0,0,0,0,0\n\
@@ -166,7 +162,7 @@ mod tests {
         let found: Vec<_> = entries.iter().map(|e| (&*e.name, e.part.unwrap(), e.measuring.is_some())).collect();
         assert_eq!(found, [("FER2013Train/a.png", Part::Train, false), ("FER2013Test/b.png", Part::Test, true)]);
         assert_eq!((entries[0].label(), entries[1].label()), (Some(Emotion::Happy), Some(Emotion::Happy)));
-        let error = labels("Trial,a.png,9,0,0,0,0,0,0,0,0,0\n").unwrap_err().to_string();
+        let error = format!("{:#}", labels("Trial,a.png,9,0,0,0,0,0,0,0,0,0\n").unwrap_err());
         assert!(error.contains("a.png: expected a Usage of Training") && error.contains("\"Trial\""), "{error}");
     }
 }

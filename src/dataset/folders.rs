@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 
-use super::Part;
 use super::kdef;
 use super::labels::{emotion_from_name, known_names, plain};
 use super::listing::{
     Content, Entry, Listing, Picture, content_of, count, file_name, files_below, name_below, some_of,
 };
+use super::sample::Part;
 use crate::flow::emotion::Emotion;
 use crate::source::images::{EXTENSIONS, is_picture};
 
@@ -114,7 +114,7 @@ impl Found<'_> {
         let files = files_below(folder)?;
         let name = |path: &PathBuf| name_below(self.root, path);
         if files.pictures.is_empty() {
-            self.listing.notices.push(format!("the folder {} of a class holds no picture", name(&folder.into())));
+            self.listing.warnings.push(format!("the folder {} of a class holds no picture", name(&folder.into())));
         }
         self.set_aside.extend(files.others.iter().map(name));
         self.listing.entries.extend(files.pictures.into_iter().map(|path| {
@@ -130,14 +130,14 @@ impl Found<'_> {
             let files = count(self.set_aside.len(), "file");
             let pictures = self.set_aside.iter().any(|name| is_picture(Path::new(name)));
             let reason = if pictures { "in no folder of a class, or no pictures" } else { "no pictures" };
-            self.listing.notices.push(format!(
+            self.listing.warnings.push(format!(
                 "{files} left aside, being {reason} ({}): {}",
                 EXTENSIONS.join(", "),
                 some_of(&self.set_aside)
             ));
         }
         for name in self.ignored.iter().filter(|name| !self.used.contains(name)) {
-            self.listing.notices.push(format!("--ignore-class {name}: there is no such class"));
+            self.listing.warnings.push(format!("--ignore-class {name}: there is no such class"));
         }
         ensure!(
             !self.listing.entries.is_empty(),
@@ -151,19 +151,12 @@ impl Found<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
+    use super::super::listing::tests::folder_of;
     use super::*;
 
     /// Empty files: a listing opens none.
     fn folder(files: &[&str]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for file in files {
-            let path = folder.path().join(file);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        folder
+        folder_of(files.iter().map(|file| (*file, "")))
     }
 
     fn found(listing: &Listing) -> Vec<(&str, Emotion, Option<Part>)> {
@@ -181,7 +174,7 @@ mod tests {
             ("happiness/3.webp", Emotion::Happy, None),
         ];
         assert_eq!(found(&listing), expected);
-        assert_eq!(listing.notices, [] as [&str; 0]);
+        assert_eq!(listing.warnings, [] as [&str; 0]);
     }
 
     #[test]
@@ -194,7 +187,7 @@ mod tests {
             ("test/Neutral/1.png", Emotion::Neutral, Some(Part::Test)),
         ];
         assert_eq!(found(&listing), expected);
-        assert!(listing.notices[0].starts_with("1 file left aside, being no pictures"), "{:?}", listing.notices);
+        assert!(listing.warnings[0].starts_with("1 file left aside, being no pictures"), "{:?}", listing.warnings);
     }
 
     #[test]
@@ -207,9 +200,9 @@ mod tests {
         let ignored = ["contempt".to_string(), "boredom".to_string()];
         let listing = list(folder.path(), &ignored).unwrap();
         assert_eq!(found(&listing), [("angry/1.png", Emotion::Anger, None)]);
-        let notices = listing.notices.join("\n");
+        let warnings = listing.warnings.join("\n");
         for words in ["fear of a class holds no picture", "fear/3.txt", "boredom: there is no such class"] {
-            assert!(notices.contains(words), "{notices}");
+            assert!(warnings.contains(words), "{warnings}");
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) fn list(path: &Path, options: &DataOptions) -> Result<Listing> {
     }?;
     if format != Format::Folders && !options.ignored_classes.is_empty() {
         listing
-            .notices
+            .warnings
             .push("--ignore-class has no effect: only data sets with a folder for each class have names".into());
     }
     Ok(listing)
@@ -89,18 +89,11 @@ fn found(path: &Path, content: &Content, files: &Files) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
+    use super::super::listing::tests::folder_of;
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        folder
+        folder_of(files.iter().copied())
     }
 
     #[test]

@@ -10,24 +10,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
+use clap::ValueEnum;
 
+use super::labels::emotion_from_name;
 use super::listing::{Entry, Files, Listing, Picture, count, file_name, files_below, name_below, some_of};
 use super::options::View;
 use crate::flow::emotion::Emotion;
 
 /// The highest number of a person of either sex.
 const LAST_PERSON: u8 = 35;
-
-/// The letters of the expressions.
-const EMOTIONS: [(&str, Emotion); Emotion::COUNT] = [
-    ("AF", Emotion::Fear),
-    ("AN", Emotion::Anger),
-    ("DI", Emotion::Disgust),
-    ("HA", Emotion::Happy),
-    ("NE", Emotion::Neutral),
-    ("SA", Emotion::Sad),
-    ("SU", Emotion::Surprise),
-];
 
 /// What a file name of KDEF says. The session is not kept: nothing depends on it.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,9 +37,11 @@ pub(super) fn parse(path: &Path) -> Option<Name> {
     let number = subject.strip_prefix(['F', 'M']).filter(|number| number.bytes().all(|b| b.is_ascii_digit()))?;
     (1..=LAST_PERSON).contains(&number.parse().ok()?).then_some(())?;
     let (letters, view) = rest.split_at_checked(2)?;
-    let (_, emotion) = *EMOTIONS.iter().find(|(known, _)| *known == letters)?;
-    let (_, view) = *View::ALL.iter().find(|(known, _)| *known == view)?;
-    Some(Name { subject: subject.into(), emotion, view })
+    Some(Name {
+        subject: subject.into(),
+        emotion: emotion_from_name(letters)?,
+        view: View::from_str(view, false).ok()?,
+    })
 }
 
 /// Whether at least half of the pictures are named like KDEF's.
@@ -65,7 +58,7 @@ pub(super) fn list(folder: &Path, views: &[View]) -> Result<Listing> {
     let files = files_below(folder)?;
     let mut entries = Vec::new();
     let mut unnamed = Vec::new();
-    let mut unwanted = BTreeMap::<&str, usize>::new();
+    let mut unwanted = BTreeMap::<String, usize>::new();
     for path in files.pictures {
         let Some(Name { subject, emotion, view }) = parse(&path) else {
             unnamed.push(name_below(folder, &path));
@@ -75,10 +68,10 @@ pub(super) fn list(folder: &Path, views: &[View]) -> Result<Listing> {
             let name = name_below(folder, &path);
             entries.push(Entry { subject: Some(subject), ..Entry::sure(name, Picture::File(path), emotion) });
         } else {
-            *unwanted.entry(letters(view)).or_default() += 1;
+            *unwanted.entry(format!("{view:?}")).or_default() += 1;
         }
     }
-    let wanted = views.iter().map(|&view| letters(view)).collect::<Vec<_>>().join(",");
+    let wanted = views.iter().map(|view| format!("{view:?}")).collect::<Vec<_>>().join(",");
     let others: Vec<_> = unwanted.iter().map(|(view, count)| format!("{view}: {count}")).collect();
     ensure!(
         !entries.is_empty(),
@@ -89,39 +82,36 @@ pub(super) fn list(folder: &Path, views: &[View]) -> Result<Listing> {
         unwanted.values().sum::<usize>(),
         others.join(", ")
     );
-    let mut notices = Vec::new();
+    let mut warnings = Vec::new();
     if !unnamed.is_empty() {
         let named = some_of(&unnamed);
-        notices.push(format!(
+        warnings.push(format!(
             "{} not named as in KDEF (AF01ANS.JPG) and left aside: {named}",
             count(unnamed.len(), "picture")
         ));
     }
     if !unwanted.is_empty() {
-        notices.push(format!(
+        warnings.push(format!(
             "{} in other views than {wanted} left aside ({}); --views names the ones to use",
             count(unwanted.values().sum(), "picture"),
             others.join(", ")
         ));
     }
-    Ok(Listing { name: format!("{} as in KDEF, views {wanted}", file_name(folder)), entries, notices })
-}
-
-fn letters(view: View) -> &'static str {
-    View::ALL.iter().find(|(_, known)| *known == view).map_or("", |(letters, _)| letters)
+    Ok(Listing { name: format!("{} as in KDEF, views {wanted}", file_name(folder)), entries, warnings })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::listing::tests::folder_of;
     use super::*;
 
     #[test]
     fn names_say_who_shows_what_from_where() {
         let name = |text: &str| parse(Path::new(text));
-        let expected = Name { subject: "F01".into(), emotion: Emotion::Anger, view: View::Straight };
+        let expected = Name { subject: "F01".into(), emotion: Emotion::Anger, view: View::S };
         assert_eq!(name("KDEF/AF01/AF01ANS.JPG"), Some(expected.clone()));
         assert_eq!(name("bf01ans.jpeg"), Some(expected), "the other session, in lower case");
-        let expected = Name { subject: "M35".into(), emotion: Emotion::Fear, view: View::HalfLeft };
+        let expected = Name { subject: "M35".into(), emotion: Emotion::Fear, view: View::HL };
         assert_eq!(name("AM35AFHL.png"), Some(expected));
         for other in [
             "AF31V.JPG",
@@ -143,21 +133,18 @@ mod tests {
 
     #[test]
     fn other_views_and_names_are_counted_and_named() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("AF01")).unwrap();
-        for name in ["AF01/AF01ANS.JPG", "AF01/AF01ANHL.JPG", "AF01/AF01ANFL.JPG", "AF31V.JPG"] {
-            std::fs::write(folder.path().join(name), "").unwrap();
-        }
+        let names = ["AF01/AF01ANS.JPG", "AF01/AF01ANHL.JPG", "AF01/AF01ANFL.JPG", "AF31V.JPG"];
+        let folder = folder_of(names.map(|name| (name, "")));
         assert!(is_kdef(&files_below(folder.path()).unwrap()));
-        let listing = list(folder.path(), &[View::Straight]).unwrap();
+        let listing = list(folder.path(), &[View::S]).unwrap();
         let names: Vec<_> = listing.entries.iter().map(|entry| (&*entry.name, entry.subject.as_deref())).collect();
         assert_eq!(names, [("AF01/AF01ANS.JPG", Some("F01"))]);
         assert_eq!(listing.entries[0].label(), Some(Emotion::Anger));
-        let [unnamed, unwanted] = &listing.notices[..] else { panic!("{:?}", listing.notices) };
+        let [unnamed, unwanted] = &listing.warnings[..] else { panic!("{:?}", listing.warnings) };
         assert!(unnamed.starts_with("1 picture not named as in KDEF") && unnamed.ends_with("AF31V.JPG"), "{unnamed}");
         assert!(unwanted.starts_with("2 pictures in other views than S") && unwanted.contains("HL: 1"), "{unwanted}");
-        assert_eq!(list(folder.path(), &[View::Straight, View::HalfLeft]).unwrap().entries.len(), 2);
-        let error = list(folder.path(), &[View::HalfRight]).unwrap_err().to_string();
+        assert_eq!(list(folder.path(), &[View::S, View::HL]).unwrap().entries.len(), 2);
+        let error = list(folder.path(), &[View::HR]).unwrap_err().to_string();
         assert!(error.contains("views HR") && error.contains("3 in other views (FL: 1, HL: 1, S: 1)"), "{error}");
     }
 }

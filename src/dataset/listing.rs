@@ -10,12 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::GrayImage;
 
-use super::Part;
+use super::sample::{Part, Target, certain};
 use crate::flow::emotion::Emotion;
 use crate::source::images::is_picture;
-
-/// Shares of the emotions in label order, summing to 1.
-pub(super) type Target = [f32; Emotion::COUNT];
 
 /// All that a format found.
 #[derive(Debug, Default)]
@@ -25,7 +22,7 @@ pub(super) struct Listing {
     /// The labelled pictures, in an order that does not depend on the file system.
     pub(super) entries: Vec<Entry>,
     /// What a person should know.
-    pub(super) notices: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// One labelled picture, not yet opened.
@@ -70,15 +67,8 @@ impl Entry {
 
     /// The emotion that it is sorted under.
     pub(super) fn label(&self) -> Option<Emotion> {
-        self.measuring.or(self.training).as_ref().map(super::top)
+        self.measuring.or(self.training).as_ref().map(super::sample::top)
     }
-}
-
-/// All of the share for one emotion.
-pub(super) fn certain(emotion: Emotion) -> Target {
-    let mut target = [0.0; Emotion::COUNT];
-    target[emotion.index()] = 1.0;
-    target
 }
 
 /// The files below a folder.
@@ -158,10 +148,10 @@ pub(super) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// How many names a notice gives.
+/// How many names a warning gives.
 const NAMED: usize = 8;
 
-/// The first few of many names, for a notice.
+/// The first few of many names, for a warning.
 pub(super) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
     let named: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
     let more = names.len() - named.len();
@@ -174,8 +164,19 @@ pub(super) fn count(number: usize, thing: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A folder with files of these names and texts.
+    pub(in super::super) fn folder_of<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        folder
+    }
 
     fn names(folder: &Path, paths: &[PathBuf]) -> Vec<String> {
         paths.iter().map(|path| name_below(folder, path)).collect()
@@ -183,13 +184,9 @@ mod tests {
 
     #[test]
     fn files_are_found_at_any_depth_in_order_and_hidden_ones_are_not() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["b/2.png", "b/1.JPG", "a/deep/er/x.bmp", "z.png", ".hidden.png", ".git/y.png", "__MACOSX/_x.png"] {
-            let path = folder.path().join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, "").unwrap();
-        }
-        fs::write(folder.path().join("b/notes.txt"), "").unwrap();
+        let all = ["b/2.png", "b/1.JPG", "b/notes.txt", "a/deep/er/x.bmp", "z.png"];
+        let hidden = [".hidden.png", ".git/y.png", "__MACOSX/_x.png"];
+        let folder = folder_of(all.into_iter().chain(hidden).map(|name| (name, "")));
         let files = files_below(folder.path()).unwrap();
         assert_eq!(names(folder.path(), &files.pictures), ["z.png", "a/deep/er/x.bmp", "b/1.JPG", "b/2.png"]);
         assert_eq!(names(folder.path(), &files.others), ["b/notes.txt"]);

@@ -16,10 +16,11 @@ mod labels;
 mod listing;
 mod options;
 mod pictures;
+mod sample;
+pub(crate) mod settings;
 mod split;
 
 use std::collections::HashSet;
-use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -29,72 +30,12 @@ use sha2::{Digest, Sha256};
 use self::listing::{Entry, Listing, count, some_of};
 pub use self::options::{DataOptions, FacesMode, Format, View};
 use self::pictures::Outcome;
+use self::sample::top;
+pub use self::sample::{Part, Sample};
 use self::split::Dealt;
 pub use self::split::{SplitBy, SplitRule};
 use crate::flow::emotion::Emotion;
 use crate::system::files::write_whole;
-
-/// One labelled face.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// The picture's path in its data set, or what else tells it from the others there.
-    pub name: String,
-    /// The face, framed as in FER2013.
-    pub image: GrayImage,
-    /// What it shows, as shares that sum to 1 (raters disagree).
-    pub target: [f32; Emotion::COUNT],
-    /// Who it is, where the data say so.
-    pub subject: Option<String>,
-}
-
-impl Sample {
-    /// The emotion with the largest share.
-    pub fn label(&self) -> Emotion {
-        top(&self.target)
-    }
-}
-
-/// The emotion with the largest share; of equal ones the first in label order.
-fn top(target: &[f32; Emotion::COUNT]) -> Emotion {
-    let mut best = Emotion::Anger;
-    for emotion in Emotion::ALL {
-        if target[emotion.index()] > target[best.index()] {
-            best = emotion;
-        }
-    }
-    best
-}
-
-/// A part of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// What the network learns from.
-    Train,
-    /// What choices are made on.
-    Validation,
-    /// What the final figure is measured on.
-    Test,
-}
-
-impl Part {
-    /// All parts.
-    pub const ALL: [Self; 3] = [Self::Train, Self::Validation, Self::Test];
-
-    /// The name as shown to users.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
-    }
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
 
 /// A picture in which no face was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +66,7 @@ pub struct Dataset {
     /// How many exact copies were left out.
     pub copies: usize,
     /// What a person should know before trusting the figures, a sentence each.
-    pub notices: Vec<String>,
+    pub warnings: Vec<String>,
 }
 
 impl Dataset {
@@ -136,19 +77,19 @@ impl Dataset {
     /// for, or has pictures for a part of which none can be read, or none with a face in the whole set.
     pub fn load(path: &Path, options: &DataOptions) -> Result<Self> {
         options.input.check()?;
-        let Listing { name, entries, mut notices } = format::list(path, options)?;
-        let Dealt { parts, how, notices: of_split } = split::deal(&entries, options.split, options.seed)?;
-        notices.extend(of_split);
+        let Listing { name, entries, mut warnings } = format::list(path, options)?;
+        let Dealt { parts, how, warnings: of_split } = split::deal(&entries, options.split, options.seed)?;
+        warnings.extend(of_split);
         // What raters agree too little on to measure with may still be trained on, and the other way round.
         let dealt = entries.into_iter().zip(parts);
         let (entries, parts): (Vec<_>, Vec<_>) = dealt.filter(|(entry, part)| entry.target(*part).is_some()).unzip();
 
-        let outcomes = pictures::read(&entries, options, &mut notices)?;
-        let mut dataset = Self { name, split: how, notices, ..Self::default() };
+        let outcomes = pictures::read(&entries, options, &mut warnings)?;
+        let mut dataset = Self { name, split: how, warnings, ..Self::default() };
         dataset.take_in(path, entries, &parts, outcomes)?;
         dataset.remove_copies();
         for part in Part::ALL {
-            dataset.notices.extend(notice_of_part(part, dataset.part(part), parts.contains(&part)));
+            dataset.warnings.extend(warning_of_part(part, dataset.part(part), parts.contains(&part)));
         }
         Ok(dataset)
     }
@@ -175,8 +116,8 @@ impl Dataset {
         }
         if !unreadable.is_empty() {
             let names: Vec<&String> = unreadable.iter().map(|(_, name)| name).collect();
-            let notice = format!("could not be read and are left out: {}", some_of(&names));
-            self.notices.push(format!("{} of {total} {notice}", count(unreadable.len(), "picture")));
+            let warning = format!("could not be read and are left out: {}", some_of(&names));
+            self.warnings.push(format!("{} of {total} {warning}", count(unreadable.len(), "picture")));
         }
         self.note_missed(path, total)
     }
@@ -192,7 +133,7 @@ impl Dataset {
             let parts: Vec<Part> = self.missed.iter().map(|missed| missed.part).collect();
             let per_part = Part::ALL.map(|part| format!("{part} {}", of_part(&parts, part))).join(", ");
             let names: Vec<&String> = self.missed.iter().map(|missed| &missed.name).collect();
-            self.notices.push(format!(
+            self.warnings.push(format!(
                 "{missed} of {total} pictures left out because no face was found in them ({per_part}): {}",
                 some_of(&names)
             ));
@@ -233,11 +174,6 @@ impl Dataset {
         write_whole(&folder.join("missed.csv"), &table.into_inner().context("a table in memory")?)
     }
 
-    /// The parts with their names.
-    pub(crate) fn splits(&self) -> [(&'static str, &[Sample]); 3] {
-        Part::ALL.map(|part| (part.name(), self.part(part)))
-    }
-
     /// Leaves out each picture whose pixels stand in the test split, in validation, or earlier in its own split: a figure
     /// measured on pictures that were trained on is inflated.
     fn remove_copies(&mut self) {
@@ -256,20 +192,20 @@ impl Dataset {
             hash.update(picture_hash(&sample.image));
             sample.target.iter().for_each(|share| hash.update(share.to_le_bytes()));
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash.finalize())
     }
 
     /// SHA-256 over which picture is in which part, in hexadecimal. Weights were trained and measured on the very same
     /// parts where it is the one on their card.
     pub fn split_hash(&self) -> String {
         let mut hash = Sha256::new();
-        for (split, samples) in self.splits() {
-            let mut pictures: Vec<_> = samples.iter().map(|sample| picture_hash(&sample.image)).collect();
+        for part in Part::ALL {
+            let mut pictures: Vec<_> = self.part(part).iter().map(|sample| picture_hash(&sample.image)).collect();
             pictures.sort_unstable();
-            hash.update(split.as_bytes());
+            hash.update(part.name());
             pictures.iter().for_each(|picture| hash.update(picture));
         }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex::encode(hash.finalize())
     }
 }
 
@@ -278,7 +214,7 @@ fn of_part(parts: &[Part], part: Part) -> usize {
 }
 
 /// What is missing in a part: all of it, though there were pictures, or whole classes.
-fn notice_of_part(part: Part, samples: &[Sample], had_pictures: bool) -> Option<String> {
+fn warning_of_part(part: Part, samples: &[Sample], had_pictures: bool) -> Option<String> {
     if samples.is_empty() {
         return had_pictures.then(|| format!("no picture for {part} is left"));
     }

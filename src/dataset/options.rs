@@ -38,7 +38,7 @@ impl Default for DataOptions {
             format: None,
             split: None,
             ignored_classes: Vec::new(),
-            views: vec![View::Straight],
+            views: vec![View::S],
             faces: FacesMode::Auto,
             seed: 0,
             input: InputSpec::default(),
@@ -63,38 +63,18 @@ pub enum Format {
 
 /// From where a head is seen, in the letters of KDEF's file names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[value(rename_all = "verbatim")]
 pub enum View {
     /// Straight from the front
-    #[serde(rename = "S")]
-    #[value(name = "S")]
-    Straight,
+    S,
     /// Half left profile
-    #[serde(rename = "HL")]
-    #[value(name = "HL")]
-    HalfLeft,
+    HL,
     /// Half right profile
-    #[serde(rename = "HR")]
-    #[value(name = "HR")]
-    HalfRight,
+    HR,
     /// Full left profile; the detector finds hardly any
-    #[serde(rename = "FL")]
-    #[value(name = "FL")]
-    FullLeft,
+    FL,
     /// Full right profile; the detector finds hardly any
-    #[serde(rename = "FR")]
-    #[value(name = "FR")]
-    FullRight,
-}
-
-impl View {
-    /// All views with their letters.
-    pub(super) const ALL: [(&'static str, Self); 5] = [
-        ("S", Self::Straight),
-        ("HL", Self::HalfLeft),
-        ("HR", Self::HalfRight),
-        ("FL", Self::FullLeft),
-        ("FR", Self::FullRight),
-    ];
+    FR,
 }
 
 /// Whether faces are looked for in pictures.

@@ -3,7 +3,6 @@
 //! Pictures are decoded, searched and cut as `live` does it: the same decoder, detector, square and resampling. What is kept
 //! of each is the grey crop of `size * size` that `live` would make its input of; nothing is resampled after that.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,7 +41,7 @@ pub(super) enum Outcome {
 ///
 /// # Errors
 /// When the detector can't be made. A picture that can't be read is an outcome.
-pub(super) fn read(entries: &[Entry], options: &DataOptions, notices: &mut Vec<String>) -> Result<Vec<Outcome>> {
+pub(super) fn read(entries: &[Entry], options: &DataOptions, warnings: &mut Vec<String>) -> Result<Vec<Outcome>> {
     let cache = options.cache.as_deref().map(|folder| cache(folder, options));
     let bar = progress_bar(entries);
     let new_reader = || Reader::new(options, cache.as_ref());
@@ -53,7 +52,7 @@ pub(super) fn read(entries: &[Entry], options: &DataOptions, notices: &mut Vec<S
     });
     let outcomes = outcomes.collect();
     bar.finish_and_clear();
-    notices.extend(cache.and_then(|cache| cache.notice()));
+    warnings.extend(cache.and_then(|cache| cache.warning()));
     outcomes
 }
 
@@ -68,7 +67,7 @@ fn cache(folder: &Path, options: &DataOptions) -> Cache {
 /// A bar on standard error where that is a terminal and there are many files.
 fn progress_bar(entries: &[Entry]) -> ProgressBar {
     let files = entries.iter().filter(|entry| matches!(entry.picture, Picture::File(_))).count();
-    if files < MANY || !std::io::stderr().is_terminal() {
+    if files < MANY {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template("reading pictures {wide_bar} {pos}/{len}, {eta} left")

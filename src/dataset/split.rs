@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Part;
 use super::listing::{Entry, count};
+use super::sample::Part;
 use crate::flow::emotion::Emotion;
 
 /// How pictures are dealt out: `random:V[:T]` or `subject:V[:T]`, with the shares of validation and test.
@@ -101,7 +101,7 @@ pub(super) struct Dealt {
     /// How it was done, for people.
     pub(super) how: String,
     /// What a person should know of it.
-    pub(super) notices: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 /// Deals entries out by the rule; without one as the data do it, else by people where they are known, else at random.
@@ -110,29 +110,29 @@ pub(super) struct Dealt {
 /// When people are to be kept together and are not known, or are too few.
 pub(super) fn deal(entries: &[Entry], rule: Option<SplitRule>, seed: u64) -> Result<Dealt> {
     let own: Option<Vec<Part>> = entries.iter().map(|entry| entry.part).collect();
-    let mut notices = Vec::new();
+    let mut warnings = Vec::new();
     let (parts, how) = match (rule, own) {
-        (None, Some(own)) => with_validation(entries, own, seed, &mut notices)?,
+        (None, Some(own)) => with_validation(entries, own, seed, &mut warnings)?,
         (rule, own) => {
             if own.is_some() {
-                notices.push("the split that the data come with is not used, since --split names another".into());
+                warnings.push("the split that the data come with is not used, since --split names another".into());
             }
-            let rule = rule.unwrap_or_else(|| default_rule(entries, &mut notices));
+            let rule = rule.unwrap_or_else(|| default_rule(entries, &mut warnings));
             (parts_by_rule(entries, rule, seed)?, format!("{rule}, seed {seed}"))
         }
     };
-    notices.extend(leak(entries, &parts));
-    Ok(Dealt { parts, how, notices })
+    warnings.extend(leak(entries, &parts));
+    Ok(Dealt { parts, how, warnings })
 }
 
 /// The rule for data that have no split of their own.
-fn default_rule(entries: &[Entry], notices: &mut Vec<String>) -> SplitRule {
+fn default_rule(entries: &[Entry], warnings: &mut Vec<String>) -> SplitRule {
     let (by, reason) = match knows_everyone(entries) {
         true => (SplitBy::Subject, "nobody is in two parts"),
         false => (SplitBy::Picture, "stratified by class; who is shown is not known"),
     };
     let rule = SplitRule { by, validation: VALIDATION, test: 0.0 };
-    notices.push(format!("the data have no split of their own: taken is --split {rule} ({reason})"));
+    warnings.push(format!("the data have no split of their own: taken is --split {rule} ({reason})"));
     rule
 }
 
@@ -141,7 +141,7 @@ fn with_validation(
     entries: &[Entry],
     mut own: Vec<Part>,
     seed: u64,
-    notices: &mut Vec<String>,
+    warnings: &mut Vec<String>,
 ) -> Result<(Vec<Part>, String)> {
     let train: Vec<usize> = (0..own.len()).filter(|&index| own[index] == Part::Train).collect();
     if train.is_empty() || own.contains(&Part::Validation) {
@@ -153,7 +153,7 @@ fn with_validation(
     for (&index, part) in train.iter().zip(parts_by_rule(picked, rule, seed)?) {
         own[index] = part;
     }
-    notices.push(format!("the data have no validation part: taken is {rule} of their training part"));
+    warnings.push(format!("the data have no validation part: taken is {rule} of their training part"));
     Ok((own, format!("own, with {rule} of train for validation, seed {seed}")))
 }
 
@@ -325,7 +325,7 @@ mod tests {
             let [train, validation, test] = [Part::Train, Part::Validation, Part::Test].map(people);
             assert_eq!((train.len(), validation.len(), test.len()), (14, 4, 2));
             assert!(train.is_disjoint(&validation) && train.is_disjoint(&test) && validation.is_disjoint(&test));
-            assert_eq!(dealt.notices, [] as [&str; 0]);
+            assert_eq!(dealt.warnings, [] as [&str; 0]);
         }
     }
 
@@ -334,7 +334,7 @@ mod tests {
         let dealt = deal(&posed(), None, 0).unwrap();
         assert_eq!((dealt.how.as_str(), number(&dealt.parts, Part::Validation)), ("subject:0.2, seed 0", 56));
         let random = deal(&posed(), Some(rule("random:0.2")), 0).unwrap();
-        assert!(random.notices[0].contains("identity leaks: 20 of the 20 people"), "{:?}", random.notices);
+        assert!(random.warnings[0].contains("identity leaks: 20 of the 20 people"), "{:?}", random.warnings);
         let strangers: Vec<_> = (0..10).map(|i| entry(&i.to_string(), Emotion::Sad, None)).collect();
         assert_eq!(deal(&strangers, None, 0).unwrap().how, "random:0.2, seed 0");
         let error = deal(&strangers, Some(rule("subject:0.2")), 0).unwrap_err().to_string();
@@ -354,14 +354,14 @@ mod tests {
         let numbers = [Part::Train, Part::Validation, Part::Test].map(|part| number(&dealt.parts, part));
         assert_eq!(numbers, [189, 21, 70]);
         assert!(dealt.parts[210..].iter().all(|&part| part == Part::Test));
-        assert!(dealt.notices[0].contains("random:0.1 of their training part"), "{:?}", dealt.notices);
+        assert!(dealt.warnings[0].contains("random:0.1 of their training part"), "{:?}", dealt.warnings);
 
         entries[0].part = Some(Part::Validation);
         let own: Vec<Part> = entries.iter().filter_map(|entry| entry.part).collect();
         assert_eq!(deal(&entries, None, 0).unwrap().parts, own);
         let other = deal(&entries, Some(rule("random:0.5")), 0).unwrap();
         assert_eq!(number(&other.parts, Part::Test), 0);
-        assert!(other.notices[0].contains("is not used"), "{:?}", other.notices);
+        assert!(other.warnings[0].contains("is not used"), "{:?}", other.warnings);
     }
 
     #[test]

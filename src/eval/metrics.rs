@@ -5,6 +5,8 @@
 //! can be counted as an error: it stands in its class's support and in no column of the matrix, and has no
 //! probabilities, so it takes no part in loss, Brier score and calibration. Shares are 0 to 1.
 
+use serde::Serialize;
+
 use super::interval::{self, Interval};
 use super::reliability::Reliability;
 use crate::flow::emotion::{Emotion, Probabilities};
@@ -28,7 +30,7 @@ pub struct Metrics {
 }
 
 /// The figures of one class, or a mean over classes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ClassMetrics {
     /// Of what was called this, how much was this.
     pub precision: f64,
@@ -92,7 +94,17 @@ impl Metrics {
 
     /// The figures of one class.
     pub fn class(&self, emotion: Emotion) -> ClassMetrics {
-        class(&self.confusion, &self.missed, emotion.index())
+        let i = emotion.index();
+        let right = self.confusion[i][i];
+        let support = self.confusion[i].iter().sum::<u32>() + self.missed[i];
+        let predicted: u32 = self.confusion.iter().map(|row| row[i]).sum();
+        ClassMetrics {
+            precision: ratio(right, predicted),
+            recall: ratio(right, support),
+            // 2 tp / (2 tp + fp + fn)
+            f1: ratio(2 * right, support + predicted),
+            support,
+        }
     }
 
     /// Where the recall of a class lies with a confidence of 95%.
@@ -114,7 +126,7 @@ impl Metrics {
 
     /// Unweighted mean of the classes' F1.
     pub fn macro_f1(&self) -> f64 {
-        macro_f1(&self.confusion, &self.missed)
+        Emotion::ALL.map(|emotion| self.class(emotion).f1).iter().sum::<f64>() / Emotion::COUNT as f64
     }
 
     /// Where macro F1 lies with a confidence of 95%, by the bootstrap over pictures. The same counts give the same
@@ -127,11 +139,11 @@ impl Metrics {
         };
         let pictures: Vec<(usize, usize)> = (0..Emotion::COUNT).flat_map(cells).collect();
         interval::bootstrap(&pictures, |drawn| {
-            let (mut confusion, mut missed) = ([Counts::default(); Emotion::COUNT], Counts::default());
+            let mut metrics = Self::default();
             for (truth, column) in drawn {
-                *confusion[truth].get_mut(column).unwrap_or(&mut missed[truth]) += 1;
+                *metrics.confusion[truth].get_mut(column).unwrap_or(&mut metrics.missed[truth]) += 1;
             }
-            macro_f1(&confusion, &missed)
+            metrics.macro_f1()
         })
     }
 
@@ -149,23 +161,6 @@ impl Metrics {
             support: self.count(),
         }
     }
-}
-
-fn class(confusion: &[Counts; Emotion::COUNT], missed: &Counts, i: usize) -> ClassMetrics {
-    let right = confusion[i][i];
-    let support = confusion[i].iter().sum::<u32>() + missed[i];
-    let predicted: u32 = confusion.iter().map(|row| row[i]).sum();
-    ClassMetrics {
-        precision: ratio(right, predicted),
-        recall: ratio(right, support),
-        // 2 tp / (2 tp + fp + fn)
-        f1: ratio(2 * right, support + predicted),
-        support,
-    }
-}
-
-fn macro_f1(confusion: &[Counts; Emotion::COUNT], missed: &Counts) -> f64 {
-    (0..Emotion::COUNT).map(|i| class(confusion, missed, i).f1).sum::<f64>() / Emotion::COUNT as f64
 }
 
 /// A share; 0 of nothing.

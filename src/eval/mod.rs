@@ -1,164 +1,19 @@
 //! What a network is worth on labelled faces: predictions, figures, the report of a run.
 //!
-//! Owns the running of a network over samples and the set of predictions that comes of it. The figures are in `metrics`,
-//! `interval` and `reliability`, the fit of the temperature in `temperature`, what is written in `report`, `json` and
-//! `table`.
+//! `evaluation` runs a network over samples; `metrics`, `interval` and `reliability` count what it said, `temperature` fits
+//! the one number that calibrates it; `report` holds all of that, and `write` makes files of it.
 
+mod evaluation;
 mod interval;
-mod json;
 mod metrics;
 mod reliability;
 mod report;
-mod table;
 mod temperature;
+pub mod write;
 
-use anyhow::Result;
-use candle_core::{Device, Tensor};
-use rayon::prelude::*;
-
+pub use evaluation::{Evaluation, evaluate};
 pub use interval::Interval;
 pub use metrics::{ClassMetrics, Metrics};
-pub(crate) use reliability::BINS;
 pub use reliability::{BinFigures, Reliability};
-pub use report::{Report, ReportHeader, write_report};
+pub use report::{Report, ReportHeader};
 pub use temperature::fit_temperature;
-
-use crate::dataset::Sample;
-use crate::flow::emotion::Emotion;
-use crate::network::calibration::Calibration;
-use crate::network::device::{GpuError, GpuFailure};
-use crate::network::model::{EmotionNet, FoldedConv};
-use crate::network::preprocess::{InputSpec, Preprocessor, Region};
-
-/// Pictures per forward pass; half as many where a GPU has no room for them.
-const BATCH: usize = 128;
-
-/// All predictions on a part of a data set, as they came out of the network.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Evaluation {
-    predictions: Vec<RawPrediction>,
-    missed: Vec<MissedPicture>,
-}
-
-/// What the network said of one picture.
-#[derive(Clone, Debug, PartialEq)]
-struct RawPrediction {
-    name: String,
-    truth: Emotion,
-    logits: [f32; Emotion::COUNT],
-}
-
-/// A picture in which no face was found.
-#[derive(Clone, Debug, PartialEq)]
-struct MissedPicture {
-    name: String,
-    truth: Emotion,
-}
-
-impl Evaluation {
-    /// Adds what the network said of a picture.
-    pub fn add(&mut self, name: &str, truth: Emotion, logits: [f32; Emotion::COUNT]) {
-        self.predictions.push(RawPrediction { name: name.to_owned(), truth, logits });
-    }
-
-    /// Adds a picture in which no face was found, which counts as an error.
-    pub fn add_missed(&mut self, name: &str, truth: Emotion) {
-        self.missed.push(MissedPicture { name: name.to_owned(), truth });
-    }
-
-    /// Adds what was predicted on another part.
-    pub fn append(&mut self, mut other: Self) {
-        self.predictions.append(&mut other.predictions);
-        self.missed.append(&mut other.missed);
-    }
-
-    /// The figures under a calibration.
-    pub fn metrics(&self, calibration: &Calibration) -> Metrics {
-        let mut metrics = Metrics::default();
-        for prediction in &self.predictions {
-            metrics.add(prediction.truth, &calibration.probabilities(&prediction.logits));
-        }
-        self.missed.iter().for_each(|missed| metrics.add_missed(missed.truth));
-        metrics
-    }
-
-    /// Logits under a calibration's prior and truths, for [`fit_temperature`].
-    pub fn logits(&self, calibration: &Calibration) -> Vec<([f32; Emotion::COUNT], Emotion)> {
-        let shifted = |prediction: &RawPrediction| (calibration.shifted(&prediction.logits), prediction.truth);
-        self.predictions.iter().map(shifted).collect()
-    }
-}
-
-/// Runs a network over samples, each of which is a whole picture of a face.
-///
-/// # Errors
-/// When a sample can't become an input, or the device fails.
-pub fn evaluate(
-    net: &EmotionNet<FoldedConv>,
-    input: &InputSpec,
-    samples: &[Sample],
-    device: &Device,
-) -> Result<Evaluation> {
-    let mut evaluation = Evaluation::default();
-    let (mut rest, mut most) = (samples, BATCH);
-    while !rest.is_empty() {
-        let (batch, after) = rest.split_at(rest.len().min(most));
-        match logits(net, input, batch, device) {
-            Ok(logits) => {
-                let predictions = batch.iter().zip(logits);
-                predictions.for_each(|(sample, logits)| evaluation.add(&sample.name, sample.label(), logits));
-                rest = after;
-            }
-            Err(error) if GpuError::find(&error).is_some_and(|gpu| gpu.failure == GpuFailure::OutOfMemory) => {
-                let count = batch.len();
-                if most < BATCH || count == 1 {
-                    return Err(error.context(format!("{count} pictures at once do not fit into the GPU's memory")));
-                }
-                most = count.div_ceil(2);
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(evaluation)
-}
-
-fn logits(
-    net: &EmotionNet<FoldedConv>,
-    input: &InputSpec,
-    batch: &[Sample],
-    device: &Device,
-) -> Result<Vec<[f32; Emotion::COUNT]>> {
-    let len = input.size * input.size;
-    let mut values = vec![0.0; batch.len() * len];
-    values.par_chunks_mut(len).zip(batch).try_for_each_init(
-        || Preprocessor::new(input.clone()),
-        |preprocessor, (out, sample)| preprocessor.write_input(&sample.image, Region::whole(&sample.image), out),
-    )?;
-    net.logits(&Tensor::from_vec(values, (batch.len(), 1, input.size, input.size), device)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::calibration::{ClassPrior, Prior};
-
-    #[test]
-    fn a_calibration_changes_probabilities_and_a_prior_decisions() {
-        let mut evaluation = Evaluation::default();
-        // Happy is a little ahead of Fear, which is 24 times as rare.
-        evaluation.add("a", Emotion::Fear, [0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0]);
-        evaluation.add_missed("b", Emotion::Sad);
-        let shares = [0.0, 0.0, 0.04, 0.96, 0.0, 0.0, 0.0];
-        let shares = ClassPrior { data: shares, learned: shares };
-
-        let plain = evaluation.metrics(&Calibration::NONE);
-        let soft = evaluation.metrics(&Calibration::new(2.0, Prior::Natural, Some(shares)));
-        assert_eq!(plain.confusion, soft.confusion);
-        assert!(soft.reliability.confidence() < plain.reliability.confidence());
-        assert_eq!(plain.missed[Emotion::Sad.index()], 1);
-
-        let balanced = evaluation.metrics(&Calibration::new(1.0, Prior::Balanced, Some(shares)));
-        assert_eq!((plain.accuracy(), balanced.accuracy()), (0.0, 0.5));
-        assert_eq!(evaluation.logits(&Calibration::NONE), [([0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0], Emotion::Fear)]);
-    }
-}

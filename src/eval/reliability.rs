@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::interval::{self, Interval};
 
 /// Bins of equal width between 0 and 1, as many as in the paper.
-pub(crate) const BINS: usize = 15;
+const BINS: usize = 15;
 
 /// Predictions by confidence. Bin `i` holds confidences above `i / 15` and up to `(i + 1) / 15`.
 #[derive(Clone, Debug, Default, PartialEq)]

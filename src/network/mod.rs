@@ -2,7 +2,7 @@
 //!
 //! A region of a grey frame becomes a tensor (`preprocess`), goes through the network (`model`, whose arithmetic is in `ops`)
 //! on a CPU or a GPU (`device`), and its outputs become probabilities (`calibration`); `classify` does all of that. A weights
-//! file (`weights`) holds the tensors and a card that says what they fit.
+//! file (`weights`, in the form of `tensor_file`) holds the tensors and a card that says what they fit.
 
 pub mod calibration;
 pub mod classify;
@@ -10,4 +10,5 @@ pub mod device;
 pub(crate) mod model;
 pub(crate) mod ops;
 pub mod preprocess;
+pub(crate) mod tensor_file;
 pub mod weights;

@@ -1,29 +1,27 @@
 //! Weights files: safetensors with a [`ModelCard`] inside.
 //!
-//! Owns saving, loading and refusing. The card is one JSON text under one metadata key, since safetensors writes its keys in
-//! no order and the same training must give the same file, byte for byte. Loading never trusts the file: its size is bounded
-//! before it is read, and card, names, shapes and types must fit before anything is used.
+//! Owns saving, loading and refusing. Loading never trusts the file: its size is bounded before it is read, and card, names,
+//! shapes and types must fit before anything is used.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use candle_core::{Device, Tensor};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use candle_core::DType;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::emotion::Emotion;
 use crate::network::calibration::{Calibration, ClassPrior, Prior};
 use crate::network::model::{Architecture, ConvNorm, EmotionNet, Tensors};
 use crate::network::preprocess::InputSpec;
-use crate::system::files::{read_at_most, write_whole};
+use crate::network::tensor_file::FileKind;
+use crate::system::files::read_at_most;
 
 /// The version of the card that this program writes and reads.
 const FORMAT: u32 = 1;
 
-/// The metadata key that holds the card.
-const CARD_KEY: &str = "emocam";
+const FILE: FileKind =
+    FileKind { name: "a safetensors file written by `emocam train`", key: "emocam", text: "model card" };
 
 /// The largest weights file that is read, in bytes; the default network takes 4.7 MB.
 pub(crate) const MAX_FILE_SIZE: u64 = 256 * 1024 * 1024;
@@ -172,20 +170,11 @@ impl Weights {
     /// # Errors
     /// As [`Self::load`], without the name of a file.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        const NOT_EMOCAM: &str = "expected a safetensors file written by `emocam train`";
-        let (_, metadata) = SafeTensors::read_metadata(bytes)
-            .map_err(|error| anyhow::anyhow!("{NOT_EMOCAM}, found a damaged or other file ({error})"))?;
-        let card = metadata.metadata().as_ref().and_then(|map| map.get(CARD_KEY));
-        let card = card.with_context(|| format!("{NOT_EMOCAM}, found one without a model card"))?;
-        let card: ModelCard = serde_json::from_str(card).context("the model card cannot be read")?;
+        let (card, tensors): (ModelCard, _) = FILE.read(bytes)?;
         card.check()?;
-        let file = SafeTensors::deserialize(bytes)
-            .map_err(|error| anyhow::anyhow!("{NOT_EMOCAM}, found a damaged file ({error})"))?;
-        let mut tensors = Tensors::new();
-        for (name, view) in file.iter() {
-            ensure!(view.dtype() == Dtype::F32, "tensor {name}: expected f32, found {:?}", view.dtype());
-            let values: Vec<f32> =
-                view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        for (name, tensor) in &tensors {
+            ensure!(tensor.dtype() == DType::F32, "tensor {name}: expected f32, found {:?}", tensor.dtype());
+            let values: Vec<f32> = tensor.flatten_all()?.to_vec1()?;
             if let Some(value) = values.iter().find(|value| !value.is_finite()) {
                 bail!("tensor {name}: expected finite numbers, found {value}");
             }
@@ -194,7 +183,6 @@ impl Weights {
             {
                 bail!("tensor {name}: expected variances, which are not negative, found {value}");
             }
-            tensors.insert(name.to_owned(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
         }
         let weights = Self { card, tensors };
         weights.net()?;
@@ -209,37 +197,18 @@ impl Weights {
         EmotionNet::new(&self.card.arch, &self.tensors)
     }
 
-    /// Writes the file under a temporary name and renames it, so that no half of it is ever seen.
-    ///
-    /// # Errors
-    /// When the file can't be written.
-    pub fn save(&self, path: &Path) -> Result<()> {
-        write_whole(path, &self.to_bytes()?)
-    }
-
     /// The file, byte for byte: the same weights give the same bytes.
     ///
     /// # Errors
     /// When the device fails.
-    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut data = Vec::new();
-        for (name, tensor) in &self.tensors {
-            let values: Vec<f32> = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            data.push((name, tensor.dims().to_vec(), bytes));
-        }
-        let views = data
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>>>()?;
-        let card = HashMap::from([(CARD_KEY.to_owned(), serde_json::to_string(&self.card)?)]);
-        Ok(safetensors::serialize(views, Some(card))?)
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        FILE.to_bytes(&self.card, &self.tensors)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use candle_core::{Device, Tensor};
 
     use super::*;
 
@@ -255,14 +224,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_loaded_and_the_same_weights_give_the_same_bytes() {
-        let folder = tempfile::tempdir().expect("folder");
-        let path = folder.path().join("w.safetensors");
-        weights().save(&path).expect("save");
-        let loaded = Weights::load(&path).expect("load");
-        assert_eq!(loaded.card, weights().card);
-        assert_eq!(loaded.to_bytes().expect("bytes"), fs::read(&path).expect("read"));
-        assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1, "the temporary file is gone");
+    fn what_is_written_is_read_and_the_same_weights_give_the_same_bytes() {
+        let bytes = weights().to_bytes().expect("bytes");
+        let read = Weights::from_bytes(&bytes).expect("weights");
+        assert_eq!(read.card, weights().card);
+        assert_eq!(read.to_bytes().expect("bytes"), bytes);
     }
 
     #[test]
@@ -272,7 +238,7 @@ mod tests {
             assert!(refusal(&bytes[..end]).contains("expected a safetensors file"), "cut at {end}");
         }
         assert!(refusal(b"not weights at all").contains("expected a safetensors file"));
-        let plain = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).expect("plain");
+        let plain = safetensors::serialize(Vec::<(&str, Tensor)>::new(), None).expect("plain");
         assert!(refusal(&plain).contains("without a model card"));
 
         let mut other = weights();

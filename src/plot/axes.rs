@@ -3,7 +3,7 @@
 //! Owns the choice of round numbers for ticks and how they are written.
 
 use super::canvas::{Anchor, Canvas, Point, Segment, dashed};
-use super::{CURVE, GRID, HAIRLINE, INK, SMALL, TEXT};
+use super::looks::{CURVE, GRID, HAIRLINE, INK, SMALL, TEXT};
 use crate::draw::paint::{Color, Rect};
 
 /// Room between legend entries, and the length of a sample, in pixels.

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use image::{ImageFormat, RgbImage, imageops};
 
-use super::WHITE;
+use super::looks::WHITE;
 use crate::draw::paint::{Color, OPAQUE, Rect, blend, fill};
 use crate::draw::text::{CAPITAL_HEIGHT, REGULAR};
 use crate::system::files::write_whole;

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
+use serde::{Deserialize, Serialize};
 
 use super::axes::{Axes, Scale, Style, legend};
 use super::canvas::{Canvas, Point, path};
-use super::{BLUE, CURVE, GRAY, GREEN, SKY, VERMILION};
+use super::looks::{BLUE, CURVE, GRAY, GREEN, SKY, VERMILION};
 use crate::draw::paint::Rect;
 
 const WIDTH: u32 = 1600;
@@ -28,20 +29,20 @@ const RATE: Style = Style { color: SKY, dashed: false };
 const BEST: Style = Style { color: GRAY, dashed: true };
 
 /// An epoch's figures. Accuracies and F1 are 0 to 1; what is not finite is left out of the plots.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
-    /// Mean loss over the training pictures as they were shown.
+    /// The learning rate of the epoch's last step.
+    pub learning_rate: f64,
+    /// Mean loss over the training pictures as they were shown: augmented, weighted, with smoothed targets.
     pub train_loss: f64,
-    /// Mean loss on validation.
-    pub validation_loss: f64,
     /// Accuracy over the training pictures as they were shown.
     pub train_accuracy: f64,
+    /// Mean negative log likelihood on validation.
+    pub validation_loss: f64,
     /// Accuracy on validation.
     pub validation_accuracy: f64,
     /// Macro F1 on validation.
     pub validation_macro_f1: f64,
-    /// The learning rate of the epoch's last step.
-    pub learning_rate: f64,
 }
 
 /// One curve: its style, its name, and its value in an epoch.

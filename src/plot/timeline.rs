@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::canvas::{Anchor, Canvas};
-use super::{GRAY, GRID, HAIRLINE, INK, SMALL, TEXT, TITLE};
+use super::looks::{GRAY, GRID, HAIRLINE, INK, SMALL, TEXT, TITLE};
 use crate::draw::color_of_label;
 use crate::draw::paint::Rect;
 use crate::flow::emotion::{Emotion, Label};

@@ -5,26 +5,24 @@
 //! the optimizer are f32 tensors; the best weights so far are kept as the bytes of their file. Paths are in the settings
 //! alone, and times nowhere: two runs with the same settings write the same bytes.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
-use candle_core::{Device, Tensor};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use anyhow::{Context, Result, ensure};
+use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::config::TrainConfig;
 use super::history::EpochRecord;
 use crate::network::model::Tensors;
+use crate::network::tensor_file::FileKind;
 use crate::network::weights::{self, ModelCard};
 use crate::system::files::{read_at_most, write_whole};
 
 /// The version of the state that this program writes and reads.
 const FORMAT: u32 = 1;
 
-/// The metadata key that holds the state.
-const STATE_KEY: &str = "emocam_checkpoint";
+const FILE: FileKind =
+    FileKind { name: "a checkpoint written by `emocam train`", key: "emocam_checkpoint", text: "run's state" };
 
 /// The tensor that holds the bytes of the best weights' file.
 const BEST: &str = "best";
@@ -123,43 +121,25 @@ impl Checkpoint {
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>> {
-        let mut data = Vec::new();
-        for (name, tensor) in &self.tensors {
-            let values: Vec<f32> = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?;
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            data.push((name.as_str(), Dtype::F32, tensor.dims().to_vec(), bytes));
+        let mut tensors = self.tensors.clone();
+        if let Some(best) = &self.best {
+            tensors.insert(BEST.into(), Tensor::from_slice(best, best.len(), &Device::Cpu)?);
         }
-        data.extend(self.best.iter().map(|bytes| (BEST, Dtype::U8, vec![bytes.len()], bytes.clone())));
-        let views = data
-            .iter()
-            .map(|(name, dtype, shape, bytes)| Ok((*name, TensorView::new(*dtype, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>>>()?;
-        let state = HashMap::from([(STATE_KEY.to_owned(), serde_json::to_string(&self.state)?)]);
-        Ok(safetensors::serialize(views, Some(state))?)
+        FILE.to_bytes(&self.state, &tensors)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        const EXPECTED: &str = "expected a checkpoint written by `emocam train`";
-        let damaged = |error| anyhow::anyhow!("{EXPECTED}, found a damaged or other file ({error})");
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-        let state = metadata.metadata().as_ref().and_then(|map| map.get(STATE_KEY));
-        let state = state.with_context(|| format!("{EXPECTED}, found a file without a run's state"))?;
-        let state: State = serde_json::from_str(state).context("the state of the run cannot be read")?;
+        let (state, mut tensors): (State, _) = FILE.read(bytes)?;
         state.check().context("the state of the run")?;
-        let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
-        let (mut tensors, mut best) = (Tensors::new(), None);
-        for (name, view) in file.iter() {
-            match view.dtype() {
-                Dtype::F32 => {
-                    let (values, _) = view.data().as_chunks();
-                    let values: Vec<f32> = values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-                    tensors.insert(name.to_owned(), Tensor::from_vec(values, view.shape(), &Device::Cpu)?);
-                }
-                Dtype::U8 if name == BEST => best = Some(view.data().to_vec()),
-                other => bail!("tensor {name}: expected f32, found {other:?}"),
-            }
+        let best = tensors.remove(BEST).map(|best| best.to_vec1()).transpose().context("the best weights")?;
+        for (name, tensor) in &tensors {
+            ensure!(tensor.dtype() == DType::F32, "tensor {name}: expected f32, found {:?}", tensor.dtype());
         }
-        ensure!(best.is_some() == state.best.is_some(), "{EXPECTED}, found one that lacks its best weights");
+        ensure!(
+            best.is_some() == state.best.is_some(),
+            "expected {}, found one that lacks its best weights",
+            FILE.name
+        );
         Ok(Self { state, tensors, best })
     }
 }
@@ -170,10 +150,11 @@ mod tests {
     use crate::dataset::DataOptions;
     use crate::network::model::Architecture;
     use crate::network::preprocess::InputSpec;
+    use crate::plot::Epoch;
     use crate::train::config::{Init, Recipe};
 
     fn checkpoint() -> Checkpoint {
-        let recipe = Recipe { epochs: 9, patience: Some(2), ..Recipe::from_scratch() };
+        let recipe = Recipe { epochs: 9, patience: Some(2), ..Recipe::default() };
         let config =
             TrainConfig { data: "data".into(), data_options: DataOptions::default(), init: Init::Scratch, recipe };
         let card = ModelCard::new(Architecture::default(), InputSpec::default(), "test".into(), "0".into(), 3);
@@ -202,7 +183,7 @@ mod tests {
         for end in [0, 8, 100, bytes.len() - 1] {
             assert!(refusal(&bytes[..end]).contains("expected a checkpoint"), "cut at {end}");
         }
-        let plain = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).expect("plain");
+        let plain = safetensors::serialize(Vec::<(&str, Tensor)>::new(), None).expect("plain");
         assert!(refusal(&plain).contains("without a run's state"));
 
         let mut other = checkpoint();
@@ -224,15 +205,7 @@ mod tests {
     #[test]
     fn a_run_is_over_after_its_epochs_or_its_patience() {
         let mut state = checkpoint().state;
-        let record = EpochRecord {
-            learning_rate: 0.0,
-            train_loss: 0.0,
-            train_accuracy: 0.0,
-            validation_loss: 0.0,
-            validation_accuracy: 0.0,
-            validation_macro_f1: 0.0,
-            timing: None,
-        };
+        let record = EpochRecord { figures: Epoch::default(), timing: None };
         for (epochs, over) in [(1, false), (2, false), (3, true)] {
             state.history = vec![record.clone(); epochs];
             assert_eq!(state.is_over(), over, "best epoch 1, patience 2, {epochs} done");

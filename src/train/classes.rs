@@ -79,11 +79,7 @@ mod tests {
     use super::*;
 
     fn samples(counts: &[(Emotion, usize)]) -> Vec<Sample> {
-        let sample = |emotion: Emotion| {
-            let mut target = [0.0; 7];
-            target[emotion.index()] = 1.0;
-            Sample { name: String::new(), image: GrayImage::new(1, 1), target, subject: None }
-        };
+        let sample = |emotion| Sample::sure(GrayImage::new(1, 1), emotion);
         counts.iter().flat_map(|&(emotion, count)| vec![sample(emotion); count]).collect()
     }
 
@@ -105,7 +101,7 @@ mod tests {
     fn what_is_learned_is_what_is_shown_times_its_weight() {
         let samples = samples(&[(Emotion::Anger, 4), (Emotion::Fear, 1)]);
         let of = |class_weights, sampling| {
-            let prior = prior(&samples, &Recipe { class_weights, sampling, ..Recipe::from_scratch() });
+            let prior = prior(&samples, &Recipe { class_weights, sampling, ..Recipe::default() });
             assert!((prior.data[Emotion::Anger.index()] - 0.8).abs() < 1e-9);
             prior.learned[Emotion::Anger.index()]
         };

@@ -2,8 +2,7 @@
 //!
 //! Owns what the settings mean, their defaults and their limits. What a user typed is in `options`.
 
-use std::ffi::OsStr;
-use std::ops::RangeInclusive;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dataset::DataOptions;
 use crate::dataset::augment::Augmentation;
+use crate::dataset::settings::settings;
 use crate::eval::Metrics;
 use crate::network::calibration::Prior;
 use crate::train::optim::ScheduleShape;
@@ -41,52 +41,58 @@ pub enum Init {
     File(PathBuf),
 }
 
-impl From<&OsStr> for Init {
+impl From<OsString> for Init {
     /// `none`, or the name of a file.
-    fn from(text: &OsStr) -> Self {
+    fn from(text: OsString) -> Self {
         if text == "none" { Self::Scratch } else { Self::File(text.into()) }
     }
 }
 
-/// How weights learn. It travels in the card of what it made.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Recipe {
-    /// Passes over the training pictures.
-    pub epochs: usize,
-    /// Pictures per step.
-    pub batch_size: usize,
-    /// Highest learning rate, that of the last layer.
-    pub learning_rate: f64,
-    /// What the rate is multiplied by in the layers before the last one.
-    pub body_rate: f64,
-    /// How the rate goes up and down.
-    pub schedule: ScheduleShape,
-    /// Share of the steps in which the rate rises.
-    pub warm_up: f64,
-    /// Pull of every kernel towards 0, per unit of learning rate; scales and shifts are left alone.
-    pub weight_decay: f64,
-    /// Share of each target that is spread over all classes (Szegedy et al. 2015, <https://arxiv.org/abs/1512.00567>).
-    pub label_smoothing: f64,
-    /// Share of features that are hidden from the last layer while training.
-    pub dropout: f64,
-    /// Share of the averaged weights that stays at each step; 0: no average.
-    pub ema_decay: f64,
-    /// How much more a picture of a rare class counts.
-    pub class_weights: ClassWeights,
-    /// How often a picture of a rare class is shown.
-    pub sampling: Sampling,
-    /// Parameter of the beta distribution of mixup; 0: none.
-    pub mixup: f64,
-    /// Random changes to training pictures.
-    pub augmentation: Augmentation,
-    /// By which figure the best epoch is chosen.
-    pub select: Selection,
-    /// The run ends after this many epochs without a better one.
-    pub patience: Option<usize>,
-    /// The prior that the weights' probabilities follow.
-    pub prior: Prior,
-    /// Seed of weights, order, augmentation and dropout.
-    pub seed: u64,
+settings! {
+    /// How weights learn. It travels in the card of what it made. The defaults are those for weights that start as random
+    /// numbers.
+    Recipe, "Training";
+    /// Passes over the training pictures
+    epochs: usize = 40, "N", 1..=100_000;
+    /// Pictures per step
+    batch_size: usize = 128, "N", 1..=65_536;
+    /// Highest learning rate, that of the last layer
+    learning_rate: f64 = 3e-3, "RATE", 1e-9..=1.0;
+    /// Learning rate of the layers before the last one, as a multiple of its rate; at 0 only their normalization follows the
+    /// data
+    body_rate: f64 = 1.0, "FACTOR", 0.0..=10.0;
+    /// How the learning rate goes up and down
+    schedule: ScheduleShape = ScheduleShape::OneCycle, "SHAPE";
+    /// Share of the steps in which the learning rate rises
+    warm_up: f64 = 0.15, "SHARE", 0.0..=0.9;
+    /// Pull of the weights towards 0, per unit of learning rate
+    weight_decay: f64 = 0.05, "DECAY", 0.0..=1.0;
+    // Szegedy et al. 2015, <https://arxiv.org/abs/1512.00567>
+    /// Share of each target that is spread over all emotions
+    label_smoothing: f64 = 0.05, "SHARE", 0.0..=0.9;
+    /// Share of features that are hidden from the last layer
+    dropout: f64 = 0.4, "SHARE", 0.0..=0.9;
+    /// Share of the averaged weights that stays at each step; 0 takes the weights themselves [default: reaches back about
+    /// 2.4 epochs: 0.998 with 208 steps in an epoch]
+    ema_decay: f64 = 0.998, "SHARE", 0.0..=0.999_999;
+    /// How much more a picture of a rare emotion counts
+    class_weights: ClassWeights = ClassWeights::InverseSqrt, "RULE";
+    /// How often a picture of a rare emotion is shown; weights are by what is shown
+    sampling: Sampling = Sampling::Natural, "RULE";
+    /// Blend pictures and targets by pairs (mixup), with this parameter of the beta distribution; 0 for none
+    #[arg(help_heading = "Augmentation of training pictures", display_order = 100)]
+    mixup: f64 = 0.0, "ALPHA";
+    /// Figure on validation by which the best epoch is chosen
+    select: Selection = Selection::Accuracy, "FIGURE";
+    /// End after N epochs without a better one
+    patience: Option<usize> = None, "N", 1..=100_000;
+    /// The prior that the weights' probabilities follow, in validation and afterwards
+    prior: Prior = Prior::Natural, "PRIOR";
+    /// Seed of weights, order, augmentation and dropout: the same seed gives the same weights
+    seed: u64 = 0, "N";
+    ..
+    /// Random changes to training pictures
+    augmentation: Augmentation;
 }
 
 /// What a class's loss is multiplied by, with its share of the pictures that are shown.
@@ -139,34 +145,10 @@ impl Selection {
 const AVERAGED_EPOCHS: f64 = 2.4;
 
 impl Recipe {
-    /// The defaults for weights that start as random numbers.
-    pub fn from_scratch() -> Self {
-        Self {
-            epochs: 40,
-            batch_size: 128,
-            learning_rate: 3e-3,
-            body_rate: 1.0,
-            schedule: ScheduleShape::OneCycle,
-            warm_up: 0.15,
-            weight_decay: 0.05,
-            label_smoothing: 0.05,
-            dropout: 0.4,
-            ema_decay: 0.998,
-            class_weights: ClassWeights::InverseSqrt,
-            sampling: Sampling::Natural,
-            mixup: 0.0,
-            augmentation: Augmentation::default(),
-            select: Selection::Accuracy,
-            patience: None,
-            prior: Prior::Natural,
-            seed: 0,
-        }
-    }
-
     /// The defaults for weights that have learned before. They are meant for some hundreds of pictures: small batches, so
     /// that there are steps enough, more epochs, and a body that moves less than the last layer.
     pub fn fine_tuning() -> Self {
-        Self { epochs: 40, batch_size: 32, learning_rate: 2e-3, body_rate: 0.5, ..Self::from_scratch() }
+        Self { epochs: 40, batch_size: 32, learning_rate: 2e-3, body_rate: 0.5, ..Self::default() }
     }
 
     /// The decay of the average that suits the length of an epoch, to six digits.
@@ -180,38 +162,14 @@ impl Recipe {
     /// # Errors
     /// When one is out of its range.
     pub fn check(&self) -> Result<()> {
-        let count = |flag: &str, value: usize, range: RangeInclusive<usize>| {
-            let (low, high) = (range.start(), range.end());
-            ensure!(range.contains(&value), "{flag}: expected a whole number from {low} to {high}, found {value}");
-            Ok(())
-        };
-        let share = |flag: &str, value: f64, range: RangeInclusive<f64>| {
-            let (low, high) = (range.start(), range.end());
-            ensure!(range.contains(&value), "{flag}: expected a number from {low} to {high}, found {value}");
-            Ok(())
-        };
-        count("--epochs", self.epochs, 1..=100_000)?;
-        count("--batch-size", self.batch_size, 1..=65_536)?;
-        count("--patience", self.patience.unwrap_or(1), 1..=100_000)?;
-        share("--learning-rate", self.learning_rate, 1e-9..=1.0)?;
-        share("--body-rate", self.body_rate, 0.0..=10.0)?;
-        share("--warm-up", self.warm_up, 0.0..=0.9)?;
-        share("--weight-decay", self.weight_decay, 0.0..=1.0)?;
-        share("--label-smoothing", self.label_smoothing, 0.0..=0.9)?;
-        share("--dropout", self.dropout, 0.0..=0.9)?;
-        share("--ema-decay", self.ema_decay, 0.0..=0.999_999)?;
-        // The draw of a smaller exponent would leave what an f64 can hold.
-        let mixup = if self.mixup == 0.0 { 0.05 } else { self.mixup };
-        ensure!((0.05..=4.0).contains(&mixup), "--mixup: expected 0 or a number from 0.05 to 4, found {mixup}");
-        let Augmentation { flip, rotation, scale, shift, brightness, contrast, gamma, erase } = self.augmentation;
-        share("--flip", flip, 0.0..=1.0)?;
-        share("--rotation", rotation, 0.0..=180.0)?;
-        share("--scale", scale, 0.0..=0.9)?;
-        share("--shift", shift, 0.0..=1.0)?;
-        share("--brightness", brightness, 0.0..=1.0)?;
-        share("--contrast", contrast, 0.0..=1.0)?;
-        share("--gamma", gamma, 0.0..=3.0)?;
-        share("--erase", erase, 0.0..=1.0)
+        self.check_ranges()?;
+        // Of a smaller parameter almost all shares are 0 or 1, which is no mixture.
+        let (mixup, range) = (self.mixup, 0.05..=4.0);
+        ensure!(
+            mixup == 0.0 || range.contains(&mixup),
+            "--mixup: expected 0 or a number from 0.05 to 4, found {mixup}"
+        );
+        Ok(())
     }
 }
 
@@ -221,21 +179,21 @@ mod tests {
 
     #[test]
     fn the_defaults_are_sound_and_values_out_of_range_are_refused_by_their_flag() {
-        Recipe::from_scratch().check().expect("sound");
+        Recipe::default().check().expect("sound");
         Recipe::fine_tuning().check().expect("sound");
         let refused = |recipe: Recipe, flag: &str| {
             let error = recipe.check().expect_err(flag).to_string();
             assert!(error.starts_with(flag), "{error}");
         };
-        let recipe = Recipe::from_scratch;
-        refused(Recipe { epochs: 0, ..recipe() }, "--epochs");
+        let recipe = Recipe::default;
+        refused(Recipe { epochs: 0, ..recipe() }, "--epochs: expected a whole number from 1 to 100000, found 0");
         refused(Recipe { batch_size: 0, ..recipe() }, "--batch-size");
         refused(Recipe { learning_rate: f64::NAN, ..recipe() }, "--learning-rate");
         refused(Recipe { learning_rate: 0.0, ..recipe() }, "--learning-rate");
         refused(Recipe { patience: Some(0), ..recipe() }, "--patience");
         refused(Recipe { mixup: 0.01, ..recipe() }, "--mixup");
         let augmentation = Augmentation { flip: 1.5, ..Augmentation::default() };
-        refused(Recipe { augmentation, ..recipe() }, "--flip");
+        refused(Recipe { augmentation, ..recipe() }, "--flip: expected a number from 0 to 1, found 1.5");
     }
 
     #[test]

@@ -13,11 +13,7 @@ use crate::network::device::is_gpu;
 const READ_AT_ONCE: usize = 32;
 
 /// The loss of one step, and how many pictures were labelled right.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct StepFigures {
-    pub(super) loss: f64,
-    pub(super) right: f64,
-}
+pub(super) type StepFigures = [f32; 2];
 
 /// The figures of the steps since they were last taken.
 #[derive(Debug)]
@@ -35,12 +31,12 @@ impl Figures {
     }
 
     /// Adds a step's. Returns a loss that is not finite, if one was read.
-    pub(super) fn add(&mut self, loss: &Tensor, right: &Tensor) -> Result<Option<f64>> {
+    pub(super) fn add(&mut self, loss: &Tensor, right: &Tensor) -> Result<Option<f32>> {
         self.waiting.push(Tensor::stack(&[loss.detach(), right.detach()], 0)?);
         if self.waiting.len() >= self.read_at_once {
             self.read()?;
         }
-        Ok(self.read.iter().map(|figures| figures.loss).find(|loss| !loss.is_finite()))
+        Ok(self.read.iter().map(|&[loss, _]| loss).find(|loss| !loss.is_finite()))
     }
 
     /// All since the last call, in their order.
@@ -56,7 +52,7 @@ impl Figures {
         let rows: Vec<f32> = Tensor::cat(&self.waiting, 0)?.to_vec1()?;
         self.waiting.clear();
         let (rows, _) = rows.as_chunks();
-        self.read.extend(rows.iter().map(|&[loss, right]| StepFigures { loss: loss.into(), right: right.into() }));
+        self.read.extend(rows);
         Ok(())
     }
 }
@@ -65,7 +61,7 @@ impl Figures {
 mod tests {
     use super::*;
 
-    fn add(figures: &mut Figures, loss: f32, right: f32) -> Option<f64> {
+    fn add(figures: &mut Figures, loss: f32, right: f32) -> Option<f32> {
         let scalar = |value: f32| Tensor::new(value, &Device::Cpu).expect("a number");
         figures.add(&scalar(loss), &scalar(right)).expect("figures")
     }
@@ -74,14 +70,11 @@ mod tests {
     fn figures_come_in_their_order_whenever_they_are_read() {
         for read_at_once in [1, 2, 32] {
             let mut figures = Figures { read_at_once, ..Figures::new(&Device::Cpu) };
-            for (loss, right) in [(0.5, 3.0), (0.25, 4.0), (0.125, 5.0)] {
+            let steps = [[0.5, 3.0], [0.25, 4.0], [0.125, 5.0]];
+            for [loss, right] in steps {
                 assert_eq!(add(&mut figures, loss, right), None);
             }
-            let taken = figures.take().expect("figures");
-            assert_eq!(
-                taken.iter().map(|step| (step.loss, step.right)).collect::<Vec<_>>(),
-                [(0.5, 3.0), (0.25, 4.0), (0.125, 5.0)]
-            );
+            assert_eq!(figures.take().expect("figures"), steps);
             assert!(figures.take().expect("figures").is_empty());
         }
     }
@@ -90,6 +83,6 @@ mod tests {
     fn a_loss_that_is_no_number_is_told_once_it_is_read() {
         let mut figures = Figures { read_at_once: 2, ..Figures::new(&Device::Cpu) };
         assert_eq!(add(&mut figures, f32::INFINITY, 0.0), None);
-        assert_eq!(add(&mut figures, 0.5, 0.0), Some(f64::INFINITY));
+        assert_eq!(add(&mut figures, 0.5, 0.0), Some(f32::INFINITY));
     }
 }

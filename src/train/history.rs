@@ -8,27 +8,18 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::plot;
+use crate::plot::Epoch;
 use crate::system::files::{read_at_most, write_whole};
 
 /// The largest history that is read, in bytes: a hundred thousand epochs.
 const MAX_FILE_SIZE: u64 = 16 * 1024 * 1024;
 
-/// One epoch. Shares are 0 to 1.
+/// One epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
-    /// The learning rate of its last step.
-    pub learning_rate: f64,
-    /// Mean loss over the training pictures as they were shown: augmented, weighted, with smoothed targets.
-    pub train_loss: f64,
-    /// Share of right answers there.
-    pub train_accuracy: f64,
-    /// Mean negative log likelihood on validation.
-    pub validation_loss: f64,
-    /// Share of right answers on validation.
-    pub validation_accuracy: f64,
-    /// Mean of the classes' F1 on validation.
-    pub validation_macro_f1: f64,
+    /// What it came to.
+    #[serde(flatten)]
+    pub figures: Epoch,
     /// How long it took; not known where a run was killed before it wrote that down.
     #[serde(skip)]
     pub timing: Option<Timing>,
@@ -51,8 +42,8 @@ const TIME_COLUMNS: [&str; 2] = ["seconds", "images_per_second"];
 impl EpochRecord {
     /// The line for people, in the habit of the field. Epochs count from 1.
     pub(super) fn line(&self, epoch: usize, epochs: usize) -> String {
-        let Self { train_loss, validation_loss, validation_macro_f1, .. } = self;
-        let (train, validation) = (100.0 * self.train_accuracy, 100.0 * self.validation_accuracy);
+        let Epoch { train_loss, validation_loss, validation_macro_f1, .. } = self.figures;
+        let (train, validation) = (100.0 * self.figures.train_accuracy, 100.0 * self.figures.validation_accuracy);
         let time = self.timing.map_or_else(String::new, |Timing { seconds, .. }| format!("  ({seconds:.0} s)"));
         format!(
             "Epoch [{epoch}/{epochs}]  Train Loss: {train_loss:.4} | Train Acc: {train:.2}%  \
@@ -60,27 +51,11 @@ impl EpochRecord {
         )
     }
 
-    /// The figures that are plotted.
-    pub(super) fn plotted(&self) -> plot::Epoch {
-        plot::Epoch {
-            train_loss: self.train_loss,
-            validation_loss: self.validation_loss,
-            train_accuracy: self.train_accuracy,
-            validation_accuracy: self.validation_accuracy,
-            validation_macro_f1: self.validation_macro_f1,
-            learning_rate: self.learning_rate,
-        }
-    }
-
     fn row(&self, epoch: usize) -> Vec<String> {
-        let figures = [
-            self.train_loss,
-            self.train_accuracy,
-            self.validation_loss,
-            self.validation_accuracy,
-            self.validation_macro_f1,
-        ];
-        let mut row = vec![epoch.to_string(), format!("{:.6e}", self.learning_rate)];
+        let Epoch { learning_rate, train_loss, train_accuracy, .. } = self.figures;
+        let Epoch { validation_loss, validation_accuracy, validation_macro_f1, .. } = self.figures;
+        let mut row = vec![epoch.to_string(), format!("{learning_rate:.6e}")];
+        let figures = [train_loss, train_accuracy, validation_loss, validation_accuracy, validation_macro_f1];
         row.extend(figures.map(|figure| format!("{figure:.6}")));
         row.extend(match self.timing {
             Some(Timing { seconds, pictures_per_second }) => {
@@ -125,15 +100,15 @@ mod tests {
     use super::*;
 
     fn record(accuracy: f64, timing: Option<Timing>) -> EpochRecord {
-        EpochRecord {
+        let figures = Epoch {
             learning_rate: 3e-3,
             train_loss: 1.5,
             train_accuracy: 0.25,
             validation_loss: 1.25,
             validation_accuracy: accuracy,
             validation_macro_f1: 0.125,
-            timing,
-        }
+        };
+        EpochRecord { figures, timing }
     }
 
     const TIMING: Timing = Timing { seconds: 2.5, pictures_per_second: 1000.5 };

@@ -11,7 +11,7 @@ use crate::flow::emotion::Emotion;
 use crate::network::device::is_gpu;
 use crate::network::model::{ConvNorm, EmotionNet, Role, Tensors};
 use crate::network::weights::ModelCard;
-use crate::train::optim::{AdamW, Average, Group, Moments, Schedule, average_decay};
+use crate::train::optim::{AdamW, Average, Group, Schedule, average_decay};
 
 /// The tensors of the last layer, which learn at the full rate.
 const HEAD: &str = "head.";
@@ -91,8 +91,7 @@ impl Learner {
             Ok(tensor.to_device(&self.device)?)
         };
         let average: Vec<Tensor> = self.variables.iter().map(|(name, _)| get(AVERAGE, name)).collect::<Result<_>>()?;
-        let moments =
-            self.learned.iter().map(|name| Ok(Moments { mean: get(MEAN, name)?, square: get(SQUARE, name)? }));
+        let moments = self.learned.iter().map(|name| Ok([get(MEAN, name)?, get(SQUARE, name)?]));
         let moments = moments.collect::<Result<_>>()?;
         self.average.restore(&average)?;
         Ok(self.optimizer.restore(step, moments)?)
@@ -114,7 +113,7 @@ impl Learner {
             put(VARIABLE, name, variable.as_detached_tensor());
             put(AVERAGE, name, average);
         }
-        for (name, Moments { mean, square }) in self.learned.iter().zip(self.optimizer.moments()?) {
+        for (name, [mean, square]) in self.learned.iter().zip(self.optimizer.moments()?) {
             put(MEAN, name, mean);
             put(SQUARE, name, square);
         }

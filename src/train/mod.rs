@@ -43,7 +43,7 @@ pub use history::{EpochRecord, Timing};
 pub use log::Log;
 pub use options::RecipeOptions;
 
-use crate::dataset::{DataOptions, Dataset};
+use crate::dataset::{DataOptions, Dataset, Part};
 use crate::flow::stop::Stop;
 use crate::network::weights::ModelCard;
 use checkpoint::{Checkpoint, State};
@@ -86,14 +86,14 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
     let NewRun { data, data_options, out, init, recipe: options } = new;
     let folder = RunFolder(out.to_owned());
     folder.refuse_existing()?;
-    let mut recipe = if *init == Init::Scratch { Recipe::from_scratch() } else { Recipe::fine_tuning() };
-    options.apply(&mut recipe);
+    let recipe = if *init == Init::Scratch { Recipe::default() } else { Recipe::fine_tuning() };
+    let recipe = options.applied_to(recipe)?;
     recipe.check()?;
     let start = Start::open(init, options, recipe.seed)?;
     let data_options = DataOptions { seed: recipe.seed, input: start.input.clone(), ..data_options.clone() };
     let dataset = load(data, &data_options, log)?;
     let wish = recipe.batch_size;
-    let recipe = options.resolve(recipe, dataset.train.len());
+    let recipe = options.suited(recipe, dataset.train.len());
     if recipe.batch_size < wish {
         writeln!(log, "warning: fewer training pictures than a step's {wish}: {} a step", recipe.batch_size)?;
     }
@@ -139,7 +139,7 @@ pub fn resume(
         path.display()
     );
     let Checkpoint { mut state, tensors, best } = Checkpoint::load(&path)?;
-    let other = options.contradictions(&state.config.recipe, &state.card.arch);
+    let other = options.contradictions(&state.config.recipe, &state.card.arch)?;
     ensure!(
         other.is_empty(),
         "{}: a run goes on with the settings that it was started with; asked for {}. Leave that out, or start another \
@@ -179,15 +179,15 @@ pub fn resume(
 /// The data set, and what there is to say about it.
 fn load(path: &Path, options: &DataOptions, log: &mut dyn Write) -> Result<Dataset> {
     let dataset = Dataset::load(path, options)?;
-    let [train, validation, test] = dataset.splits().map(|(_, samples)| samples.len());
+    let [train, validation, test] = Part::ALL.map(|part| dataset.part(part).len());
     let Dataset { name, split, copies, .. } = &dataset;
     writeln!(
         log,
         "{name}: {train} training, {validation} validation, {test} test pictures (split: {split}); \
          {copies} exact copies left out"
     )?;
-    for notice in &dataset.notices {
-        writeln!(log, "warning: {notice}")?;
+    for warning in &dataset.warnings {
+        writeln!(log, "warning: {warning}")?;
     }
     classes::check(&dataset)?;
     Ok(dataset)

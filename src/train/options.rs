@@ -1,129 +1,71 @@
 //! The settings of a training run as a user gives them: what is left out is chosen to suit the rest.
-//!
-//! Doc comments here are the text of `emocam train --help`.
 
-use clap::Args;
+use anyhow::Result;
+use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 use serde_json::Value;
 
-use super::config::{ClassWeights, Recipe, Sampling, Selection};
-use crate::network::calibration::Prior;
+use super::config::Recipe;
 use crate::network::model::Architecture;
-use crate::train::optim::ScheduleShape;
 
-/// Everything of a [`Recipe`] that can be asked for, and the network's width.
-#[derive(Clone, Debug, Default, Args)]
+/// What of a [`Recipe`], and of the network's shape, is asked for.
+#[derive(Clone, Debug)]
 pub struct RecipeOptions {
-    /// Passes over the training pictures [default: 40]
-    #[arg(long, value_name = "N", help_heading = "Training")]
-    pub epochs: Option<usize>,
+    recipe: ArgMatches,
+    shape: ShapeOptions,
+}
 
-    /// Pictures per step [default: 128; 32 when fine-tuning]
-    #[arg(long, value_name = "N", help_heading = "Training")]
-    pub batch_size: Option<usize>,
-
-    /// Highest learning rate, that of the last layer [default: 0.003; 0.002 when fine-tuning]
-    #[arg(long, value_name = "RATE", help_heading = "Training")]
-    pub learning_rate: Option<f64>,
-
-    /// Learning rate of the layers before the last one, as a multiple of its rate; at 0 only their normalization follows
-    /// the data
-    /// [default: 1; 0.5 when fine-tuning]
-    #[arg(long, value_name = "FACTOR", help_heading = "Training")]
-    pub body_rate: Option<f64>,
-
-    /// How the learning rate goes up and down [default: one-cycle]
-    #[arg(long, value_enum, value_name = "SHAPE", help_heading = "Training")]
-    pub schedule: Option<ScheduleShape>,
-
-    /// Share of the steps in which the learning rate rises [default: 0.15]
-    #[arg(long, value_name = "SHARE", help_heading = "Training")]
-    pub warm_up: Option<f64>,
-
-    /// Pull of the weights towards 0, per unit of learning rate [default: 0.05]
-    #[arg(long, value_name = "DECAY", help_heading = "Training")]
-    pub weight_decay: Option<f64>,
-
-    /// Share of each target that is spread over all emotions [default: 0.05]
-    #[arg(long, value_name = "SHARE", help_heading = "Training")]
-    pub label_smoothing: Option<f64>,
-
-    /// Share of features that are hidden from the last layer [default: 0.4]
-    #[arg(long, value_name = "SHARE", help_heading = "Training")]
-    pub dropout: Option<f64>,
-
-    /// Share of the averaged weights that stays at each step; 0 takes the weights themselves [default: reaches back about
-    /// 2.4 epochs: 0.998 with 208 steps in an epoch]
-    #[arg(long, value_name = "SHARE", help_heading = "Training")]
-    pub ema_decay: Option<f64>,
-
-    /// How much more a picture of a rare emotion counts [default: inverse-sqrt]
-    #[arg(long, value_enum, value_name = "RULE", help_heading = "Training")]
-    pub class_weights: Option<ClassWeights>,
-
-    /// How often a picture of a rare emotion is shown; weights are by what is shown [default: natural]
-    #[arg(long, value_enum, value_name = "RULE", help_heading = "Training")]
-    pub sampling: Option<Sampling>,
-
-    /// Figure on validation by which the best epoch is chosen [default: accuracy]
-    #[arg(long, value_enum, value_name = "FIGURE", help_heading = "Training")]
-    pub select: Option<Selection>,
-
-    /// End after N epochs without a better one [default: never]
-    #[arg(long, value_name = "N", help_heading = "Training")]
-    pub patience: Option<usize>,
-
-    /// The prior that the weights' probabilities follow, in validation and afterwards [default: natural]
-    #[arg(long, value_enum, value_name = "PRIOR", help_heading = "Training")]
-    pub prior: Option<Prior>,
-
-    /// Seed of weights, order, augmentation and dropout: the same seed gives the same weights [default: 0]
-    #[arg(long, value_name = "N", help_heading = "Training")]
-    pub seed: Option<u64>,
-
+#[derive(Clone, Debug, Args)]
+struct ShapeOptions {
     /// Channels of the four stages of a network from scratch [default: 16,40,80,160]
     #[arg(long, value_name = "A,B,C,D", value_parser = counts::<4>, help_heading = "Training")]
-    pub channels: Option<[usize; 4]>,
+    channels: Option<[usize; 4]>,
 
     /// Residual blocks in the last three stages of a network from scratch [default: 1,3,2]
     #[arg(long, value_name = "B,C,D", value_parser = counts::<3>, help_heading = "Training")]
-    pub blocks: Option<[usize; 3]>,
+    blocks: Option<[usize; 3]>,
+}
 
-    /// Chance of a mirrored picture [default: 0.5]
-    #[arg(long, value_name = "CHANCE", help_heading = "Augmentation of training pictures")]
-    pub flip: Option<f64>,
+impl Args for RecipeOptions {
+    fn augment_args(command: Command) -> Command {
+        let (scratch, fine) = (flat(&Recipe::default()), flat(&Recipe::fine_tuning()));
+        let with_default = |argument: Arg| {
+            let at = scratch.iter().position(|(name, _)| argument.get_id() == name.as_str());
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            match at {
+                Some(at) if !help.contains("[default: ") => {
+                    let default = default_in_words(&scratch[at].1, &fine[at].1);
+                    argument.help(format!("{help} [default: {default}]"))
+                }
+                _ => argument,
+            }
+        };
+        // For an update nothing is required, and what is left out stays.
+        ShapeOptions::augment_args(Recipe::augment_args_for_update(command)).mut_args(with_default)
+    }
 
-    /// Largest turn to either side [default: 15]
-    #[arg(long, value_name = "DEGREES", help_heading = "Augmentation of training pictures")]
-    pub rotation: Option<f64>,
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
 
-    /// Largest change of size [default: 0.15]
-    #[arg(long, value_name = "SHARE", help_heading = "Augmentation of training pictures")]
-    pub scale: Option<f64>,
+impl FromArgMatches for RecipeOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        Ok(Self { recipe: matches.clone(), shape: ShapeOptions::from_arg_matches(matches)? })
+    }
 
-    /// Largest shift in each direction, in sides of the picture [default: 0.08]
-    #[arg(long, value_name = "SHARE", help_heading = "Augmentation of training pictures")]
-    pub shift: Option<f64>,
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
 
-    /// Largest change of brightness; with contrast it shows in what becomes black or white [default: 0.1]
-    #[arg(long, value_name = "SHARE", help_heading = "Augmentation of training pictures")]
-    pub brightness: Option<f64>,
-
-    /// Largest change of contrast [default: 0.2]
-    #[arg(long, value_name = "SHARE", help_heading = "Augmentation of training pictures")]
-    pub contrast: Option<f64>,
-
-    /// Largest logarithm of the gamma exponent [default: 0.4]
-    #[arg(long, value_name = "LOG", help_heading = "Augmentation of training pictures")]
-    pub gamma: Option<f64>,
-
-    /// Chance of a hidden rectangle [default: 0.5]
-    #[arg(long, value_name = "CHANCE", help_heading = "Augmentation of training pictures")]
-    pub erase: Option<f64>,
-
-    /// Blend pictures and targets by pairs (mixup), with this parameter of the beta distribution; 0 for none
-    /// [default: 0]
-    #[arg(long, value_name = "ALPHA", help_heading = "Augmentation of training pictures")]
-    pub mixup: Option<f64>,
+/// `128; 32 when fine-tuning`.
+fn default_in_words(scratch: &Value, fine: &Value) -> String {
+    let plain = |value: &Value| match value {
+        Value::Null => "never".to_owned(),
+        value => value.to_string().trim_matches('"').trim_end_matches(".0").to_owned(),
+    };
+    if scratch == fine { plain(scratch) } else { format!("{}; {} when fine-tuning", plain(scratch), plain(fine)) }
 }
 
 fn counts<const N: usize>(text: &str) -> Result<[usize; N], String> {
@@ -133,66 +75,38 @@ fn counts<const N: usize>(text: &str) -> Result<[usize; N], String> {
 }
 
 impl RecipeOptions {
-    /// Puts what was asked for into a recipe.
-    pub fn apply(&self, recipe: &mut Recipe) {
-        fn set<T: Clone>(field: &mut T, wish: &Option<T>) {
-            if let Some(wish) = wish {
-                field.clone_from(wish);
-            }
-        }
-        set(&mut recipe.epochs, &self.epochs);
-        set(&mut recipe.batch_size, &self.batch_size);
-        set(&mut recipe.learning_rate, &self.learning_rate);
-        set(&mut recipe.body_rate, &self.body_rate);
-        set(&mut recipe.schedule, &self.schedule);
-        set(&mut recipe.warm_up, &self.warm_up);
-        set(&mut recipe.weight_decay, &self.weight_decay);
-        set(&mut recipe.label_smoothing, &self.label_smoothing);
-        set(&mut recipe.dropout, &self.dropout);
-        set(&mut recipe.ema_decay, &self.ema_decay);
-        set(&mut recipe.class_weights, &self.class_weights);
-        set(&mut recipe.sampling, &self.sampling);
-        set(&mut recipe.mixup, &self.mixup);
-        set(&mut recipe.select, &self.select);
-        recipe.patience = self.patience.or(recipe.patience);
-        set(&mut recipe.prior, &self.prior);
-        set(&mut recipe.seed, &self.seed);
-        let augmentation = &mut recipe.augmentation;
-        set(&mut augmentation.flip, &self.flip);
-        set(&mut augmentation.rotation, &self.rotation);
-        set(&mut augmentation.scale, &self.scale);
-        set(&mut augmentation.shift, &self.shift);
-        set(&mut augmentation.brightness, &self.brightness);
-        set(&mut augmentation.contrast, &self.contrast);
-        set(&mut augmentation.gamma, &self.gamma);
-        set(&mut augmentation.erase, &self.erase);
+    /// A recipe with what is asked for in it.
+    ///
+    /// # Errors
+    /// Never for what was parsed as these options.
+    pub fn applied_to(&self, mut recipe: Recipe) -> Result<Recipe> {
+        recipe.update_from_arg_matches(&self.recipe)?;
+        Ok(recipe)
     }
 
-    /// The recipe that these options come to, on top of defaults, for a set of this many training pictures.
-    pub(super) fn resolve(&self, mut recipe: Recipe, pictures: usize) -> Recipe {
-        self.apply(&mut recipe);
+    /// The recipe, with what is asked for in it, for a set of this many training pictures.
+    pub(super) fn suited(&self, mut recipe: Recipe, pictures: usize) -> Recipe {
         recipe.batch_size = recipe.batch_size.min(pictures).max(1);
-        let steps = pictures / recipe.batch_size.max(1);
-        recipe.ema_decay = self.ema_decay.unwrap_or_else(|| Recipe::suited_ema_decay(steps));
+        if !self.recipe.contains_id("ema_decay") {
+            recipe.ema_decay = Recipe::suited_ema_decay(pictures / recipe.batch_size);
+        }
         recipe
     }
 
     /// The network that is asked for, on top of another.
     pub(super) fn network(&self, arch: Architecture) -> Architecture {
-        let (channels, blocks) = (self.channels.unwrap_or(arch.channels), self.blocks.unwrap_or(arch.blocks));
-        Architecture { channels, blocks, ..arch }
+        let ShapeOptions { channels, blocks } = self.shape;
+        Architecture { channels: channels.unwrap_or(arch.channels), blocks: blocks.unwrap_or(arch.blocks), ..arch }
     }
 
     /// Whether a network of some shape is asked for.
     pub(super) fn names_network(&self) -> bool {
-        self.channels.is_some() || self.blocks.is_some()
+        self.shape.channels.is_some() || self.shape.blocks.is_some()
     }
 
     /// What is asked for here and is otherwise in a run, as `epochs 50 instead of 25`.
-    pub(super) fn contradictions(&self, recipe: &Recipe, arch: &Architecture) -> Vec<String> {
-        let mut wish = recipe.clone();
-        self.apply(&mut wish);
-        let (wish, has) = (flat(&wish), flat(recipe));
+    pub(super) fn contradictions(&self, recipe: &Recipe, arch: &Architecture) -> Result<Vec<String>> {
+        let (wish, has) = (flat(&self.applied_to(recipe.clone())?), flat(recipe));
         let differ = wish.into_iter().zip(has).filter(|((_, wish), (_, has))| wish != has);
         let mut all: Vec<_> =
             differ.map(|((name, wish), (_, has))| format!("{name} {wish} instead of {has}")).collect();
@@ -203,7 +117,7 @@ impl RecipeOptions {
         if wish.blocks != arch.blocks {
             all.push(format!("blocks {:?} instead of {:?}", wish.blocks, arch.blocks));
         }
-        all
+        Ok(all)
     }
 }
 
@@ -221,51 +135,54 @@ fn flat(recipe: &Recipe) -> Vec<(String, Value)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::{Command, FromArgMatches};
-
+pub(super) mod tests {
+    use super::super::config::Selection;
     use super::*;
+    use crate::dataset::augment::Augmentation;
+    use crate::network::calibration::Prior;
 
-    fn options(line: &str) -> Result<RecipeOptions, clap::Error> {
+    pub(in super::super) fn options(line: &str) -> Result<RecipeOptions, Error> {
         let command = RecipeOptions::augment_args(Command::new("train").no_binary_name(true));
         RecipeOptions::from_arg_matches(&command.try_get_matches_from(line.split_whitespace())?)
     }
 
     #[test]
-    fn each_setting_has_a_flag_whose_help_names_the_default() {
+    fn help_names_the_defaults() {
         let command = RecipeOptions::augment_args(Command::new("train"));
-        let (scratch, fine) = (flat(&Recipe::from_scratch()), flat(&Recipe::fine_tuning()));
-        assert_eq!(
-            scratch.len() + 2,
-            command.get_arguments().count(),
-            "all settings, and the network's width and depth"
-        );
-        for ((name, value), (_, fine)) in scratch.into_iter().zip(fine) {
-            let argument = command.get_arguments().find(|argument| argument.get_id().as_str() == name);
-            let help = argument.and_then(clap::Arg::get_help).expect(&name).to_string();
-            let plain = |value: &Value| value.to_string().trim_matches('"').trim_end_matches(".0").to_owned();
-            let expected = match &value {
-                Value::Null => "never".into(),
-                _ if name == "ema_decay" => "reaches back about 2.4 epochs: 0.998".into(),
-                _ if value != fine => format!("{}; {} when fine-tuning", plain(&value), plain(&fine)),
-                _ => plain(&value),
-            };
-            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert!(help.contains(&format!("[default: {expected}")), "{name}: {help}");
+        for (name, default) in [
+            ("epochs", "40"),
+            ("batch_size", "128; 32 when fine-tuning"),
+            ("body_rate", "1; 0.5 when fine-tuning"),
+            ("schedule", "one-cycle"),
+            ("ema_decay", "reaches back about 2.4 epochs: 0.998 with 208 steps in an epoch"),
+            ("patience", "never"),
+            ("rotation", "15"),
+        ] {
+            let argument = command.get_arguments().find(|argument| argument.get_id() == name).expect(name);
+            let help = argument.get_help().expect(name).to_string();
+            assert!(help.ends_with(&format!(" [default: {default}]")), "{name}: {help}");
         }
     }
 
     #[test]
     fn what_is_asked_for_stands_and_the_rest_suits_it() {
-        let line = "--epochs 3 --flip 0 --mixup 0.2 --select macro-f1 --channels 4,4,8,8 --prior balanced";
+        let line = "--epochs 3 --flip 0 --mixup 0.2 --select macro-f1 --channels 4,4,8,8 --prior balanced --patience 2";
         let options = options(line).expect("options");
-        assert_eq!(options.channels, Some([4, 4, 8, 8]));
-        let recipe = options.resolve(Recipe::fine_tuning(), 20);
-        assert_eq!((recipe.epochs, recipe.augmentation.flip, recipe.mixup), (3, 0.0, 0.2));
-        assert_eq!((recipe.select, recipe.prior), (Selection::MacroF1, Prior::Balanced));
-        assert_eq!(recipe.batch_size, 20, "no larger than the set");
-        assert_eq!(recipe.ema_decay, Recipe::suited_ema_decay(1));
-        assert_eq!(recipe.body_rate, Recipe::fine_tuning().body_rate);
+        assert_eq!(options.network(Architecture::default()).channels, [4, 4, 8, 8]);
+        let recipe = options.suited(options.applied_to(Recipe::fine_tuning()).expect("a recipe"), 20);
+        let expected = Recipe {
+            epochs: 3,
+            mixup: 0.2,
+            select: Selection::MacroF1,
+            prior: Prior::Balanced,
+            patience: Some(2),
+            // No larger than the set.
+            batch_size: 20,
+            ema_decay: Recipe::suited_ema_decay(1),
+            augmentation: Augmentation { flip: 0.0, ..Default::default() },
+            ..Recipe::fine_tuning()
+        };
+        assert_eq!(recipe, expected);
     }
 
     #[test]
@@ -277,9 +194,10 @@ mod tests {
 
     #[test]
     fn contradictions_are_named_and_agreement_is_none() {
-        let recipe = Recipe::from_scratch();
-        let contradictions =
-            |line: &str| options(line).expect("options").contradictions(&recipe, &Architecture::default());
+        let contradictions = |line: &str| {
+            let options = options(line).expect("options");
+            options.contradictions(&Recipe::default(), &Architecture::default()).expect("contradictions")
+        };
         assert!(contradictions("--epochs 40 --flip 0.5 --blocks 1,3,2").is_empty());
         let found = contradictions("--epochs 50 --erase 0 --schedule cosine --blocks 1,2,3");
         let expected = [

@@ -1,6 +1,6 @@
 //! A bar for people who watch a run: pictures a second, and the time left of the whole run.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,9 +15,6 @@ pub(super) struct Progress {
 impl Progress {
     /// A bar over this many pictures, `done` of which are.
     pub(super) fn new(pictures: usize, done: usize, epochs: usize) -> Self {
-        if !std::io::stderr().is_terminal() {
-            return Self { bar: ProgressBar::hidden(), epochs };
-        }
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {per_sec} (images), {eta} left")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::new(pictures as u64).with_style(style).with_position(done as u64);

@@ -11,18 +11,17 @@ use super::batches::Batches;
 use super::checkpoint::{Best, Checkpoint, Partial, State};
 use super::classes;
 use super::config::{Recipe, TrainConfig};
-use super::figures::StepFigures;
 use super::folder::RunFolder;
 use super::history::{self, EpochRecord, Timing};
 use super::learner::Learner;
 use super::progress::Progress;
 use crate::dataset::Dataset;
-use crate::eval::{self, Metrics, ReportHeader};
+use crate::eval::{self, Metrics, Report, ReportHeader};
 use crate::flow::stop::Stop;
 use crate::network::device::{GpuError, GpuFailure, abandon};
 use crate::network::model::{EmotionNet, Tensors};
 use crate::network::weights::Weights;
-use crate::plot;
+use crate::plot::{self, Epoch};
 use crate::system::files::write_whole;
 
 /// A training run.
@@ -35,13 +34,6 @@ pub(super) struct Run<'a> {
     best: Option<Vec<u8>>,
     learner: Learner,
     steps_per_epoch: usize,
-}
-
-/// What the averaged weights are worth on validation.
-struct Validation {
-    metrics: Metrics,
-    /// What their logits are to be divided by.
-    temperature: f32,
 }
 
 impl<'a> Run<'a> {
@@ -138,17 +130,17 @@ impl<'a> Run<'a> {
                 let run = self.folder.0.display();
                 bail!("interrupted in epoch {epoch} of {epochs}; go on with emocam train --resume {run}");
             }
-            let validation = self.validate()?;
-            let record = self.record(&validation.metrics, start, trained);
+            let (validation, temperature) = self.validate()?;
+            let record = self.record(&validation, start, trained);
             progress.say(log, &record.line(epoch, epochs))?;
             self.state.history.push(record);
             self.state.partial = Partial::default();
-            let score = select.score(&validation.metrics);
-            let candidate = Best { epoch, score, loss: validation.metrics.loss() };
+            let score = select.score(&validation);
+            let candidate = Best { epoch, score, loss: validation.loss() };
             let better = self.state.best.is_none_or(|best| candidate.is_better_than(&best));
             if better {
                 self.state.best = Some(candidate);
-                self.best = Some(self.weights(&validation)?.to_bytes()?);
+                self.best = Some(self.weights(&validation, temperature)?.to_bytes()?);
             }
             // First the checkpoint: whatever is lost after it can be made from it again.
             self.save()?;
@@ -180,12 +172,12 @@ impl<'a> Run<'a> {
                     break;
                 }
             }
-            for StepFigures { loss, right } in learner.take_figures()? {
+            for [loss, right] in learner.take_figures()? {
                 if !loss.is_finite() {
                     return Ok(Some(format!("the loss is {loss}")));
                 }
-                partial.loss += loss;
-                partial.right += right;
+                partial.loss += f64::from(loss);
+                partial.right += f64::from(right);
             }
             Ok(None)
         })?;
@@ -206,36 +198,34 @@ impl<'a> Run<'a> {
         )
     }
 
-    /// Measures the averaged weights under the prior that they will be used with.
-    fn validate(&self) -> Result<Validation> {
+    /// What the averaged weights are worth on validation, under the prior that they will be used with; and their temperature.
+    fn validate(&self) -> Result<(Metrics, f32)> {
         let card = &self.state.card;
         let net = EmotionNet::new(&card.arch, &self.learner.averaged()?)?.fold(self.device)?;
         let evaluation = eval::evaluate(&net, &card.input, &self.dataset.validation, self.device)?;
         let calibration = card.calibration(None);
         let temperature = eval::fit_temperature(&evaluation.logits(&calibration));
-        Ok(Validation { metrics: evaluation.metrics(&calibration), temperature })
+        Ok((evaluation.metrics(&calibration), temperature))
     }
 
     fn record(&self, validation: &Metrics, start: Instant, (seconds, steps): (f64, usize)) -> EpochRecord {
         let (partial, batch_size) = (self.state.partial, self.state.config.recipe.batch_size);
-        EpochRecord {
+        let figures = Epoch {
             learning_rate: self.learner.learning_rate(self.step() - 1),
             train_loss: partial.loss / partial.steps as f64,
             train_accuracy: partial.right / (partial.steps * batch_size) as f64,
             validation_loss: validation.loss(),
             validation_accuracy: validation.accuracy(),
             validation_macro_f1: validation.macro_f1(),
-            timing: Some(Timing {
-                seconds: start.elapsed().as_secs_f64(),
-                pictures_per_second: (steps * batch_size) as f64 / seconds.max(1e-9),
-            }),
-        }
+        };
+        let pictures_per_second = (steps * batch_size) as f64 / seconds.max(1e-9);
+        EpochRecord { figures, timing: Some(Timing { seconds: start.elapsed().as_secs_f64(), pictures_per_second }) }
     }
 
     /// The averaged weights with a card of their own.
-    fn weights(&self, Validation { metrics, temperature }: &Validation) -> Result<Weights> {
+    fn weights(&self, metrics: &Metrics, temperature: f32) -> Result<Weights> {
         let mut card = self.state.card.clone();
-        card.temperature = *temperature;
+        card.temperature = temperature;
         card.metrics.insert("epoch".into(), self.state.history.len() as f64);
         card.metrics.insert("validation_accuracy".into(), metrics.accuracy());
         card.metrics.insert("validation_loss".into(), metrics.loss());
@@ -271,7 +261,7 @@ impl<'a> Run<'a> {
         if self.state.is_over() && done < self.state.config.recipe.epochs {
             progress.say(log, &format!("ended after epoch {done}: {} without a better one", done - epoch))?;
         }
-        let epochs: Vec<plot::Epoch> = self.state.history.iter().map(EpochRecord::plotted).collect();
+        let epochs: Vec<Epoch> = self.state.history.iter().map(|record| record.figures).collect();
         plot::history(&self.folder.0, &epochs, Some(epoch - 1))?;
         let weights = Weights::from_bytes(best)?;
         let net = weights.net()?.fold(self.device)?;
@@ -283,7 +273,9 @@ impl<'a> Run<'a> {
             card: &weights.card,
             prior: weights.card.prior,
         };
-        let report = eval::write_report(&self.folder.0, &evaluation, header)?;
-        progress.say(log, &format!("\nbest epoch: {epoch}, in {}\n\n{report}", self.folder.best().display()))
+        let report = Report::new(&evaluation, header);
+        eval::write::folder(&self.folder.0, &report)?;
+        let text = eval::write::text(&report);
+        progress.say(log, &format!("\nbest epoch: {epoch}, in {}\n\n{text}", self.folder.best().display()))
     }
 }

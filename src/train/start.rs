@@ -58,7 +58,7 @@ impl Start {
 
     fn learned(name: String, file: &[u8]) -> Result<Self> {
         let Weights { card, tensors } = Weights::from_bytes(file)?;
-        let sha256 = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex::encode(Sha256::digest(file));
         let (arch, input) = (card.arch.clone(), card.input.clone());
         Ok(Self { arch, input, tensors, parent: Some(Parent { name, card, sha256 }) })
     }
@@ -89,18 +89,19 @@ impl Start {
 
 #[cfg(test)]
 mod tests {
+    use super::super::options::tests::options;
     use super::*;
 
-    fn channels(channels: [usize; 4]) -> RecipeOptions {
-        RecipeOptions { channels: Some(channels), ..Default::default() }
+    fn channels(channels: &str) -> RecipeOptions {
+        options(&format!("--channels {channels}")).expect("options")
     }
 
     #[test]
     fn a_start_from_scratch_has_the_channels_asked_for() {
-        let start = Start::open(&Init::Scratch, &channels([2, 3, 4, 5]), 1).expect("a start");
+        let start = Start::open(&Init::Scratch, &channels("2,3,4,5"), 1).expect("a start");
         assert_eq!(start.arch.channels, [2, 3, 4, 5]);
         assert_eq!(start.record(), Value::Null);
-        assert!(Start::open(&Init::Scratch, &channels([0, 3, 4, 5]), 1).is_err());
+        assert!(Start::open(&Init::Scratch, &channels("0,3,4,5"), 1).is_err());
     }
 
     #[test]
@@ -108,19 +109,20 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("w.safetensors");
         std::fs::write(&path, weights::EMBEDDED).expect("file");
-        let start = Start::open(&Init::File(path.clone()), &RecipeOptions::default(), 1).expect("a start");
-        let shipped = Start::open(&Init::Shipped, &RecipeOptions::default(), 1).expect("a start");
+        let start = Start::open(&Init::File(path.clone()), &options("").expect("options"), 1).expect("a start");
+        let shipped = Start::open(&Init::Shipped, &options("").expect("options"), 1).expect("a start");
         assert_eq!((start.record(), &start.arch), (shipped.record(), &shipped.arch));
         assert!(!start.record().to_string().contains("w.safetensors"));
         let card = &shipped.parent.as_ref().expect("weights").card;
         assert_eq!(start.leak(&card.dataset, &card.split_hash), None);
         assert!(start.leak(&card.dataset, "other").expect("a warning").contains("another split"));
 
-        let refusal = |init, options| format!("{:#}", Start::open(&init, &options, 1).err().expect("refused"));
-        assert!(refusal(Init::Shipped, channels([1, 1, 1, 1])).contains("--init none"));
+        let refusal = |init, wish| format!("{:#}", Start::open(&init, &wish, 1).err().expect("refused"));
+        assert!(refusal(Init::Shipped, channels("1,1,1,1")).contains("--init none"));
         std::fs::write(&path, "no weights").expect("file");
         assert!(
-            refusal(Init::File(path), RecipeOptions::default()).contains("w.safetensors: expected a safetensors file")
+            refusal(Init::File(path), options("").expect("options"))
+                .contains("w.safetensors: expected a safetensors file")
         );
     }
 }

@@ -252,11 +252,11 @@ fn the_prior_is_the_weights_own_or_the_asked_for_one_and_never_silent() {
         ["without", "balanced"].map(|name| folder.path().join(name).with_extension("safetensors"));
     let mut weights = Weights::embedded().expect("the weights inside the program");
     (weights.card.class_prior, weights.card.prior) = (None, Prior::Natural);
-    weights.save(&without).expect("weights can be saved");
+    fs::write(&without, weights.to_bytes().expect("bytes")).expect("a file");
     let shares = [0.1, 0.01, 0.03, 0.3, 0.36, 0.1, 0.1];
     weights.card.class_prior = Some(ClassPrior { data: shares, learned: shares });
     weights.card.prior = Prior::Balanced;
-    weights.save(&balanced).expect("weights can be saved");
+    fs::write(&balanced, weights.to_bytes().expect("bytes")).expect("a file");
     let annotate = |weights: &Path, options: &[&str]| {
         let mut command = emocam();
         command.arg("annotate").arg(astronaut()).args(["--device", "cpu", "-o", "-", "--weights"]).arg(weights);

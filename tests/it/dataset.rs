@@ -49,7 +49,7 @@ fn a_posed_set_is_split_between_people_unless_one_insists() {
     assert!(train.is_disjoint(&validation));
     assert_eq!(sizes(&dataset).iter().sum::<usize>() + dataset.copies, 140);
     assert_eq!(dataset.split, "subject:0.2, seed 0");
-    assert!(!dataset.notices.iter().any(|notice| notice.contains("leaks")), "{:?}", dataset.notices);
+    assert!(!dataset.warnings.iter().any(|notice| notice.contains("leaks")), "{:?}", dataset.warnings);
     for emotion in Emotion::ALL {
         let number = dataset.validation.iter().filter(|sample| sample.label() == emotion).count();
         assert!((3..=4).contains(&number), "{number} of {emotion}");
@@ -57,7 +57,7 @@ fn a_posed_set_is_split_between_people_unless_one_insists() {
 
     let random = load(folder.path(), &by_rule("random:0.2:0.1"));
     assert!(people(&random.train).intersection(&people(&random.validation)).count() > 0);
-    assert!(random.notices.iter().any(|notice| notice.contains("identity leaks")), "{:?}", random.notices);
+    assert!(random.warnings.iter().any(|notice| notice.contains("identity leaks")), "{:?}", random.warnings);
     assert!((12..=14).contains(&random.test.len()), "{:?}", sizes(&random));
 }
 
@@ -90,9 +90,9 @@ fn copies_across_parts_are_removed_from_train() {
     assert_eq!((sizes(&dataset), dataset.copies), ([1, 0, 14], 29));
     assert_eq!(dataset.train[0].name, "train/Happy/copy.png");
     assert_eq!(dataset.split, "own");
-    let notices = dataset.notices.join("\n");
-    assert!(notices.contains("no picture for validation is left"), "{notices}");
-    assert!(notices.contains("no picture for train shows Anger or Disgust or Fear or Neutral"), "{notices}");
+    let warnings = dataset.warnings.join("\n");
+    assert!(warnings.contains("no picture for validation is left"), "{warnings}");
+    assert!(warnings.contains("no picture for train shows Anger or Disgust or Fear or Neutral"), "{warnings}");
     assert_eq!(all(&dataset).len(), 15);
 }
 
@@ -106,7 +106,7 @@ fn damaged_pictures_are_named_and_left_out_unless_there_are_no_others() {
     fs::write(sad.join("empty.jpg"), "").expect("a file");
     let dataset = load(folder.path(), &DataOptions::default());
     assert_eq!(sizes(&dataset).iter().sum::<usize>(), 21);
-    let notice = dataset.notices.iter().find(|notice| notice.contains("could not be read")).expect("a notice");
+    let notice = dataset.warnings.iter().find(|notice| notice.contains("could not be read")).expect("a notice");
     for word in ["2 pictures of 23 could not be read and are left out: ", "Sad/cut.png (", "Sad/empty.jpg ("] {
         assert!(notice.contains(word), "{notice}");
     }
@@ -131,7 +131,7 @@ fn a_photo_becomes_what_live_would_see_and_is_searched_once() {
     let dataset = load(folder.path(), &options);
     let missed: Vec<_> = dataset.missed.iter().map(|missed| (&*missed.name, missed.label)).collect();
     assert_eq!(missed, [("happy/wall.png", Emotion::Happy)]);
-    assert!(dataset.notices.iter().any(|notice| notice.contains("happy/wall.png")), "{:?}", dataset.notices);
+    assert!(dataset.warnings.iter().any(|notice| notice.contains("happy/wall.png")), "{:?}", dataset.warnings);
     let hash = dataset.split_hash();
     let samples = all(&dataset);
     let sample = |name: &str| samples.iter().find(|sample| sample.name == name).expect("a sample");
@@ -196,8 +196,8 @@ fn other_views_are_used_when_they_are_named() {
         drawn_face(Emotion::Happy, number).save(folder.path().join(format!("{name}.png"))).expect("a PNG");
     }
     let samples = |views: &[View]| load(folder.path(), &DataOptions { views: views.into(), ..Default::default() });
-    assert_eq!(all(&samples(&[View::Straight])).len(), 2);
-    assert_eq!(all(&samples(&[View::Straight, View::HalfLeft, View::FullRight])).len(), 4);
+    assert_eq!(all(&samples(&[View::S])).len(), 2);
+    assert_eq!(all(&samples(&[View::S, View::HL, View::FR])).len(), 4);
 }
 
 #[test]
@@ -208,6 +208,6 @@ fn fer_plus_has_the_split_that_the_weights_in_the_program_were_trained_on() {
     let card = Weights::embedded().expect("the weights").card;
     let dataset = load(&folder, &DataOptions { input: card.input, ..Default::default() });
     assert_eq!(dataset.test.len(), 3334);
-    assert_eq!(dataset.notices, [] as [&str; 0]);
+    assert_eq!(dataset.warnings, [] as [&str; 0]);
     assert_eq!(dataset.split_hash(), card.split_hash);
 }

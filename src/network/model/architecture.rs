@@ -1,13 +1,18 @@
 //! The shape of a network: its stages, the names and shapes of its tensors, and how they start.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
 use serde::{Deserialize, Serialize};
 
-use super::Tensors;
 use crate::flow::emotion::Emotion;
+
+/// Named tensors, in the order of their names.
+pub(crate) type Tensors = BTreeMap<String, Tensor>;
 
 /// The shape of a network; it travels in the weights file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,6 +141,12 @@ impl Architecture {
         all
     }
 
+    /// How many numbers are learned by gradient.
+    pub fn parameters(&self) -> usize {
+        let learned = self.tensors().into_iter().filter(|tensor| !matches!(tensor.role, Role::Running(_)));
+        learned.map(|tensor| tensor.shape.iter().product::<usize>()).sum()
+    }
+
     /// Multiply-adds for one picture of `size` x `size`.
     pub fn multiply_adds(&self, size: usize) -> usize {
         let mut side = size;
@@ -163,8 +174,8 @@ impl Architecture {
             let values = match role {
                 Role::Kernel => {
                     let fan_in: usize = shape[1..].iter().product();
-                    let deviation = (2.0 / fan_in as f32).sqrt();
-                    (0..count).map(|_| normal(&mut rng) * deviation).collect()
+                    let normal = Normal::new(0.0, (2.0 / fan_in as f32).sqrt())?;
+                    normal.sample_iter(&mut rng).take(count).collect()
                 }
                 Role::Scale | Role::Running(1) => vec![1.0; count],
                 Role::Shift | Role::Running(_) => vec![0.0; count],
@@ -175,26 +186,13 @@ impl Architecture {
     }
 }
 
-/// A standard normal value, by the Box-Muller transform.
-pub(super) fn normal(rng: &mut ChaCha8Rng) -> f32 {
-    let unit = |bits: u32| (f64::from(bits) + 0.5) / (f64::from(u32::MAX) + 1.0);
-    let (radius, angle) = (unit(rng.next_u32()), unit(rng.next_u32()));
-    ((-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()) as f32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_default_architecture_has_the_size_it_claims() {
-        let learned = |spec: &TensorSpec| !matches!(spec.role, Role::Running(_));
-        let weights: usize = Architecture::default()
-            .tensors()
-            .iter()
-            .filter(|spec| learned(spec))
-            .map(|spec| spec.shape.iter().product::<usize>())
-            .sum();
+        let weights = Architecture::default().parameters();
         assert!((1_150_000..1_250_000).contains(&weights), "{weights}");
         let multiply_adds = Architecture::default().multiply_adds(48);
         assert!((90_000_000..100_000_000).contains(&multiply_adds), "{multiply_adds}");

@@ -7,7 +7,8 @@
 use candle_core::backend::BackendStorage;
 use candle_core::{CpuStorage, CudaStorage, CustomOp3, DType, Layout, Result, Shape, Storage, Tensor, bail};
 
-use super::{AdamWStep, ChannelStatistics, LayerForm, LayerWeights};
+use super::conv_norm::{ChannelStatistics, LayerForm, LayerWeights};
+use super::update::AdamWStep;
 use crate::network::device::rehearsal;
 
 /// A convolution with bias, for inference.

@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tenso
 use super::conv::{Sizes, correlate, kernel_gradient};
 use super::lanes::{LANES, in_last_group};
 use super::norm::{NormGradient, Normalization, Statistics};
-use super::{values_of, with_values};
+use super::storage::{values_of, with_values};
 
 /// The learned values of one layer.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 
 use super::packed::PackedConv;
-use super::values_of;
+use super::storage::values_of;
 
 /// As [`super::InferenceConv::forward`].
 pub(super) fn convolve(conv: &PackedConv, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {

@@ -7,8 +7,8 @@ use std::array;
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::kept;
 use super::lanes::LANES;
+use super::storage::kept;
 
 /// Mean and (biased) variance of each channel over a batch.
 pub(super) struct Statistics {

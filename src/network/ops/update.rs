@@ -5,7 +5,7 @@
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, bail};
 
-use super::values_of;
+use super::storage::values_of;
 
 /// As [`super::blend`].
 pub(super) fn blend(target: &Tensor, other: &Tensor, keep: f64, add: f64) -> Result<()> {

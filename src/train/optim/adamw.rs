@@ -3,7 +3,8 @@
 use candle_core::backprop::GradStore;
 use candle_core::{Result, Tensor, Var, bail};
 
-use super::{OnDevice, Rate, each};
+use super::each::each;
+use super::schedule::Rate;
 use crate::network::ops::{AdamWStep, adamw};
 
 /// Decay of the running mean of squared gradients; the default of the paper.
@@ -29,13 +30,7 @@ pub struct Group {
 }
 
 /// The running means of one variable's gradient and of its square, in the variable's shape.
-#[derive(Clone, Debug)]
-pub struct Moments {
-    /// Mean of the gradient.
-    pub mean: Tensor,
-    /// Mean of the squared gradient.
-    pub square: Tensor,
-}
+pub type Moments = [Tensor; 2];
 
 #[derive(Debug)]
 struct Parameter {
@@ -81,19 +76,14 @@ impl AdamW {
     /// Goes on from the state after `step` steps.
     ///
     /// # Errors
-    /// When there are not as many moments as variables, or one has another shape than its variable.
+    /// When moments have another shape than their variable.
     pub fn restore(&mut self, step: usize, moments: Vec<Moments>) -> Result<()> {
-        if moments.len() != self.parameters.len() {
-            bail!("optimizer: expected the moments of {} variables, found {}", self.parameters.len(), moments.len());
-        }
         for (parameter, moments) in self.parameters.iter_mut().zip(moments) {
             let shape = parameter.variable.shape();
-            for found in [moments.mean.shape(), moments.square.shape()] {
-                if found != shape {
-                    bail!("optimizer: expected moments of shape {shape:?}, found {found:?}");
-                }
+            if let Some(other) = moments.iter().find(|moment| moment.shape() != shape) {
+                bail!("optimizer: expected moments of shape {shape:?}, found {:?}", other.shape());
             }
-            parameter.moments = Tensor::stack(&[moments.mean.flatten_all()?, moments.square.flatten_all()?], 0)?;
+            parameter.moments = Tensor::stack(&moments, 0)?.reshape((2, ()))?;
         }
         self.step = step;
         Ok(())
@@ -108,10 +98,14 @@ impl AdamW {
         // Past this many steps both are 1 to the last digit.
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
         let step = Step { rate, bias_1: 1.0 - rate.momentum.powi(power), bias_2: 1.0 - BETA_2.powi(power) };
-        each(&mut self.parameters, |parameter| match gradients.get(&parameter.variable) {
-            Some(gradient) => parameter.step(gradient, step),
-            None => Ok(()),
-        })
+        each(
+            &mut self.parameters,
+            |parameter| &parameter.variable,
+            |parameter| match gradients.get(&parameter.variable) {
+                Some(gradient) => parameter.step(gradient, step),
+                None => Ok(()),
+            },
+        )
     }
 }
 
@@ -119,7 +113,7 @@ impl Parameter {
     fn moments(&self) -> Result<Moments> {
         // A copy: the moments go on changing in place.
         let part = |row: usize| self.moments.narrow(0, row, 1)?.force_contiguous()?.reshape(self.variable.shape());
-        Ok(Moments { mean: part(0)?, square: part(1)? })
+        Ok([part(0)?, part(1)?])
     }
 
     fn step(&mut self, gradient: &Tensor, Step { rate: Rate { rate, momentum }, bias_1, bias_2 }: Step) -> Result<()> {
@@ -136,12 +130,6 @@ impl Parameter {
             bail!("optimizer: a gradient of {:?} for a variable of {:?}", gradient.shape(), self.variable.shape());
         }
         adamw(&self.variable, &self.moments, &gradient.detach(), &step)
-    }
-}
-
-impl OnDevice for Parameter {
-    fn is_on_cpu(&self) -> bool {
-        self.variable.device().is_cpu()
     }
 }
 
@@ -206,7 +194,8 @@ mod tests {
         descend(&mut restored, &second, 3);
         assert_eq!(values(&second), values(&whole));
 
-        restored.restore(2, Vec::new()).expect_err("no moments");
+        let moments = [whole.as_detached_tensor(), whole.reshape((1, 2)).expect("another shape")];
+        restored.restore(2, vec![moments]).expect_err("another shape");
     }
 
     #[test]

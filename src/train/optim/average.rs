@@ -3,26 +3,12 @@
 
 use candle_core::{Result, Tensor, Var, bail};
 
-use super::{OnDevice, each};
+use super::each::each;
 use crate::network::ops::blend;
 
 /// An average that follows variables.
 #[derive(Debug)]
-pub struct Average {
-    entries: Vec<Entry>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    variable: Var,
-    average: Tensor,
-}
-
-impl OnDevice for Entry {
-    fn is_on_cpu(&self) -> bool {
-        self.variable.device().is_cpu()
-    }
-}
+pub struct Average(Vec<(Var, Tensor)>);
 
 impl Average {
     /// An average that starts where the variables are.
@@ -30,8 +16,8 @@ impl Average {
     /// # Errors
     /// When there is no memory for it.
     pub fn new(variables: impl IntoIterator<Item = Var>) -> Result<Self> {
-        let entry = |variable: Var| Ok(Entry { average: variable.as_detached_tensor().force_contiguous()?, variable });
-        Ok(Self { entries: variables.into_iter().map(entry).collect::<Result<_>>()? })
+        let with_average = |variable: Var| Ok((variable.clone(), variable.as_detached_tensor().force_contiguous()?));
+        Ok(Self(variables.into_iter().map(with_average).collect::<Result<_>>()?))
     }
 
     /// Moves each value to its variable's, but for the share `keep`.
@@ -39,7 +25,7 @@ impl Average {
     /// # Errors
     /// When the device fails.
     pub fn follow(&mut self, keep: f64) -> Result<()> {
-        each(&mut self.entries, |entry| blend(&entry.average, &entry.variable, keep, 1.0 - keep))
+        each(&mut self.0, |(variable, _)| variable, |(variable, average)| blend(average, variable, keep, 1.0 - keep))
     }
 
     /// Copies of the averages, in the order in which the variables were given.
@@ -47,18 +33,15 @@ impl Average {
     /// # Errors
     /// When the device fails.
     pub fn tensors(&self) -> Result<Vec<Tensor>> {
-        self.entries.iter().map(|entry| entry.average.force_contiguous()).collect()
+        self.0.iter().map(|(_, average)| average.force_contiguous()).collect()
     }
 
     /// Goes on from these averages.
     ///
     /// # Errors
-    /// When there are not as many as variables, or one has another shape than its variable.
+    /// When one has another shape than its variable.
     pub fn restore(&mut self, tensors: &[Tensor]) -> Result<()> {
-        if tensors.len() != self.entries.len() {
-            bail!("average: expected {} tensors, found {}", self.entries.len(), tensors.len());
-        }
-        for (Entry { variable, average }, tensor) in self.entries.iter_mut().zip(tensors) {
+        for ((variable, average), tensor) in self.0.iter_mut().zip(tensors) {
             if tensor.shape() != variable.shape() {
                 bail!("average: expected shape {:?}, found {:?}", variable.shape(), tensor.shape());
             }

@@ -6,12 +6,9 @@
 
 use anyhow::{Context, Result};
 
-use super::report::Report;
-use super::{MissedPicture, RawPrediction};
+use crate::eval::evaluation::Prediction;
+use crate::eval::report::{NO_FACE, Report};
 use crate::flow::emotion::Emotion;
-
-/// What stands for the prediction where there was no face to predict from.
-pub(super) const NO_FACE: &str = "no face";
 
 /// The whole file.
 pub(super) fn csv(report: &Report<'_>) -> Result<Vec<u8>> {
@@ -19,38 +16,41 @@ pub(super) fn csv(report: &Report<'_>) -> Result<Vec<u8>> {
     let columns = ["name", "true", "predicted", "confidence"].map(str::to_owned).into_iter();
     let names = Emotion::ALL.map(|emotion| emotion.name().to_lowercase());
     writer.write_record(columns.chain(names.clone()).chain(names.map(|name| format!("logit_{name}"))))?;
-    for RawPrediction { name, truth, logits } in &report.evaluation.predictions {
-        let probabilities = report.calibration.probabilities(logits);
-        let top = probabilities.top();
-        let numbers = std::iter::once(probabilities.of(top)).chain(probabilities.iter().map(|(_, p)| p)).chain(*logits);
-        let text = [name, truth.name(), top.name()].map(str::to_owned).into_iter();
-        writer.write_record(text.chain(numbers.map(|number| number.to_string())))?;
-    }
-    for MissedPicture { name, truth } in &report.evaluation.missed {
-        let text = [name, truth.name(), NO_FACE].into_iter();
-        writer.write_record(text.chain([""; 1 + 2 * Emotion::COUNT]))?;
+    for Prediction { name, truth, logits } in &report.evaluation.predictions {
+        let mut row = vec![name.clone(), truth.name().into()];
+        match logits {
+            Some(logits) => {
+                let probabilities = report.calibration.probabilities(logits);
+                let top = probabilities.top();
+                row.push(top.name().into());
+                let all = probabilities.iter().map(|(_, p)| p);
+                let numbers = std::iter::once(probabilities.of(top)).chain(all).chain(*logits);
+                row.extend(numbers.map(|number| number.to_string()));
+            }
+            None => {
+                row.push(NO_FACE.into());
+                row.resize(4 + 2 * Emotion::COUNT, String::new());
+            }
+        }
+        writer.write_record(row)?;
     }
     writer.into_inner().map_err(csv::IntoInnerError::into_error).context("the table of predictions")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Evaluation, ReportHeader};
     use super::*;
-    use crate::network::calibration::Prior;
-    use crate::network::model::Architecture;
-    use crate::network::preprocess::InputSpec;
-    use crate::network::weights::ModelCard;
+    use crate::eval::evaluation::Evaluation;
+    use crate::eval::report::fixtures::{card, header};
 
     #[test]
     fn a_row_for_each_picture_with_numbers_that_read_back() {
-        let card = ModelCard::new(Architecture::default(), InputSpec::default(), "d".into(), "h".into(), 0);
         let logits = [0.1, -30.0, 2.5, 1e-7, 0.0, 1.0 / 3.0, 7.0];
         let mut evaluation = Evaluation::default();
-        evaluation.add("a, \"b\".png", Emotion::Fear, logits);
-        evaluation.add_missed("c.png", Emotion::Sad);
-        let header = ReportHeader { dataset: "d", part: "test", split_hash: "h", card: &card, prior: Prior::Natural };
-        let bytes = csv(&Report::new(&evaluation, header)).expect("a table");
+        evaluation.add("a, \"b\".png", Emotion::Fear, Some(logits));
+        evaluation.add("c.png", Emotion::Sad, None);
+        // A temperature of 2 is in the probabilities, not in the logits.
+        let bytes = csv(&Report::new(&evaluation, header(&card()))).expect("a table");
 
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
         let header = reader.headers().expect("columns").clone();

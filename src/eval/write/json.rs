@@ -4,8 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::report::{Report, ReportHeader, parameters};
-use super::{ClassMetrics, Interval, Metrics};
+use crate::eval::interval::Interval;
+use crate::eval::metrics::Metrics;
+use crate::eval::report::{Report, ReportHeader};
 use crate::flow::emotion::Emotion;
 
 /// The version of the format. It changes only when a reader of the old format would misread the new one.
@@ -27,7 +28,7 @@ pub(super) fn json(report: &Report<'_>) -> Value {
         },
         "weights": {
             "arch": card.arch,
-            "parameters": parameters(&card.arch),
+            "parameters": card.arch.parameters(),
             "multiply_adds": card.arch.multiply_adds(card.input.size),
             "input": card.input,
             "dataset": card.dataset,
@@ -40,8 +41,8 @@ pub(super) fn json(report: &Report<'_>) -> Value {
         "temperature": card.temperature,
         "accuracy": with_interval(after.accuracy(), after.accuracy_interval()),
         "macro_f1": with_interval(after.macro_f1(), report.macro_f1_interval),
-        "macro_average": averages(after.macro_average()),
-        "weighted_average": averages(after.weighted_average()),
+        "macro_average": after.macro_average(),
+        "weighted_average": after.weighted_average(),
         "classes": classes(after),
         "confusion": {
             "labels": Emotion::ALL,
@@ -57,18 +58,14 @@ fn with_interval(value: f64, Interval { low, high }: Interval) -> Value {
     json!({ "value": value, "low": low, "high": high })
 }
 
-fn averages(ClassMetrics { precision, recall, f1, support }: ClassMetrics) -> Value {
-    json!({ "precision": precision, "recall": recall, "f1": f1, "support": support })
-}
-
 /// Figures by class; the recall has an interval.
 fn classes(metrics: &Metrics) -> Map<String, Value> {
     Emotion::ALL
         .into_iter()
         .map(|emotion| {
-            let ClassMetrics { precision, recall, f1, support } = metrics.class(emotion);
-            let recall = with_interval(recall, metrics.recall_interval(emotion));
-            let figures = json!({ "precision": precision, "recall": recall, "f1": f1, "support": support });
+            let class = metrics.class(emotion);
+            let mut figures = json!(class);
+            figures["recall"] = with_interval(class.recall, metrics.recall_interval(emotion));
             (emotion.to_string(), figures)
         })
         .collect()
