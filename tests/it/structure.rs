@@ -108,6 +108,8 @@ fn owner(codes: &BTreeMap<Module, Code>, module: &[String], path: &[String]) -> 
     match rest.split_first() {
         // Its own, from a crate, or by the name that a `use` gave, which counts itself.
         _ if whole == module => None,
+        // A visibility: `pub(in super::super)`.
+        None if whole.is_empty() => None,
         Some((item, rest)) if codes[&whole].imports.contains_key(item) => {
             owner(codes, &whole, &[&codes[&whole].imports[item], rest].concat())
         }
@@ -130,13 +132,13 @@ fn read_folder(folder: &Path, module: &Module, codes: &mut BTreeMap<Module, Code
             tests.extend(names.map(|name| [&inner[..], &[name]].concat()));
             let code = codes.entry(inner).or_default();
             code.file = path;
-            read(text.split("\nmod tests {").next().expect("a first part"), code);
+            read(text.lines().take_while(|line| !line.ends_with("mod tests {")), code);
         }
     }
 }
 
-fn read(text: &str, code: &mut Code) {
-    let mut lines = text.lines().enumerate();
+fn read<'a>(lines: impl Iterator<Item = &'a str>, code: &mut Code) {
+    let mut lines = lines.enumerate();
     while let Some((number, line)) = lines.next() {
         // Neither what is between quotes nor a comment.
         let line: String = line.split('"').step_by(2).collect();
