@@ -177,15 +177,8 @@ mod tests {
     }
 
     #[test]
-    fn damaged_and_foreign_files_are_refused() {
+    fn states_that_cannot_be_are_refused() {
         let refusal = |bytes: &[u8]| format!("{:#}", Checkpoint::from_bytes(bytes).expect_err("should be refused"));
-        let bytes = checkpoint().to_bytes().expect("bytes");
-        for end in [0, 8, 100, bytes.len() - 1] {
-            assert!(refusal(&bytes[..end]).contains("expected a checkpoint"), "cut at {end}");
-        }
-        let plain = safetensors::serialize(Vec::<(&str, Tensor)>::new(), None).expect("plain");
-        assert!(refusal(&plain).contains("without a run's state"));
-
         let mut other = checkpoint();
         other.best = None;
         assert!(refusal(&other.to_bytes().expect("bytes")).contains("lacks its best weights"));

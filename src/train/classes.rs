@@ -47,9 +47,6 @@ pub(super) fn weights(shares: &[f64; Emotion::COUNT], rule: ClassWeights) -> [f3
 }
 
 /// Refuses a set in which there is nothing to learn or nothing to choose by.
-///
-/// # Errors
-/// When it has fewer than two pictures or two emotions to train on, or none for validation.
 pub(super) fn check(dataset: &Dataset) -> Result<()> {
     let Dataset { name, train, validation, .. } = dataset;
     ensure!(train.len() > 1, "{name}: expected at least 2 pictures to train on, found {}", train.len());
@@ -113,27 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn balanced_sampling_leaves_nothing_to_weigh() {
-        let shares = shown_shares(&samples(&[(Emotion::Anger, 4), (Emotion::Fear, 1)]), Sampling::Balanced);
-        assert!((shares[Emotion::Anger.index()] - 0.5).abs() < 1e-9);
-        let weights = weights(&shares, ClassWeights::Inverse);
-        assert!((weights[Emotion::Fear.index()] - weights[Emotion::Anger.index()]).abs() < 1e-6);
-    }
-
-    #[test]
-    fn sets_without_anything_to_learn_or_to_choose_by_are_refused() {
-        let dataset = |train: &[(Emotion, usize)], validation: &[(Emotion, usize)]| Dataset {
-            train: samples(train),
-            validation: samples(validation),
-            ..Dataset::default()
-        };
-        let all = Emotion::ALL.map(|emotion| (emotion, 2));
-        check(&dataset(&all, &all)).expect("sound");
-        check(&dataset(&all[1..], &all[..6])).expect("usable");
-
-        let refused = |dataset: &Dataset| check(dataset).expect_err("unusable").to_string();
-        assert!(refused(&dataset(&all[3..4], &all)).contains("are of Happy"));
-        assert!(refused(&dataset(&[(Emotion::Sad, 1)], &all)).contains("at least 2 pictures to train on, found 1"));
-        assert!(refused(&dataset(&all, &[])).contains("no pictures for validation"));
+    fn a_set_without_anything_to_choose_by_is_refused() {
+        let train = samples(&Emotion::ALL.map(|emotion| (emotion, 2)));
+        let mut dataset = Dataset { validation: train[..12].into(), train, ..Dataset::default() };
+        check(&dataset).expect("usable");
+        dataset.validation.clear();
+        assert!(check(&dataset).expect_err("unusable").to_string().contains("no pictures for validation"));
     }
 }

@@ -17,16 +17,16 @@ use crate::train::optim::ScheduleShape;
 
 /// A whole training run: `config.json` in its folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TrainConfig {
+pub(super) struct TrainConfig {
     /// Folder or file of the data set.
-    pub data: PathBuf,
+    pub(super) data: PathBuf,
     /// Which samples it has.
     #[serde(default)]
-    pub data_options: DataOptions,
+    pub(super) data_options: DataOptions,
     /// What the weights start from.
-    pub init: Init,
+    pub(super) init: Init,
     /// How they learn.
-    pub recipe: Recipe,
+    pub(super) recipe: Recipe,
 }
 
 /// What the weights start from.
@@ -131,7 +131,7 @@ pub enum Selection {
 
 impl Selection {
     /// The figure; more is better.
-    pub fn score(self, validation: &Metrics) -> f64 {
+    pub(super) fn score(self, validation: &Metrics) -> f64 {
         match self {
             Self::Accuracy => validation.accuracy(),
             Self::MacroF1 => validation.macro_f1(),
@@ -201,16 +201,5 @@ mod tests {
         assert!((Recipe::suited_ema_decay(208) - 0.998).abs() < 1e-5);
         assert!((Recipe::suited_ema_decay(20) - 0.979_167).abs() < 1e-9);
         assert!(Recipe::suited_ema_decay(0) > 0.5);
-    }
-
-    #[test]
-    fn a_config_comes_back_from_its_file_as_it_was() {
-        let recipe = Recipe { learning_rate: 0.1 + 0.2, patience: Some(3), ..Recipe::fine_tuning() };
-        for init in [Init::Scratch, Init::Shipped, Init::File("a/b".into())] {
-            let config =
-                TrainConfig { data: "data".into(), data_options: DataOptions::default(), init, recipe: recipe.clone() };
-            let text = serde_json::to_string(&config).expect("JSON");
-            assert_eq!(serde_json::from_str::<TrainConfig>(&text).expect("config"), config);
-        }
     }
 }

@@ -16,22 +16,22 @@ const MAX_FILE_SIZE: u64 = 16 * 1024 * 1024;
 
 /// One epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EpochRecord {
+pub(super) struct EpochRecord {
     /// What it came to.
     #[serde(flatten)]
-    pub figures: Epoch,
+    pub(super) figures: Epoch,
     /// How long it took; not known where a run was killed before it wrote that down.
     #[serde(skip)]
-    pub timing: Option<Timing>,
+    pub(super) timing: Option<Timing>,
 }
 
 /// How long an epoch took.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Timing {
+pub(super) struct Timing {
     /// All of it, with validation.
-    pub seconds: f64,
+    pub(super) seconds: f64,
     /// Training pictures a second, without validation.
-    pub pictures_per_second: f64,
+    pub(super) pictures_per_second: f64,
 }
 
 /// The columns of `history.csv`; where they end, times follow.
@@ -68,9 +68,6 @@ impl EpochRecord {
 }
 
 /// Writes all epochs, as a whole.
-///
-/// # Errors
-/// When the file can't be written.
 pub(super) fn write(path: &Path, history: &[EpochRecord]) -> Result<()> {
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record(COLUMNS.iter().chain(&TIME_COLUMNS))?;

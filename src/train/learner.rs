@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use super::batches::{Batch, Stream, random};
 use super::config::Recipe;
-use super::figures::{Figures, StepFigures};
+use super::figures::Figures;
 use crate::flow::emotion::Emotion;
 use crate::network::device::is_gpu;
 use crate::network::model::{ConvNorm, EmotionNet, Role, Tensors};
@@ -32,9 +32,10 @@ pub(super) struct Learner {
     /// The names of those variables that the optimizer moves, in its order.
     learned: Vec<String>,
     optimizer: AdamW,
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     class_weights: Tensor,
-    figures: Figures,
+    /// What the steps came to.
+    pub(super) figures: Figures,
     size: usize,
     device: Device,
 }
@@ -137,11 +138,6 @@ impl Learner {
         Ok(None)
     }
 
-    /// The learning rate at a step of the run.
-    pub(super) fn learning_rate(&self, step: usize) -> f64 {
-        self.schedule.at(step).rate
-    }
-
     /// One step of the run, counted from 0. Returns what is not a number any more, if that was seen.
     pub(super) fn step(&mut self, batch: Batch, step: usize) -> Result<Option<String>> {
         let count = batch.targets.len() / Emotion::COUNT;
@@ -164,11 +160,6 @@ impl Learner {
         // A rectification may turn what is no number into 0, so the loss alone does not tell. On a GPU this would wait for each
         // step; there it is seen at the end of the epoch.
         if is_gpu(&self.device) { Ok(None) } else { self.divergence() }
-    }
-
-    /// What the steps since the last call came to, in their order.
-    pub(super) fn take_figures(&mut self) -> Result<Vec<StepFigures>> {
-        self.figures.take()
     }
 
     /// Zeros with the chance of dropout, else what keeps the mean (Srivastava et al. 2014,

@@ -25,7 +25,7 @@ mod folder;
 mod history;
 mod learner;
 mod log;
-pub mod optim;
+mod optim;
 mod options;
 mod progress;
 mod run;
@@ -38,16 +38,17 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use serde_json::json;
 
-pub use config::{ClassWeights, Init, Recipe, Sampling, Selection, TrainConfig};
-pub use history::{EpochRecord, Timing};
+pub use config::{ClassWeights, Init, Recipe, Sampling, Selection};
 pub use log::Log;
+pub use optim::ScheduleShape;
 pub use options::RecipeOptions;
 
 use crate::dataset::{DataOptions, Dataset, Part};
 use crate::flow::stop::Stop;
 use crate::network::weights::ModelCard;
 use checkpoint::{Checkpoint, State};
-use folder::RunFolder;
+use config::TrainConfig;
+use folder::{CHECKPOINT, refuse_existing, remove_leftovers};
 use learner::Learner;
 use run::Run;
 use start::Start;
@@ -84,8 +85,7 @@ pub struct DataPlace<'a> {
 /// makes no sense, the loss is no longer finite, or the run was stopped.
 pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write) -> Result<()> {
     let NewRun { data, data_options, out, init, recipe: options } = new;
-    let folder = RunFolder(out.to_owned());
-    folder.refuse_existing()?;
+    refuse_existing(out)?;
     let recipe = if *init == Init::Scratch { Recipe::default() } else { Recipe::fine_tuning() };
     let recipe = options.applied_to(recipe)?;
     recipe.check()?;
@@ -113,7 +113,8 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
         other => other.clone(),
     };
     let config = TrainConfig { data: absolute(data)?, data_options, init, recipe };
-    let run = Run::new(folder, &dataset, device, State::new(config, card, dataset.order_hash()), &start.tensors)?;
+    let run =
+        Run::new(out.to_owned(), &dataset, device, State::new(config, card, dataset.order_hash()), &start.tensors)?;
     run.create()?;
     run.go_on(stop, log)
 }
@@ -131,8 +132,7 @@ pub fn resume(
     stop: &Stop,
     log: &mut dyn Write,
 ) -> Result<()> {
-    let folder = RunFolder(folder.to_owned());
-    let path = folder.checkpoint();
+    let path = folder.join(CHECKPOINT);
     ensure!(
         path.is_file(),
         "{}: expected the checkpoint of a run, found none; a run that ended before its first step is started anew with --out",
@@ -144,7 +144,7 @@ pub fn resume(
         other.is_empty(),
         "{}: a run goes on with the settings that it was started with; asked for {}. Leave that out, or start another \
          run with --out",
-        folder.0.display(),
+        folder.display(),
         other.join(", ")
     );
     if let Some(data) = place.data {
@@ -164,11 +164,11 @@ pub fn resume(
          --out",
         state.config.data.display()
     );
-    folder.remove_leftovers()?;
+    remove_leftovers(folder)?;
     let done = state.history.len();
-    let mut run = Run::new(folder, &dataset, device, state, &Learner::variables_of(&tensors))?;
+    let mut run = Run::new(folder.to_owned(), &dataset, device, state, &Learner::variables_of(&tensors))?;
     run.restore(&tensors, best).with_context(|| format!("checkpoint {}", path.display()))?;
-    if run.is_over() {
+    if run.state.is_over() {
         writeln!(log, "the run is complete: there is nothing left to do")?;
     } else {
         writeln!(log, "going on after {done} complete epochs")?;

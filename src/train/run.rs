@@ -2,19 +2,21 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use candle_core::Device;
+use indicatif::ProgressBar;
 
 use super::batches::Batches;
 use super::checkpoint::{Best, Checkpoint, Partial, State};
 use super::classes;
 use super::config::{Recipe, TrainConfig};
-use super::folder::RunFolder;
+use super::folder::{BEST, CHECKPOINT, CONFIG, HISTORY};
 use super::history::{self, EpochRecord, Timing};
 use super::learner::Learner;
-use super::progress::Progress;
+use super::progress::{bar, say};
 use crate::dataset::Dataset;
 use crate::eval::{self, Metrics, Report, ReportHeader};
 use crate::flow::stop::Stop;
@@ -26,10 +28,10 @@ use crate::system::files::write_whole;
 
 /// A training run.
 pub(super) struct Run<'a> {
-    folder: RunFolder,
+    folder: PathBuf,
     dataset: &'a Dataset,
     device: &'a Device,
-    state: State,
+    pub(super) state: State,
     /// The file of the best weights so far.
     best: Option<Vec<u8>>,
     learner: Learner,
@@ -39,7 +41,7 @@ pub(super) struct Run<'a> {
 impl<'a> Run<'a> {
     /// A run that is in this state and whose weights are these tensors.
     pub(super) fn new(
-        folder: RunFolder,
+        folder: PathBuf,
         dataset: &'a Dataset,
         device: &'a Device,
         state: State,
@@ -65,7 +67,7 @@ impl<'a> Run<'a> {
 
     /// Writes the first checkpoint and the settings.
     pub(super) fn create(&self) -> Result<()> {
-        let folder = &self.folder.0;
+        let folder = &self.folder;
         fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         self.save()?;
         self.write_results()
@@ -76,14 +78,9 @@ impl<'a> Run<'a> {
     pub(super) fn restore(&mut self, tensors: &Tensors, best: Option<Vec<u8>>) -> Result<()> {
         self.learner.restore(self.step(), tensors)?;
         self.best = best;
-        history::recall_timings(&self.folder.history(), &mut self.state.history);
+        history::recall_timings(&self.folder.join(HISTORY), &mut self.state.history);
         self.save()?;
         self.write_results()
-    }
-
-    /// Whether there is nothing left to do.
-    pub(super) fn is_over(&self) -> bool {
-        self.state.is_over()
     }
 
     /// Runs to the end. Where a GPU fails, what is on it is left alone, and the error says what is left of the run.
@@ -99,7 +96,7 @@ impl<'a> Run<'a> {
     }
 
     fn what_is_left(&self, gpu: &GpuError) -> String {
-        let (run, done) = (self.folder.0.display(), self.state.history.len());
+        let (run, done) = (self.folder.display(), self.state.history.len());
         match gpu.failure {
             GpuFailure::OutOfMemory => format!(
                 "a step of {} pictures does not fit into the GPU's memory: start the run anew with a smaller --batch-size, \
@@ -118,21 +115,21 @@ impl<'a> Run<'a> {
     fn epochs(&mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
         let Recipe { epochs, batch_size, select, .. } = self.state.config.recipe;
         let pictures = |steps: usize| steps * batch_size;
-        let progress = Progress::new(pictures(self.steps_per_epoch * epochs), pictures(self.step()), epochs);
+        let progress = bar(pictures(self.steps_per_epoch * epochs), pictures(self.step()));
         while !self.state.is_over() {
             let epoch = self.state.history.len() + 1;
-            progress.epoch(epoch);
+            progress.set_prefix(format!("[{epoch}/{epochs}]"));
             let start = Instant::now();
             let trained = self.epoch(stop, &progress)?;
             if self.state.partial.steps < self.steps_per_epoch {
                 self.save()?;
                 self.finish(log, &progress)?;
-                let run = self.folder.0.display();
+                let run = self.folder.display();
                 bail!("interrupted in epoch {epoch} of {epochs}; go on with emocam train --resume {run}");
             }
             let (validation, temperature) = self.validate()?;
             let record = self.record(&validation, start, trained);
-            progress.say(log, &record.line(epoch, epochs))?;
+            say(&progress, log, &record.line(epoch, epochs))?;
             self.state.history.push(record);
             self.state.partial = Partial::default();
             let score = select.score(&validation);
@@ -144,10 +141,10 @@ impl<'a> Run<'a> {
             }
             // First the checkpoint: whatever is lost after it can be made from it again.
             self.save()?;
-            history::write(&self.folder.history(), &self.state.history)?;
+            history::write(&self.folder.join(HISTORY), &self.state.history)?;
             if better {
                 self.write_best()?;
-                progress.say(log, &format!("  new best, saved to {}", self.folder.best().display()))?;
+                say(&progress, log, &format!("  new best, saved to {}", self.folder.join(BEST).display()))?;
             }
         }
         self.finish(log, &progress)
@@ -155,7 +152,7 @@ impl<'a> Run<'a> {
 
     /// Runs the rest of the epoch at hand, or as much of it as there is before a stop. Returns the seconds that it took and
     /// how many steps were done in them.
-    fn epoch(&mut self, stop: &Stop, progress: &Progress) -> Result<(f64, usize)> {
+    fn epoch(&mut self, stop: &Stop, progress: &ProgressBar) -> Result<(f64, usize)> {
         let start = Instant::now();
         let (epoch, first, before) = (self.state.history.len(), self.state.partial.steps, self.step());
         let State { config: TrainConfig { recipe, .. }, card, partial, .. } = &mut self.state;
@@ -167,12 +164,12 @@ impl<'a> Run<'a> {
                     return Ok(Some(format!("{how} at step {}", step + 1)));
                 }
                 partial.steps += 1;
-                progress.add(recipe.batch_size);
+                progress.inc(recipe.batch_size as u64);
                 if stop.is_requested() {
                     break;
                 }
             }
-            for [loss, right] in learner.take_figures()? {
+            for [loss, right] in learner.figures.take()? {
                 if !loss.is_finite() {
                     return Ok(Some(format!("the loss is {loss}")));
                 }
@@ -193,7 +190,7 @@ impl<'a> Run<'a> {
              --learning-rate below {}",
             self.state.history.len() + 1,
             self.state.history.len(),
-            self.folder.checkpoint().display(),
+            self.folder.join(CHECKPOINT).display(),
             self.state.config.recipe.learning_rate
         )
     }
@@ -211,7 +208,7 @@ impl<'a> Run<'a> {
     fn record(&self, validation: &Metrics, start: Instant, (seconds, steps): (f64, usize)) -> EpochRecord {
         let (partial, batch_size) = (self.state.partial, self.state.config.recipe.batch_size);
         let figures = Epoch {
-            learning_rate: self.learner.learning_rate(self.step() - 1),
+            learning_rate: self.learner.schedule.at(self.step() - 1).rate,
             train_loss: partial.loss / partial.steps as f64,
             train_accuracy: partial.right / (partial.steps * batch_size) as f64,
             validation_loss: validation.loss(),
@@ -236,33 +233,33 @@ impl<'a> Run<'a> {
     /// Writes the checkpoint, and nothing else.
     fn save(&self) -> Result<()> {
         let (state, best) = (self.state.clone(), self.best.clone());
-        Checkpoint { state, best, tensors: self.learner.tensors()? }.save(&self.folder.checkpoint())
+        Checkpoint { state, best, tensors: self.learner.tensors()? }.save(&self.folder.join(CHECKPOINT))
     }
 
     /// Writes the best weights so far, where there are some.
     fn write_best(&self) -> Result<()> {
-        self.best.as_ref().map_or(Ok(()), |best| write_whole(&self.folder.best(), best))
+        self.best.as_ref().map_or(Ok(()), |best| write_whole(&self.folder.join(BEST), best))
     }
 
     /// Writes all that is made from the checkpoint.
     fn write_results(&self) -> Result<()> {
         self.write_best()?;
         let config = format!("{}\n", serde_json::to_string_pretty(&self.state.config)?);
-        write_whole(&self.folder.config(), config.as_bytes())?;
-        self.dataset.write_missed(&self.folder.0)?;
-        history::write(&self.folder.history(), &self.state.history)
+        write_whole(&self.folder.join(CONFIG), config.as_bytes())?;
+        self.dataset.write_missed(&self.folder)?;
+        history::write(&self.folder.join(HISTORY), &self.state.history)
     }
 
     /// Writes what a run leaves when it ends, by itself or by Ctrl-C: curves, and a report of the best weights on validation.
     /// The test split is for `emocam eval`.
-    fn finish(&self, log: &mut dyn Write, progress: &Progress) -> Result<()> {
+    fn finish(&self, log: &mut dyn Write, progress: &ProgressBar) -> Result<()> {
         let done = self.state.history.len();
         let (Some(Best { epoch, .. }), Some(best)) = (self.state.best, &self.best) else { return Ok(()) };
         if self.state.is_over() && done < self.state.config.recipe.epochs {
-            progress.say(log, &format!("ended after epoch {done}: {} without a better one", done - epoch))?;
+            say(progress, log, &format!("ended after epoch {done}: {} without a better one", done - epoch))?;
         }
         let epochs: Vec<Epoch> = self.state.history.iter().map(|record| record.figures).collect();
-        plot::history(&self.folder.0, &epochs, Some(epoch - 1))?;
+        plot::history(&self.folder, &epochs, Some(epoch - 1))?;
         let weights = Weights::from_bytes(best)?;
         let net = weights.net()?.fold(self.device)?;
         let evaluation = eval::evaluate(&net, &weights.card.input, &self.dataset.validation, self.device)?;
@@ -274,8 +271,8 @@ impl<'a> Run<'a> {
             prior: weights.card.prior,
         };
         let report = Report::new(&evaluation, header);
-        eval::write::folder(&self.folder.0, &report)?;
+        eval::write::folder(&self.folder, &report)?;
         let text = eval::write::text(&report);
-        progress.say(log, &format!("\nbest epoch: {epoch}, in {}\n\n{text}", self.folder.best().display()))
+        say(progress, log, &format!("\nbest epoch: {epoch}, in {}\n\n{text}", self.folder.join(BEST).display()))
     }
 }

@@ -97,14 +97,6 @@ mod tests {
     }
 
     #[test]
-    fn a_start_from_scratch_has_the_channels_asked_for() {
-        let start = Start::open(&Init::Scratch, &channels("2,3,4,5"), 1).expect("a start");
-        assert_eq!(start.arch.channels, [2, 3, 4, 5]);
-        assert_eq!(start.record(), Value::Null);
-        assert!(Start::open(&Init::Scratch, &channels("0,3,4,5"), 1).is_err());
-    }
-
-    #[test]
     fn weights_bring_their_network_and_their_record() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("w.safetensors");

@@ -15,22 +15,22 @@ const EPSILON: f64 = 1e-8;
 
 /// AdamW (Loshchilov and Hutter 2017, <https://arxiv.org/abs/1711.05101>).
 #[derive(Debug)]
-pub struct AdamW {
+pub(crate) struct AdamW {
     parameters: Vec<Parameter>,
     step: usize,
 }
 
 /// How one variable learns.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Group {
+pub(crate) struct Group {
     /// Pull towards 0, per unit of learning rate.
-    pub weight_decay: f64,
+    pub(crate) weight_decay: f64,
     /// What the learning rate is multiplied by.
-    pub rate_factor: f64,
+    pub(crate) rate_factor: f64,
 }
 
 /// The running means of one variable's gradient and of its square, in the variable's shape.
-pub type Moments = [Tensor; 2];
+pub(crate) type Moments = [Tensor; 2];
 
 #[derive(Debug)]
 struct Parameter {
@@ -51,10 +51,7 @@ struct Step {
 
 impl AdamW {
     /// An optimizer of variables.
-    ///
-    /// # Errors
-    /// When there is no memory for the state.
-    pub fn new(variables: impl IntoIterator<Item = (Var, Group)>) -> Result<Self> {
+    pub(crate) fn new(variables: impl IntoIterator<Item = (Var, Group)>) -> Result<Self> {
         let parameters = variables
             .into_iter()
             .map(|(variable, group)| {
@@ -66,18 +63,12 @@ impl AdamW {
     }
 
     /// The moments of each variable, in the order in which they were given.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn moments(&self) -> Result<Vec<Moments>> {
+    pub(crate) fn moments(&self) -> Result<Vec<Moments>> {
         self.parameters.iter().map(Parameter::moments).collect()
     }
 
     /// Goes on from the state after `step` steps.
-    ///
-    /// # Errors
-    /// When moments have another shape than their variable.
-    pub fn restore(&mut self, step: usize, moments: Vec<Moments>) -> Result<()> {
+    pub(crate) fn restore(&mut self, step: usize, moments: Vec<Moments>) -> Result<()> {
         for (parameter, moments) in self.parameters.iter_mut().zip(moments) {
             let shape = parameter.variable.shape();
             if let Some(other) = moments.iter().find(|moment| moment.shape() != shape) {
@@ -90,10 +81,7 @@ impl AdamW {
     }
 
     /// Moves each variable against its gradient; variables without one stay.
-    ///
-    /// # Errors
-    /// When a gradient has another shape than its variable.
-    pub fn step(&mut self, gradients: &GradStore, rate: Rate) -> Result<()> {
+    pub(crate) fn step(&mut self, gradients: &GradStore, rate: Rate) -> Result<()> {
         self.step += 1;
         // Past this many steps both are 1 to the last digit.
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);

@@ -8,39 +8,27 @@ use crate::network::ops::blend;
 
 /// An average that follows variables.
 #[derive(Debug)]
-pub struct Average(Vec<(Var, Tensor)>);
+pub(crate) struct Average(Vec<(Var, Tensor)>);
 
 impl Average {
     /// An average that starts where the variables are.
-    ///
-    /// # Errors
-    /// When there is no memory for it.
-    pub fn new(variables: impl IntoIterator<Item = Var>) -> Result<Self> {
+    pub(crate) fn new(variables: impl IntoIterator<Item = Var>) -> Result<Self> {
         let with_average = |variable: Var| Ok((variable.clone(), variable.as_detached_tensor().force_contiguous()?));
         Ok(Self(variables.into_iter().map(with_average).collect::<Result<_>>()?))
     }
 
     /// Moves each value to its variable's, but for the share `keep`.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn follow(&mut self, keep: f64) -> Result<()> {
+    pub(crate) fn follow(&mut self, keep: f64) -> Result<()> {
         each(&mut self.0, |(variable, _)| variable, |(variable, average)| blend(average, variable, keep, 1.0 - keep))
     }
 
     /// Copies of the averages, in the order in which the variables were given.
-    ///
-    /// # Errors
-    /// When the device fails.
-    pub fn tensors(&self) -> Result<Vec<Tensor>> {
+    pub(crate) fn tensors(&self) -> Result<Vec<Tensor>> {
         self.0.iter().map(|(_, average)| average.force_contiguous()).collect()
     }
 
     /// Goes on from these averages.
-    ///
-    /// # Errors
-    /// When one has another shape than its variable.
-    pub fn restore(&mut self, tensors: &[Tensor]) -> Result<()> {
+    pub(crate) fn restore(&mut self, tensors: &[Tensor]) -> Result<()> {
         for ((variable, average), tensor) in self.0.iter_mut().zip(tensors) {
             if tensor.shape() != variable.shape() {
                 bail!("average: expected shape {:?}, found {:?}", variable.shape(), tensor.shape());
@@ -52,7 +40,7 @@ impl Average {
 }
 
 /// How much of the average stays at a step: less at first, so that the random start is soon forgotten.
-pub fn average_decay(step: usize, limit: f64) -> f64 {
+pub(crate) fn average_decay(step: usize, limit: f64) -> f64 {
     let step = step as f64;
     ((1.0 + step) / (10.0 + step)).min(limit)
 }

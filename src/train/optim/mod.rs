@@ -8,6 +8,7 @@ mod average;
 mod each;
 mod schedule;
 
-pub use adamw::{AdamW, Group, Moments};
-pub use average::{Average, average_decay};
-pub use schedule::{Rate, Schedule, ScheduleShape};
+pub(super) use adamw::{AdamW, Group};
+pub(super) use average::{Average, average_decay};
+pub(super) use schedule::Schedule;
+pub use schedule::ScheduleShape;

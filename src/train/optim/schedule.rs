@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 /// The learning rate and the first moment's decay at one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rate {
+pub(crate) struct Rate {
     /// Learning rate.
-    pub rate: f64,
+    pub(crate) rate: f64,
     /// Decay of the running mean of gradients (beta 1).
-    pub momentum: f64,
+    pub(crate) momentum: f64,
 }
 
 /// How the rate goes up and down.
@@ -29,15 +29,15 @@ pub enum ScheduleShape {
 /// Hutter 2016, <https://arxiv.org/abs/1608.03983>, without restarts, after the linear warm-up of Goyal et al. 2017,
 /// <https://arxiv.org/abs/1706.02677>.
 #[derive(Clone, Copy, Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     /// How the rate goes up and down.
-    pub shape: ScheduleShape,
+    pub(crate) shape: ScheduleShape,
     /// The highest rate.
-    pub top: f64,
+    pub(crate) top: f64,
     /// Share of the steps in which it rises.
-    pub warm_up: f64,
+    pub(crate) warm_up: f64,
     /// Steps of the whole run.
-    pub steps: usize,
+    pub(crate) steps: usize,
 }
 
 /// What one cycle divides the top by at its start and at its end.
@@ -52,7 +52,7 @@ const MOMENTUM: f64 = 0.9;
 
 impl Schedule {
     /// The rate at a step, counted from 0.
-    pub fn at(&self, step: usize) -> Rate {
+    pub(crate) fn at(&self, step: usize) -> Rate {
         match self.shape {
             ScheduleShape::OneCycle => self.one_cycle(step as f64),
             ScheduleShape::Cosine => self.cosine(step as f64),
