@@ -247,12 +247,4 @@ mod tests {
         assert!((0.05..0.15).contains(&(high - low)), "{low} to {high}");
         assert_eq!(metrics.macro_f1_interval(), Interval { low, high });
     }
-
-    #[test]
-    fn nothing_counted_is_no_division_by_zero() {
-        let metrics = Metrics::default();
-        assert_eq!((metrics.accuracy(), metrics.macro_f1(), metrics.loss(), metrics.brier()), (0.0, 0.0, 0.0, 0.0));
-        assert_eq!(metrics.accuracy_interval(), Interval { low: 0.0, high: 1.0 });
-        assert!(metrics.macro_f1_interval().low.is_finite());
-    }
 }

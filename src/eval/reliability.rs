@@ -107,9 +107,4 @@ mod tests {
         let counts = reliability.bins().map(|bin| bin.count);
         assert_eq!((counts[0], counts[2], counts[3], counts[14]), (1, 1, 1, 1));
     }
-
-    #[test]
-    fn nothing_counted_is_no_error() {
-        assert_eq!((Reliability::default().error(), Reliability::default().confidence()), (0.0, 0.0));
-    }
 }

@@ -65,24 +65,7 @@ fn plotted(name: &str, reliability: &Reliability) -> plot::Reliability {
 mod tests {
     use super::*;
     use crate::eval::evaluation::Evaluation;
-    use crate::eval::report::fixtures::{card, evaluation, header};
-
-    #[test]
-    fn the_same_predictions_give_the_same_files() {
-        let (card, evaluation) = (card(), evaluation());
-        let temporary = tempfile::tempdir().expect("folder");
-        let paths = ["a/run", "b"].map(|name| temporary.path().join(name));
-        for path in &paths {
-            folder(path, &Report::new(&evaluation, header(&card))).expect("a report");
-        }
-        for name in ["report.txt", "report.json", "predictions.csv", "confusion_matrix.png", "reliability.png"] {
-            let [a, b] = [0, 1].map(|i: usize| fs::read(paths[i].join(name)).expect(name));
-            assert!(a == b && a.len() > 100, "{name}");
-        }
-        assert_eq!(fs::read_dir(&paths[0]).expect("folder").count(), 5);
-        let error = folder(&paths[0].join("report.txt"), &Report::new(&evaluation, header(&card))).expect_err("a file");
-        assert!(format!("{error:#}").contains("report.txt"), "{error:#}");
-    }
+    use crate::eval::report::fixtures::{card, header};
 
     #[test]
     fn nothing_evaluated_is_still_a_report() {
