@@ -112,31 +112,10 @@ mod tests {
 
     use super::*;
 
-    fn cache(folder: &Path, settings: &str) -> Cache {
-        Cache::new(folder, settings, 16)
-    }
-
-    #[test]
-    fn faces_and_their_absence_are_kept_for_the_same_bytes_and_settings() {
-        let folder = tempfile::tempdir().unwrap();
-        let face = GrayImage::from_fn(16, 16, |x, y| Luma([(x * 16 + y) as u8]));
-        let first = cache(folder.path(), "a");
-        assert_eq!(first.get(&first.key(b"photo")), None);
-        first.put(&first.key(b"photo"), Some(&face));
-        first.put(&first.key(b"wall"), None);
-        let again = cache(folder.path(), "a");
-        assert_eq!(again.get(&again.key(b"photo")), Some(Some(face)));
-        assert_eq!(again.get(&again.key(b"wall")), Some(None));
-        assert_eq!(again.get(&again.key(b"other")), None);
-        let other = cache(folder.path(), "b");
-        assert_eq!(other.get(&other.key(b"photo")), None);
-        assert_eq!(again.warning(), None);
-    }
-
     #[test]
     fn a_damaged_entry_counts_as_none() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = cache(folder.path(), "a");
+        let cache = Cache::new(folder.path(), "a", 16);
         let key = cache.key(b"photo");
         cache.put(&key, Some(&GrayImage::from_fn(16, 16, |x, y| Luma([(x * y) as u8]))));
         let good = fs::read(cache.path(&key)).unwrap();
@@ -157,7 +136,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        let cache = cache(&file, "a");
+        let cache = Cache::new(&file, "a", 16);
         cache.put(&cache.key(b"photo"), None);
         assert!(cache.warning().unwrap().contains("--cache"));
     }

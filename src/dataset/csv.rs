@@ -52,10 +52,8 @@ impl Columns {
     }
 }
 
-/// The table of a path: the file itself, or the one in a folder that has the right columns.
-///
-/// # Errors
-/// When several tables in a folder have them, and none has a published name.
+/// The table of a path: the file itself, or the one in a folder that has the right columns. Of several the one with a
+/// published name is taken; without one they are refused.
 pub(super) fn table_of(path: &Path, content: &Content) -> Result<Option<PathBuf>> {
     if path.is_file() {
         return Ok(is_table(path).then(|| path.into()));
@@ -80,9 +78,6 @@ fn is_table(path: &Path) -> bool {
 }
 
 /// Lists the pictures of a table, pixels included.
-///
-/// # Errors
-/// When the file can't be read, or a line of it is wrong: then the line is named.
 pub(super) fn list(table: &Path) -> Result<Listing> {
     let mut lines = Lines::open(table)?;
     let mut entries = Vec::new();

@@ -76,19 +76,11 @@ impl Row {
     }
 }
 
-/// Whether the folder has the layout of FER+.
-pub(super) fn is_ferplus(folder: &Path) -> bool {
-    folder.join(LABELS).is_file()
-}
-
 /// The folders of the three parts.
 const FOLDERS: [(&str, Part); 3] =
     [("FER2013Train", Part::Train), ("FER2013Valid", Part::Validation), ("FER2013Test", Part::Test)];
 
 /// Lists the pictures that are fit for their own part or another one.
-///
-/// # Errors
-/// When a folder is missing or the file of votes can't be read.
 pub(super) fn list(folder: &Path) -> Result<Listing> {
     let labels = folder.join(LABELS);
     for (subfolder, _) in FOLDERS {

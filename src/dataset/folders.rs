@@ -37,9 +37,6 @@ pub(super) fn is_folders(content: &Content) -> bool {
 }
 
 /// Lists the pictures of every class.
-///
-/// # Errors
-/// When a folder can't be read, is named after no known class, or there is no picture at all.
 pub(super) fn list(folder: &Path, ignored: &[String]) -> Result<Listing> {
     let mut found =
         Found { root: folder, ignored, listing: Listing::default(), set_aside: Vec::new(), used: Vec::new() };

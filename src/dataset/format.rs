@@ -9,9 +9,6 @@ use super::options::{DataOptions, Format};
 use super::{csv, ferplus, folders, kdef};
 
 /// Lists a data set in the format that the options name, or in the one that is found.
-///
-/// # Errors
-/// When there is nothing at the path, it is in no known format or not in the one named, or a file of labels is wrong.
 pub(super) fn list(path: &Path, options: &DataOptions) -> Result<Listing> {
     ensure!(path.exists(), "{}: no such folder or file", path.display());
     let format = options.format.map_or_else(|| find(path), Ok)?;
@@ -49,7 +46,7 @@ fn find(path: &Path) -> Result<Format> {
         return Ok(Format::Fer2013Csv);
     }
     let content = content_of(path)?;
-    if ferplus::is_ferplus(path) {
+    if path.join(ferplus::LABELS).is_file() {
         return Ok(Format::Ferplus);
     }
     if csv::table_of(path, &content)?.is_some() {

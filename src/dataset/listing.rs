@@ -81,9 +81,6 @@ pub(super) struct Files {
 }
 
 /// All files below a folder, at any depth.
-///
-/// # Errors
-/// When a folder can't be read.
 pub(super) fn files_below(folder: &Path) -> Result<Files> {
     let mut files = Files::default();
     let mut seen = HashSet::new();
@@ -112,9 +109,6 @@ pub(super) struct Content {
 
 /// Folders and files right in a folder, sorted by name, links followed. Links that lead nowhere are files, whose reading
 /// fails; pipes and devices are left out, since reading one may never end.
-///
-/// # Errors
-/// When the folder can't be read.
 pub(super) fn content_of(folder: &Path) -> Result<Content> {
     let mut content = Content::default();
     for entry in fs::read_dir(folder).with_context(|| cannot_list(folder))? {

@@ -102,7 +102,14 @@ impl Dataset {
             let Some(target) = entry.target(part) else { continue };
             let Entry { name, subject, .. } = entry;
             match outcome {
-                Outcome::Face(image) => self.part_mut(part).push(Sample { name, image, target, subject }),
+                Outcome::Face(image) => {
+                    let samples = match part {
+                        Part::Train => &mut self.train,
+                        Part::Validation => &mut self.validation,
+                        Part::Test => &mut self.test,
+                    };
+                    samples.push(Sample { name, image, target, subject });
+                }
                 Outcome::NoFace => self.missed.push(Missed { part, name, label: top(&target) }),
                 Outcome::Unreadable(error) => unreadable.push((part, format!("{name} ({error:#})"))),
             }
@@ -147,14 +154,6 @@ impl Dataset {
             Part::Train => &self.train,
             Part::Validation => &self.validation,
             Part::Test => &self.test,
-        }
-    }
-
-    fn part_mut(&mut self, part: Part) -> &mut Vec<Sample> {
-        match part {
-            Part::Train => &mut self.train,
-            Part::Validation => &mut self.validation,
-            Part::Test => &mut self.test,
         }
     }
 

@@ -37,10 +37,7 @@ pub(super) enum Outcome {
     Unreadable(anyhow::Error),
 }
 
-/// Reads all pictures, in the order of the entries.
-///
-/// # Errors
-/// When the detector can't be made. A picture that can't be read is an outcome.
+/// Reads all pictures, in the order of the entries. One that can't be read is an outcome, not an error.
 pub(super) fn read(entries: &[Entry], options: &DataOptions, warnings: &mut Vec<String>) -> Result<Vec<Outcome>> {
     let cache = options.cache.as_deref().map(|folder| cache(folder, options));
     let bar = progress_bar(entries);

@@ -105,9 +105,6 @@ pub(super) struct Dealt {
 }
 
 /// Deals entries out by the rule; without one as the data do it, else by people where they are known, else at random.
-///
-/// # Errors
-/// When people are to be kept together and are not known, or are too few.
 pub(super) fn deal(entries: &[Entry], rule: Option<SplitRule>, seed: u64) -> Result<Dealt> {
     let own: Option<Vec<Part>> = entries.iter().map(|entry| entry.part).collect();
     let mut warnings = Vec::new();
