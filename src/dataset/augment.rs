@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use image::GrayImage;
+use image::{GrayImage, Luma, imageops};
 use rand::{Rng, RngExt};
 
 use super::settings::settings;
@@ -62,9 +62,16 @@ impl Augmentation {
             origin: (columns as f32 * (0.5 + shift_x) - 0.5, rows as f32 * (0.5 + shift_y) - 0.5),
             x_by: (mirror * cos, -(mirror * sin)),
             y_by: (sin, cos),
-            erased: (rng.random::<f64>() < self.erase).then(|| Erased::draw((columns, rows), rng)),
+            erased: (rng.random::<f64>() < self.erase).then(|| patch(columns, rows, rng)),
         }
     }
+}
+
+/// What hides a part of a picture.
+struct Patch {
+    picture: GrayImage,
+    left: i64,
+    top: i64,
 }
 
 /// What happens to one picture.
@@ -77,7 +84,7 @@ struct Change {
     x_by: (f32, f32),
     /// How far down.
     y_by: (f32, f32),
-    erased: Option<Erased>,
+    erased: Option<Patch>,
 }
 
 impl Change {
@@ -99,37 +106,21 @@ impl Change {
                 *pixel = (lit.at(start_x + self.x_by.0 * dx, start_y + self.y_by.0 * dx) + 0.5) as u8;
             }
         }
-        if let Some(erased) = &self.erased {
-            erased.fill(&mut changed);
+        if let Some(Patch { picture, left, top }) = &self.erased {
+            imageops::replace(&mut changed, picture, *left, *top);
         }
         changed
     }
 }
 
-/// A random rectangle in a random grey (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>).
-struct Erased {
-    columns: Range<u32>,
-    rows: Range<u32>,
-    gray: u8,
-}
-
-impl Erased {
-    fn draw((columns, rows): (u32, u32), rng: &mut impl Rng) -> Self {
-        let mut span = |side: u32| {
-            let length = (rng.random_range(ERASED) * side as f32) as u32;
-            let start = rng.random_range(0..=side - length);
-            start..start + length
-        };
-        Self { columns: span(columns), rows: span(rows), gray: rng.random() }
-    }
-
-    fn fill(&self, picture: &mut GrayImage) {
-        for y in self.rows.clone() {
-            for x in self.columns.clone() {
-                picture.put_pixel(x, y, image::Luma([self.gray]));
-            }
-        }
-    }
+/// A random rectangle in a random grey for a picture of this size (Zhong et al. 2017, <https://arxiv.org/abs/1708.04896>).
+fn patch(columns: u32, rows: u32, rng: &mut impl Rng) -> Patch {
+    let mut span = |side: u32| {
+        let length = (rng.random_range(ERASED) * side as f32) as u32;
+        (length, i64::from(rng.random_range(0..=side - length)))
+    };
+    let ((width, left), (height, top)) = (span(columns), span(rows));
+    Patch { picture: GrayImage::from_pixel(width, height, Luma([rng.random()])), left, top }
 }
 
 /// A picture in its new light, grey values 0 to 255, row by row.
@@ -154,7 +145,6 @@ impl Lit {
 
 #[cfg(test)]
 mod tests {
-    use image::Luma;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
@@ -183,7 +173,7 @@ mod tests {
     fn no_change_leaves_the_picture_and_a_sure_flip_mirrors_it() {
         assert_eq!(apply(&NOTHING, 1), picture());
         let mirrored = apply(&Augmentation { flip: 1.0, ..NOTHING }, 1);
-        assert_eq!(mirrored, image::imageops::flip_horizontal(&picture()));
+        assert_eq!(mirrored, imageops::flip_horizontal(&picture()));
     }
 
     #[test]

@@ -52,12 +52,9 @@ impl Columns {
     }
 }
 
-/// The table of a path: the file itself, or the one in a folder that has the right columns. Of several the one with a
+/// The table in a folder that has the right columns. Of several the one with a
 /// published name is taken; without one they are refused.
 pub(super) fn table_of(path: &Path, content: &Content) -> Result<Option<PathBuf>> {
-    if path.is_file() {
-        return Ok(is_table(path).then(|| path.into()));
-    }
     let mut tables: Vec<_> = content.files.iter().filter(|file| is_table(file)).collect();
     if let Some(table) = PUBLISHED.iter().find_map(|name| tables.iter().find(|table| file_name(table) == *name)) {
         return Ok(Some((*table).clone()));
@@ -146,10 +143,7 @@ fn entry(record: &StringRecord, columns: Columns, line: usize) -> Result<Entry> 
     let emotion = code.parse().ok().and_then(|code: usize| CODES.get(code)).copied();
     let emotion = emotion.with_context(|| format!("expected an emotion of 0 to 6, found {code:?}"))?;
     let face = face_from_text(field(columns.pixels, "pixels")?)?;
-    let part = match columns.usage {
-        Some(column) => Some(part_from_usage(field(column, "Usage")?.trim())?),
-        None => None,
-    };
+    let part = columns.usage.map(|column| part_from_usage(field(column, "Usage")?.trim())).transpose()?;
     Ok(Entry { part, ..Entry::sure(format!("line {line}"), Picture::Face(face), emotion) })
 }
 
@@ -165,14 +159,11 @@ pub(super) fn part_from_usage(usage: &str) -> Result<Part> {
 
 fn face_from_text(text: &str) -> Result<GrayImage> {
     let expected = (SIZE * SIZE) as usize;
-    let mut pixels = Vec::with_capacity(expected);
-    for word in text.split_ascii_whitespace() {
-        let value = word.parse::<u8>().ok();
-        pixels
-            .push(value.with_context(|| {
-                format!("pixel {}: expected a value of 0 to 255, found {word:?}", pixels.len() + 1)
-            })?);
-    }
+    let value = |(i, word): (usize, &str)| -> Result<u8> {
+        let value = word.parse().ok();
+        value.with_context(|| format!("pixel {}: expected a value of 0 to 255, found {word:?}", i + 1))
+    };
+    let pixels: Vec<u8> = text.split_ascii_whitespace().enumerate().map(value).collect::<Result<_>>()?;
     let found = count(pixels.len(), "pixel");
     let face = if pixels.len() == expected { GrayImage::from_raw(SIZE, SIZE, pixels) } else { None };
     face.with_context(|| format!("expected {expected} pixels ({SIZE}x{SIZE}), found {found}"))
@@ -252,6 +243,5 @@ mod tests {
         assert!(error.contains("mine.csv, other.csv"), "{error}");
         write("icml_face_data.csv", "emotion, Usage, pixels\n");
         assert_eq!(table().unwrap().unwrap(), folder.path().join("icml_face_data.csv"));
-        assert!(table_of(&folder.path().join("test.csv"), &Content::default()).unwrap().is_none());
     }
 }

@@ -151,18 +151,13 @@ mod tests {
     use super::super::listing::tests::folder_of;
     use super::*;
 
-    /// Empty files: a listing opens none.
-    fn folder(files: &[&str]) -> tempfile::TempDir {
-        folder_of(files.iter().map(|file| (*file, "")))
-    }
-
     fn found(listing: &Listing) -> Vec<(&str, Emotion, Option<Part>)> {
         listing.entries.iter().map(|entry| (&*entry.name, entry.label().unwrap(), entry.part)).collect()
     }
 
     #[test]
     fn classes_are_read_at_any_depth_and_without_a_split() {
-        let folder = folder(&["Angry/1.png", "Angry/more/2.jpg", "happiness/3.webp", "AF/4.PNG"]);
+        let folder = folder_of(&["Angry/1.png", "Angry/more/2.jpg", "happiness/3.webp", "AF/4.PNG"]);
         let listing = list(folder.path(), &[]).unwrap();
         let expected = [
             ("AF/4.PNG", Emotion::Fear, None),
@@ -176,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_split_of_its_own_is_kept() {
-        let folder = folder(&["TRAIN/sad/1.png", "Validation/sad/1.png", "test/Neutral/1.png", "test/readme.txt"]);
+        let folder = folder_of(&["TRAIN/sad/1.png", "Validation/sad/1.png", "test/Neutral/1.png", "test/readme.txt"]);
         let listing = list(folder.path(), &[]).unwrap();
         let expected = [
             ("TRAIN/sad/1.png", Emotion::Sad, Some(Part::Train)),
@@ -189,7 +184,7 @@ mod tests {
 
     #[test]
     fn unknown_classes_are_refused_by_name_unless_they_are_ignored() {
-        let folder = folder(&["angry/1.png", "Contempt/2.png", "fear/3.txt"]);
+        let folder = folder_of(&["angry/1.png", "Contempt/2.png", "fear/3.txt"]);
         let error = list(folder.path(), &[]).unwrap_err().to_string();
         for word in ["\"Contempt\"", "--ignore-class \"Contempt\"", "surprised", "fear, fearful"] {
             assert!(error.contains(word), "{error}");
@@ -205,16 +200,16 @@ mod tests {
 
     #[test]
     fn a_folder_beside_a_split_is_refused_and_so_are_classes_without_pictures() {
-        let beside = folder(&["train/angry/1.png", "more/2.png"]);
+        let beside = folder_of(&["train/angry/1.png", "more/2.png"]);
         let error = list(beside.path(), &[]).unwrap_err().to_string();
         assert!(error.contains("\"more\"") && error.contains("--ignore-class"), "{error}");
-        let empty = folder(&["angry/notes.txt"]);
+        let empty = folder_of(&["angry/notes.txt"]);
         assert!(list(empty.path(), &[]).unwrap_err().to_string().contains("no picture in them"));
     }
 
     #[test]
     fn names_as_in_kdef_say_who_it_is() {
-        let folder = folder(&["angry/AF01ANS.JPG", "angry/x.jpg"]);
+        let folder = folder_of(&["angry/AF01ANS.JPG", "angry/x.jpg"]);
         let subjects: Vec<_> = list(folder.path(), &[]).unwrap().entries.into_iter().map(|e| e.subject).collect();
         assert_eq!(subjects, [Some("F01".to_string()), None]);
     }

@@ -89,28 +89,24 @@ mod tests {
     use super::super::listing::tests::folder_of;
     use super::*;
 
-    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
-        folder_of(files.iter().copied())
-    }
-
     #[test]
     fn the_format_is_found() {
         for (files, format) in [
-            (&[("fer2013new.csv", ""), ("FER2013Train/x.png", "")][..], Format::Ferplus),
-            (&[("fer2013.csv", "emotion,pixels,Usage\n"), ("train/happy/x.png", "")], Format::Fer2013Csv),
-            (&[("test/sad/x.png", "")], Format::Folders),
-            (&[("angry/AF01ANS.JPG", ""), ("contempt/x.png", "")], Format::Folders),
-            (&[("AF01/AF01ANS.JPG", ""), ("AF01/AF01ANHL.JPG", ""), ("AF31V.JPG", "")], Format::Kdef),
+            (&["fer2013new.csv", "FER2013Train/x.png"][..], Format::Ferplus),
+            (&["fer2013.csv", "train/happy/x.png"], Format::Fer2013Csv),
+            (&["test/sad/x.png"], Format::Folders),
+            (&["angry/AF01ANS.JPG", "contempt/x.png"], Format::Folders),
+            (&["AF01/AF01ANS.JPG", "AF01/AF01ANHL.JPG", "AF31V.JPG"], Format::Kdef),
         ] {
-            assert_eq!(find(folder(files).path()).unwrap(), format, "{files:?}");
+            assert_eq!(find(folder_of(files).path()).unwrap(), format, "{files:?}");
         }
-        let table = folder(&[("any.csv", "")]);
+        let table = folder_of(&["any.csv"]);
         assert_eq!(find(&table.path().join("any.csv")).unwrap(), Format::Fer2013Csv);
     }
 
     #[test]
     fn what_fits_nothing_is_described() {
-        let folder = folder(&[("boredom/1.png", ""), ("boredom/2.gif", ""), ("readme.txt", "")]);
+        let folder = folder_of(&["boredom/1.png", "boredom/2.gif", "readme.txt"]);
         let error = find(folder.path()).unwrap_err().to_string();
         for words in
             ["fer2013new.csv", "AF01ANS.JPG", "1 folder (boredom)", "1 picture (boredom/1.png)", "2 other files"]

@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn other_views_and_names_are_counted_and_named() {
         let names = ["AF01/AF01ANS.JPG", "AF01/AF01ANHL.JPG", "AF01/AF01ANFL.JPG", "AF31V.JPG"];
-        let folder = folder_of(names.map(|name| (name, "")));
+        let folder = folder_of(&names);
         assert!(is_kdef(&files_below(folder.path()).unwrap()));
         let listing = list(folder.path(), &[View::S]).unwrap();
         let names: Vec<_> = listing.entries.iter().map(|entry| (&*entry.name, entry.subject.as_deref())).collect();

@@ -32,7 +32,6 @@ pub use self::options::{DataOptions, FacesMode, Format, View};
 use self::pictures::Outcome;
 use self::sample::top;
 pub use self::sample::{Part, Sample};
-use self::split::Dealt;
 pub use self::split::{SplitBy, SplitRule};
 use crate::flow::emotion::Emotion;
 use crate::system::files::write_whole;
@@ -78,8 +77,7 @@ impl Dataset {
     pub fn load(path: &Path, options: &DataOptions) -> Result<Self> {
         options.input.check()?;
         let Listing { name, entries, mut warnings } = format::list(path, options)?;
-        let Dealt { parts, how, warnings: of_split } = split::deal(&entries, options.split, options.seed)?;
-        warnings.extend(of_split);
+        let (parts, how) = split::deal(&entries, options.split, options.seed, &mut warnings)?;
         // What raters agree too little on to measure with may still be trained on, and the other way round.
         let dealt = entries.into_iter().zip(parts);
         let (entries, parts): (Vec<_>, Vec<_>) = dealt.filter(|(entry, part)| entry.target(*part).is_some()).unzip();
@@ -177,11 +175,11 @@ impl Dataset {
     /// measured on pictures that were trained on is inflated.
     fn remove_copies(&mut self) {
         let mut seen = HashSet::new();
-        let before = self.train.len() + self.validation.len() + self.test.len();
         for samples in [&mut self.test, &mut self.validation, &mut self.train] {
+            let before = samples.len();
             samples.retain(|sample| seen.insert(picture_hash(&sample.image)));
+            self.copies += before - samples.len();
         }
-        self.copies += before - self.train.len() - self.validation.len() - self.test.len();
     }
 
     /// SHA-256 over pictures and targets of training and validation in their order, in hexadecimal: what decides a run.

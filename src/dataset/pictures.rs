@@ -91,23 +91,21 @@ impl<'a> Reader<'a> {
     }
 
     fn read(&mut self, picture: &Picture) -> Result<Outcome> {
-        match picture {
-            Picture::Face(face) if self.faces != FacesMode::Detect => self.outcome(face, true),
-            Picture::Face(face) => self.outcome(face, false),
-            Picture::FaceFile(path) if self.faces != FacesMode::Detect => match decode_file(path) {
-                Ok(face) => self.outcome(&face, true),
-                Err(error) => Ok(Outcome::Unreadable(error)),
-            },
-            Picture::File(path) | Picture::FaceFile(path) => match read_at_most(path, MAX_FILE_BYTES) {
-                Ok(bytes) => self.read_photo(&bytes),
-                Err(error) => Ok(Outcome::Unreadable(error)),
-            },
+        let taken_whole = self.faces != FacesMode::Detect;
+        let (path, is_face) = match picture {
+            Picture::Face(face) => return self.outcome(face, taken_whole),
+            Picture::FaceFile(path) => (path, taken_whole),
+            Picture::File(path) => (path, false),
+        };
+        match read_at_most(path, MAX_FILE_BYTES) {
+            Ok(bytes) => self.read_file(&bytes, is_face),
+            Err(error) => Ok(Outcome::Unreadable(error)),
         }
     }
 
-    /// Takes a picture's face from the cache, or finds it.
-    fn read_photo(&mut self, bytes: &[u8]) -> Result<Outcome> {
-        let entry = self.cache.map(|cache| (cache, cache.key(bytes)));
+    /// Takes a picture's face from the cache, or finds it, unless it is one by itself.
+    fn read_file(&mut self, bytes: &[u8], is_face: bool) -> Result<Outcome> {
+        let entry = self.cache.filter(|_| !is_face).map(|cache| (cache, cache.key(bytes)));
         if let Some(known) = entry.as_ref().and_then(|(cache, key)| cache.get(key)) {
             return Ok(known.map_or(Outcome::NoFace, Outcome::Face));
         }
@@ -117,6 +115,7 @@ impl<'a> Reader<'a> {
         };
         let is_small = picture.width() == picture.height() && picture.width() <= FACE_SIDE;
         let whole = match self.faces {
+            _ if is_face => true,
             FacesMode::Auto => is_small,
             FacesMode::Detect => false,
             FacesMode::Whole => true,
@@ -153,10 +152,6 @@ impl<'a> Reader<'a> {
         };
         Ok(self.preprocessor.crop(picture, region).map_or_else(Outcome::Unreadable, Outcome::Face))
     }
-}
-
-fn decode_file(path: &Path) -> Result<GrayImage> {
-    decode(&read_at_most(path, MAX_FILE_BYTES)?)
 }
 
 fn decode(bytes: &[u8]) -> Result<GrayImage> {

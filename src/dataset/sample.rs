@@ -44,13 +44,8 @@ pub(super) fn certain(emotion: Emotion) -> Target {
 
 /// The emotion with the largest share; of equal ones the first in label order.
 pub(super) fn top(target: &[f32; Emotion::COUNT]) -> Emotion {
-    let mut best = Emotion::Anger;
-    for emotion in Emotion::ALL {
-        if target[emotion.index()] > target[best.index()] {
-            best = emotion;
-        }
-    }
-    best
+    let share = |emotion: Emotion| target[emotion.index()];
+    Emotion::ALL.into_iter().fold(Emotion::Anger, |best, next| if share(next) > share(best) { next } else { best })
 }
 
 /// A part of a data set.

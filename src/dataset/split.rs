@@ -93,33 +93,27 @@ impl From<SplitRule> for String {
     }
 }
 
-/// Entries dealt out.
-#[derive(Debug)]
-pub(super) struct Dealt {
-    /// Each entry's part, in the order of the entries.
-    pub(super) parts: Vec<Part>,
-    /// How it was done, for people.
-    pub(super) how: String,
-    /// What a person should know of it.
-    pub(super) warnings: Vec<String>,
-}
-
-/// Deals entries out by the rule; without one as the data do it, else by people where they are known, else at random.
-pub(super) fn deal(entries: &[Entry], rule: Option<SplitRule>, seed: u64) -> Result<Dealt> {
+/// Deals entries out by the rule; without one as the data do it, else by people where they are known, else at random. Returns
+/// each entry's part, and for people how it was done.
+pub(super) fn deal(
+    entries: &[Entry],
+    rule: Option<SplitRule>,
+    seed: u64,
+    warnings: &mut Vec<String>,
+) -> Result<(Vec<Part>, String)> {
     let own: Option<Vec<Part>> = entries.iter().map(|entry| entry.part).collect();
-    let mut warnings = Vec::new();
     let (parts, how) = match (rule, own) {
-        (None, Some(own)) => with_validation(entries, own, seed, &mut warnings)?,
+        (None, Some(own)) => with_validation(entries, own, seed, warnings)?,
         (rule, own) => {
             if own.is_some() {
                 warnings.push("the split that the data come with is not used, since --split names another".into());
             }
-            let rule = rule.unwrap_or_else(|| default_rule(entries, &mut warnings));
+            let rule = rule.unwrap_or_else(|| default_rule(entries, warnings));
             (parts_by_rule(entries, rule, seed)?, format!("{rule}, seed {seed}"))
         }
     };
     warnings.extend(leak(entries, &parts));
-    Ok(Dealt { parts, how, warnings })
+    Ok((parts, how))
 }
 
 /// The rule for data that have no split of their own.
@@ -273,11 +267,18 @@ mod tests {
     }
 
     fn parts(entries: &[Entry], text: &str, seed: u64) -> Vec<Part> {
-        deal(entries, Some(rule(text)), seed).unwrap().parts
+        deal(entries, Some(rule(text)), seed, &mut Vec::new()).unwrap().0
     }
 
-    fn number(parts: &[Part], part: Part) -> usize {
-        parts.iter().filter(|&&found| found == part).count()
+    fn refusal(entries: &[Entry], text: &str) -> String {
+        deal(entries, Some(rule(text)), 0, &mut Vec::new()).unwrap_err().to_string()
+    }
+
+    /// How many are for training, validation and test.
+    fn numbers<'a>(parts: impl IntoIterator<Item = &'a Part>) -> [usize; 3] {
+        let mut numbers = [0; 3];
+        parts.into_iter().for_each(|&part| numbers[part as usize] += 1);
+        numbers
     }
 
     #[test]
@@ -299,10 +300,8 @@ mod tests {
         let mut entries = posed();
         let first = parts(&entries, "random:0.2:0.1", 1);
         for emotion in Emotion::ALL {
-            let of_class: Vec<Part> =
-                entries.iter().zip(&first).filter(|(e, _)| e.label() == Some(emotion)).map(|(_, &part)| part).collect();
-            let numbers = [Part::Train, Part::Validation, Part::Test].map(|part| number(&of_class, part));
-            assert_eq!(numbers, [28, 8, 4], "{emotion}");
+            let of_class = entries.iter().zip(&first).filter(|(entry, _)| entry.label() == Some(emotion));
+            assert_eq!(numbers(of_class.map(|(_, part)| part)), [28, 8, 4], "{emotion}");
         }
         assert_ne!(first, parts(&entries, "random:0.2:0.1", 2));
         entries.reverse();
@@ -315,28 +314,26 @@ mod tests {
     fn a_split_by_subject_has_nobody_in_two_parts() {
         let entries = posed();
         for seed in 0..10 {
-            let dealt = deal(&entries, Some(rule("subject:0.2:0.1")), seed).unwrap();
+            let parts = parts(&entries, "subject:0.2:0.1", seed);
             let people = |part| -> BTreeSet<_> {
-                entries.iter().zip(&dealt.parts).filter(|(_, p)| **p == part).map(|(e, _)| e.subject.clone()).collect()
+                entries.iter().zip(&parts).filter(|(_, p)| **p == part).map(|(e, _)| e.subject.clone()).collect()
             };
-            let [train, validation, test] = [Part::Train, Part::Validation, Part::Test].map(people);
+            let [train, validation, test] = Part::ALL.map(people);
             assert_eq!((train.len(), validation.len(), test.len()), (14, 4, 2));
             assert!(train.is_disjoint(&validation) && train.is_disjoint(&test) && validation.is_disjoint(&test));
-            assert_eq!(dealt.warnings, [] as [&str; 0]);
+            assert_eq!(leak(&entries, &parts), None);
         }
     }
 
     #[test]
-    fn people_are_kept_apart_by_default_and_a_leak_is_told() {
-        let dealt = deal(&posed(), None, 0).unwrap();
-        assert_eq!((dealt.how.as_str(), number(&dealt.parts, Part::Validation)), ("subject:0.2, seed 0", 56));
-        let random = deal(&posed(), Some(rule("random:0.2")), 0).unwrap();
-        assert!(random.warnings[0].contains("identity leaks: 20 of the 20 people"), "{:?}", random.warnings);
+    fn people_can_be_kept_apart_only_where_there_are_some() {
+        let leak = leak(&posed(), &parts(&posed(), "random:0.2", 0)).unwrap();
+        assert!(leak.contains("identity leaks: 20 of the 20 people"), "{leak}");
         let strangers: Vec<_> = (0..10).map(|i| entry(&i.to_string(), Emotion::Sad, None)).collect();
-        assert_eq!(deal(&strangers, None, 0).unwrap().how, "random:0.2, seed 0");
-        let error = deal(&strangers, Some(rule("subject:0.2")), 0).unwrap_err().to_string();
+        assert_eq!(deal(&strangers, None, 0, &mut Vec::new()).unwrap().1, "random:0.2, seed 0");
+        let error = refusal(&strangers, "subject:0.2");
         assert!(error.contains("10 pictures (such as 0)") && error.contains("--split random:0.2"), "{error}");
-        let error = deal(&posed()[..14], Some(rule("subject:0.2")), 0).unwrap_err().to_string();
+        let error = refusal(&posed()[..14], "subject:0.2");
         assert!(error.contains("at least 2 people, found 1"), "{error}");
     }
 
@@ -347,27 +344,25 @@ mod tests {
             entry.subject = None;
             entry.part = Some(if index < 210 { Part::Train } else { Part::Test });
         }
-        let dealt = deal(&entries, None, 0).unwrap();
-        let numbers = [Part::Train, Part::Validation, Part::Test].map(|part| number(&dealt.parts, part));
-        assert_eq!(numbers, [189, 21, 70]);
-        assert!(dealt.parts[210..].iter().all(|&part| part == Part::Test));
-        assert!(dealt.warnings[0].contains("random:0.1 of their training part"), "{:?}", dealt.warnings);
+        let mut warnings = Vec::new();
+        let (parts, _) = deal(&entries, None, 0, &mut warnings).unwrap();
+        assert_eq!((numbers(&parts), numbers(&parts[210..])), ([189, 21, 70], [0, 0, 70]));
+        assert!(warnings[0].contains("random:0.1 of their training part"), "{warnings:?}");
 
         entries[0].part = Some(Part::Validation);
         let own: Vec<Part> = entries.iter().filter_map(|entry| entry.part).collect();
-        assert_eq!(deal(&entries, None, 0).unwrap().parts, own);
-        let other = deal(&entries, Some(rule("random:0.5")), 0).unwrap();
-        assert_eq!(number(&other.parts, Part::Test), 0);
-        assert!(other.warnings[0].contains("is not used"), "{:?}", other.warnings);
+        assert_eq!(deal(&entries, None, 0, &mut warnings).unwrap().0, own);
+        let (other, _) = deal(&entries, Some(rule("random:0.5")), 0, &mut warnings).unwrap();
+        assert_eq!(numbers(&other)[2], 0);
+        assert!(warnings[1].contains("is not used"), "{warnings:?}");
     }
 
     #[test]
     fn the_smallest_classes_keep_something_to_train_on() {
         for (number_of_pictures, expected) in [(1, [1, 0, 0]), (2, [1, 1, 0]), (3, [1, 1, 1]), (10, [7, 2, 1])] {
             let entries: Vec<_> = (0..number_of_pictures).map(|i| entry(&i.to_string(), Emotion::Fear, None)).collect();
-            let parts = parts(&entries, "random:0.2:0.1", 3);
-            assert_eq!([Part::Train, Part::Validation, Part::Test].map(|part| number(&parts, part)), expected);
+            assert_eq!(numbers(&parts(&entries, "random:0.2:0.1", 3)), expected);
         }
-        assert!(deal(&[], None, 0).unwrap().parts.is_empty());
+        assert!(deal(&[], None, 0, &mut Vec::new()).unwrap().0.is_empty());
     }
 }

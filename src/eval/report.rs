@@ -61,15 +61,9 @@ pub(super) mod fixtures {
     use crate::network::preprocess::InputSpec;
 
     pub(crate) fn card() -> ModelCard {
-        let mut card = ModelCard::new(
-            Architecture::default(),
-            InputSpec::default(),
-            "faces".into(),
-            "0123456789abcdef01".into(),
-            7,
-        );
-        card.temperature = 2.0;
-        card
+        let (arch, split_hash) = (Architecture::default(), "0123456789abcdef01".into());
+        let card = ModelCard::new(arch, InputSpec::default(), "faces".into(), split_hash, 7);
+        ModelCard { temperature: 2.0, ..card }
     }
 
     pub(crate) fn header(card: &ModelCard) -> ReportHeader<'_> {

@@ -1,7 +1,5 @@
 //! What weights start from: random numbers, or weights that have learned before.
 
-use std::path::Path;
-
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -39,21 +37,16 @@ impl Start {
             "--channels and --blocks are for a network from scratch: add --init none, or leave the network as it is"
         );
         match init {
-            Init::Scratch => Self::random(options.network(Architecture::default()), seed),
-            Init::Shipped => Self::learned("the weights inside the program".into(), weights::EMBEDDED),
-            Init::File(path) => {
-                let read = |path: &Path| {
-                    Self::learned(path.display().to_string(), &read_at_most(path, weights::MAX_FILE_SIZE)?)
-                };
-                read(path).with_context(|| format!("--init {}", path.display()))
+            Init::Scratch => {
+                let arch = options.network(Architecture::default());
+                arch.check()?;
+                Ok(Self { tensors: arch.initial_tensors(seed)?, arch, input: InputSpec::default(), parent: None })
             }
+            Init::Shipped => Self::learned("the weights inside the program".into(), weights::EMBEDDED),
+            Init::File(path) => read_at_most(path, weights::MAX_FILE_SIZE)
+                .and_then(|file| Self::learned(path.display().to_string(), &file))
+                .with_context(|| format!("--init {}", path.display())),
         }
-    }
-
-    fn random(arch: Architecture, seed: u64) -> Result<Self> {
-        arch.check()?;
-        let tensors = arch.initial_tensors(seed)?;
-        Ok(Self { arch, input: InputSpec::default(), tensors, parent: None })
     }
 
     fn learned(name: String, file: &[u8]) -> Result<Self> {
@@ -92,10 +85,6 @@ mod tests {
     use super::super::options::tests::options;
     use super::*;
 
-    fn channels(channels: &str) -> RecipeOptions {
-        options(&format!("--channels {channels}")).expect("options")
-    }
-
     #[test]
     fn weights_bring_their_network_and_their_record() {
         let folder = tempfile::tempdir().expect("folder");
@@ -109,12 +98,11 @@ mod tests {
         assert_eq!(start.leak(&card.dataset, &card.split_hash), None);
         assert!(start.leak(&card.dataset, "other").expect("a warning").contains("another split"));
 
-        let refusal = |init, wish| format!("{:#}", Start::open(&init, &wish, 1).err().expect("refused"));
-        assert!(refusal(Init::Shipped, channels("1,1,1,1")).contains("--init none"));
+        let refusal = |init, wish: &str| {
+            format!("{:#}", Start::open(&init, &options(wish).expect("options"), 1).err().expect("refused"))
+        };
+        assert!(refusal(Init::Shipped, "--channels 1,1,1,1").contains("--init none"));
         std::fs::write(&path, "no weights").expect("file");
-        assert!(
-            refusal(Init::File(path), options("").expect("options"))
-                .contains("w.safetensors: expected a safetensors file")
-        );
+        assert!(refusal(Init::File(path), "").contains("w.safetensors: expected a safetensors file"));
     }
 }
