@@ -93,8 +93,8 @@ impl From<SplitRule> for String {
     }
 }
 
-/// Deals entries out by the rule; without one as the data do it, else by people where they are known, else at random. Returns
-/// each entry's part, and for people how it was done.
+/// Deals entries out by the rule; without one as the data do it, else by people where they are known, else at random.
+/// Returns each entry's part, and for people how it was done.
 pub(super) fn deal(
     entries: &[Entry],
     rule: Option<SplitRule>,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
-/// A bar over this many pictures, `done` of which are: on standard error where that is a terminal, else nothing. It goes when
-/// it is dropped.
+/// A bar over this many pictures, `done` of which are: on standard error where that is a terminal, else nothing. It goes
+/// when it is dropped.
 pub(super) fn bar(pictures: usize, done: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {wide_bar} {per_sec} (images), {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
