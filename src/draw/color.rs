@@ -110,12 +110,4 @@ mod tests {
             }
         }
     }
-
-    #[test]
-    fn text_stands_out_on_every_label() {
-        for label in Emotion::ALL.map(Label::Emotion).into_iter().chain([Label::Unsure]) {
-            let plate = color_of_label(label);
-            assert!(contrast(plate, text_color_on(plate)) >= 4.5, "{label}");
-        }
-    }
 }

@@ -1,7 +1,5 @@
 //! Scaling pictures to the place where they are shown, in pixels; the aspect ratio stays.
 
-use std::num::NonZeroU32;
-
 use anyhow::{Context, Result};
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
@@ -10,8 +8,8 @@ use image::RgbImage;
 
 /// The largest size with the aspect ratio of `width` by `height` that fits into a frame of at least 1x1.
 pub fn fitted_size((width, height): (u32, u32), (frame_width, frame_height): (u32, u32)) -> (u32, u32) {
-    let [width, height, frame_width, frame_height] = [width, height, frame_width, frame_height]
-        .map(|length| u64::from(NonZeroU32::new(length).map_or(1, u32::from)));
+    let [width, height, frame_width, frame_height] =
+        [width, height, frame_width, frame_height].map(|length| u64::from(length.max(1)));
     // Rounded division; a quotient of at most the frame's side, so it fits 32 bits.
     let share = |a: u64, b: u64, whole: u64| ((a * b + whole / 2) / whole).max(1) as u32;
     if width * frame_height >= height * frame_width {

@@ -33,32 +33,24 @@ pub(super) fn draw_box(picture: &mut RgbImage, face: Rect, color: Color, style: 
     if !has_corners {
         return;
     }
-    let (right, bottom) = (face.right(), face.bottom());
-    for x in [face.x, right - arm] {
-        for y in [face.y, bottom - thick] {
-            fill(picture, Rect { x, y, width: arm, height: thick }, color, OPAQUE);
-        }
-    }
-    for x in [face.x, right - thick] {
-        for y in [face.y, bottom - arm] {
-            fill(picture, Rect { x, y, width: thick, height: arm }, color, OPAQUE);
-        }
-    }
+    fill_corners(picture, face, (arm, thick), color, OPAQUE);
+    fill_corners(picture, face, (thick, arm), color, OPAQUE);
 }
 
 /// Continues the halo of the line around the heavier corners: between `from`, where that of the line ends, and `to`, as far
 /// as `end`, all of them distances from the box's edge. Each pixel is mixed once.
 fn draw_corner_halos(picture: &mut RgbImage, face: Rect, [from, to, end]: [i32; 3]) {
-    let (depth, length) = (to - from, end - from);
-    for x in [face.x + from, face.right() - from - length] {
-        for y in [face.y + from, face.bottom() - to] {
-            fill(picture, Rect { x, y, width: length, height: depth }, HALO, HALO_OPACITY);
-        }
-    }
-    let length = end - to;
-    for x in [face.x + from, face.right() - to] {
-        for y in [face.y + to, face.bottom() - end] {
-            fill(picture, Rect { x, y, width: depth, height: length }, HALO, HALO_OPACITY);
+    let inside = face.grown(-from);
+    fill_corners(picture, inside, (end - from, to - from), HALO, HALO_OPACITY);
+    let lower = Rect { y: face.y + to, height: face.height - 2 * to, ..inside };
+    fill_corners(picture, lower, (to - from, end - to), HALO, HALO_OPACITY);
+}
+
+/// Fills a rectangle of this size in each corner of a larger one.
+fn fill_corners(picture: &mut RgbImage, rect: Rect, (width, height): (i32, i32), color: Color, opacity: u8) {
+    for x in [rect.x, rect.right() - width] {
+        for y in [rect.y, rect.bottom() - height] {
+            fill(picture, Rect { x, y, width, height }, color, opacity);
         }
     }
 }

@@ -119,23 +119,4 @@ mod tests {
         assert_eq!(balanced("word", 1, 16.0), ["word"]);
         assert!(balanced("", 100, 16.0).is_empty());
     }
-
-    #[test]
-    fn the_message_stands_in_the_middle_of_a_darkened_picture() {
-        let mut picture = RgbImage::from_pixel(640, 480, image::Rgb([200; 3]));
-        notice(&mut picture, MESSAGE, "7 s");
-        assert!(picture.get_pixel(5, 5).0[0] < 120, "darkened");
-        let ink: Vec<(u32, u32)> =
-            picture.enumerate_pixels().filter(|(_, _, p)| p.0[0] > 230).map(|(x, y, _)| (x, y)).collect();
-        assert!(ink.len() > 500, "only {} pixels of ink", ink.len());
-        let mean_x = ink.iter().map(|(x, _)| f64::from(*x)).sum::<f64>() / ink.len() as f64;
-        assert!((mean_x - 320.0).abs() < 30.0, "{mean_x}");
-    }
-
-    #[test]
-    fn pictures_of_any_size_take_a_message() {
-        for (width, height) in [(1, 1), (20, 500), (160, 120), (320, 240), (3840, 2160)] {
-            notice(&mut RgbImage::new(width, height), MESSAGE, "123 s");
-        }
-    }
 }

@@ -50,8 +50,8 @@ pub fn recording(picture: &mut RgbImage, time: Duration) {
     let seconds = time.as_secs();
     let line = format!("{}:{:02}", seconds / 60, seconds % 60);
     let Some((place, size)) = sign(picture, &line, Side::Right) else { return };
-    let radius = place.height as f32 * 0.28;
-    disc(picture, place.x as f32 + place.height as f32 * 0.6, middle(place), radius, RECORDING);
+    let side = place.height as f32;
+    disc(picture, place.x as f32 + side * 0.6, place.y as f32 + side / 2.0, side * 0.28, RECORDING);
     write_sign(picture, &line, place, size);
 }
 
@@ -92,10 +92,6 @@ fn sign(picture: &mut RgbImage, line: &str, side: Side) -> Option<(Rect, f32)> {
 fn write_sign(picture: &mut RgbImage, line: &str, place: Rect, size: f32) {
     let x = place.x + place.height + place.height / 8;
     text::BOLD.draw(picture, line, x, baseline_in(place, size), size, LIGHT_TEXT);
-}
-
-fn middle(place: Rect) -> f32 {
-    place.y as f32 + place.height as f32 / 2.0
 }
 
 /// Writes a message at the lower edge, above the figures.

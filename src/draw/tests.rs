@@ -37,11 +37,6 @@ pub(super) fn prediction(emotion: Emotion, x: f32, y: f32, width: f32, height: f
     Prediction { id: 0, face, probabilities: Probabilities::from_logits(&logits), unsure: false }
 }
 
-/// All that a label can say.
-fn labels() -> impl Iterator<Item = Label> {
-    Emotion::ALL.map(Label::Emotion).into_iter().chain([Label::Unsure])
-}
-
 /// The smallest rectangle around every pixel that differs between two pictures.
 pub(super) fn changed(before: &[u8], after: &RgbImage) -> Option<Rect> {
     let pixels = after.enumerate_pixels().zip(before.as_chunks::<3>().0);
@@ -54,35 +49,6 @@ pub(super) fn changed(before: &[u8], after: &RgbImage) -> Option<Rect> {
 fn without_faces_the_picture_is_the_frame() {
     let frame = frame(64, 48, [10, 200, 30]);
     assert_eq!(annotated_picture(&frame, &[]).as_raw()[..], frame.rgb[..]);
-}
-
-#[test]
-fn the_box_has_the_emotions_colour_and_the_face_stays_visible() {
-    let frame = frame(640, 480, [128, 128, 128]);
-    for emotion in Emotion::ALL {
-        let picture = annotated_picture(&frame, &[prediction(emotion, 200.0, 150.0, 160.0, 160.0)]);
-        for (x, y) in [(200, 150), (359, 150), (200, 309), (359, 309), (280, 151), (280, 308), (201, 230), (358, 230)] {
-            assert_eq!(picture.get_pixel(x, y).0, color_of(emotion), "{emotion} at {x}, {y}");
-        }
-        for (x, y) in [(206, 156), (280, 230), (353, 303)] {
-            assert_eq!(picture.get_pixel(x, y).0, [128; 3], "{emotion} at {x}, {y}");
-        }
-    }
-}
-
-#[test]
-fn label_and_panel_are_where_they_belong() {
-    let frame = frame(640, 480, [128, 128, 128]);
-    let picture = annotated_picture(&frame, &[prediction(Emotion::Sad, 200.0, 150.0, 160.0, 160.0)]);
-    let label = text::BOLD.width("Sad 90%", 16.0) as u32 + 10;
-    assert_eq!(picture.get_pixel(200, 127).0, color_of(Emotion::Sad));
-    assert_eq!(picture.get_pixel(200 + label - 1, 127).0, color_of(Emotion::Sad));
-    assert_eq!(picture.get_pixel(200 + label + 1, 127).0, [128; 3]);
-    // The panel starts beside the box, and only one bar is long.
-    let long_bar = (370..640).filter(|x| (150..310).any(|y| picture.get_pixel(*x, y).0 == color_of(Emotion::Sad)));
-    let short_bar = (370..640).filter(|x| (150..310).any(|y| picture.get_pixel(*x, y).0 == color_of(Emotion::Fear)));
-    assert!(long_bar.count() > 40);
-    assert!(short_bar.count() < 5);
 }
 
 #[test]
@@ -144,36 +110,15 @@ fn a_network_without_numbers_still_gives_a_label() {
 }
 
 #[test]
-fn an_unsure_face_is_grey_says_so_and_shows_its_bars() {
-    let frame = frame(640, 480, [128, 128, 128]);
+fn of_an_unsure_face_no_name_stands_out() {
     let sure = prediction(Emotion::Happy, 200.0, 150.0, 160.0, 160.0);
     let unsure = Prediction { unsure: true, ..sure.clone() };
-    let [sure, picture] = [sure, unsure].map(|prediction| annotated_picture(&frame, &[prediction]));
-    let label = text::BOLD.width("Unsure 90%", 16.0) as u32 + 10;
-    for (x, y) in [(200, 150), (280, 308), (200, 127), (200 + label - 1, 127)] {
-        assert_eq!(picture.get_pixel(x, y).0, color_of_label(Label::Unsure), "at {x}, {y}");
-    }
-    assert_eq!(picture.get_pixel(200 + label + 1, 127).0, [128; 3]);
-    let pixels = |picture: &RgbImage, color| {
-        let panel = image::imageops::crop_imm(picture, 366, 0, 274, 480).to_image();
-        panel.pixels().filter(|pixel| pixel.0 == color).count()
-    };
-    // The bars are the same, and no name is brighter than the others.
-    let happy = color_of(Emotion::Happy);
-    assert!(pixels(&picture, happy) > 100);
-    assert_eq!(pixels(&picture, happy), pixels(&sure, happy));
-    assert!(pixels(&sure, LIGHT_TEXT) > 0);
-    assert_eq!(pixels(&picture, LIGHT_TEXT), 0);
-}
-
-#[test]
-fn the_hud_is_a_plate_in_the_lower_left_corner() {
-    let frame = frame(640, 480, [255, 255, 255]);
-    let mut picture = annotated_picture(&frame, &[]);
-    hud(&mut picture, "29.9 fps · 34 ms");
-    let plate = changed(&frame.rgb, &picture);
-    let width = text::BOLD.width("29.9 fps · 34 ms", 12.0) + 10;
-    assert_eq!(plate, Some(Rect { x: 6, y: 456, width, height: 18 }));
+    let bright = [sure, unsure].map(|prediction| {
+        let picture = annotated_picture(&frame(640, 480, [128, 128, 128]), &[prediction]);
+        let panel = image::imageops::crop_imm(&picture, 366, 0, 274, 480).to_image();
+        panel.pixels().filter(|pixel| pixel.0 == LIGHT_TEXT).count()
+    });
+    assert!(bright[0] > 0 && bright[1] == 0, "{bright:?}");
 }
 
 #[test]
@@ -183,7 +128,7 @@ fn text_can_be_read_on_every_plate() {
     paint::blend(&mut worst, PLATE, PLATE_OPACITY);
     assert!(contrast(worst, LIGHT_TEXT) > 7.0);
     assert!(contrast(worst, DIM_TEXT) > 4.5);
-    for label in labels() {
+    for label in Emotion::ALL.map(Label::Emotion).into_iter().chain([Label::Unsure]) {
         let color = color_of_label(label);
         assert!(contrast(color, text_color_on(color)) > 4.5, "{label}");
     }

@@ -125,25 +125,4 @@ mod tests {
         trails.push(Duration::from_secs(1), &[face]);
         assert_eq!(trails.faces.len(), 1, "time may go back");
     }
-
-    #[test]
-    fn the_strip_shows_what_was_shown_when() {
-        let mut trails = Trails::default();
-        for i in 0..=100 {
-            let emotion = if i <= 50 { Emotion::Sad } else { Emotion::Happy };
-            trails.push(Duration::from_millis(100 * i), &[prediction(emotion, 0.0, 0.0, 9.0, 9.0)]);
-        }
-        let mut picture = RgbImage::new(640, 480);
-        let style = Style::of(Rect::of_picture(&picture));
-        let face = Rect { x: 100, y: 100, width: 100, height: 100 };
-        let place = trails.draw(&mut picture, 0, [face; 2], &style, &[face]).expect("there is room");
-        let at = |share: f32| {
-            let x = place.x + (place.width as f32 * share) as i32;
-            picture.get_pixel(x as u32, (place.bottom() - 6) as u32).0
-        };
-        let (sad, happy) = (Label::Emotion(Emotion::Sad), Label::Emotion(Emotion::Happy));
-        assert_eq!((at(0.1), at(0.4)), (color_of_label(sad), color_of_label(sad)));
-        assert_eq!((at(0.6), at(0.9)), (color_of_label(happy), color_of_label(happy)));
-        assert_eq!(trails.draw(&mut picture, 7, [face; 2], &style, &[face]), None, "nobody knows this face");
-    }
 }

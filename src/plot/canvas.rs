@@ -50,7 +50,8 @@ impl Canvas {
             Anchor::End => width,
         };
         let left = (x.round() as i32).saturating_sub(before);
-        REGULAR.draw(&mut self.picture, text, left, baseline(y, size), size, color);
+        let baseline = (y + size * CAPITAL_HEIGHT / 2.0).round() as i32;
+        REGULAR.draw(&mut self.picture, text, left, baseline, size, color);
     }
 
     /// A line of text that reads upwards, about its middle.
@@ -111,11 +112,6 @@ impl Canvas {
             .with_context(|| format!("cannot encode {}", path.display()))?;
         write_whole(path, bytes.get_ref())
     }
-}
-
-/// The baseline of text whose capitals are centered on `y`.
-fn baseline(y: f32, size: f32) -> i32 {
-    (y + size * CAPITAL_HEIGHT / 2.0).round() as i32
 }
 
 /// The smallest range about both. An empty one, of a segment outside, may make it larger than needed.

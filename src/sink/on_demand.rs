@@ -33,7 +33,7 @@ pub struct OnDemand {
 
 #[derive(Default)]
 struct Shared {
-    record: bool,
+    /// Since when a recording is asked for.
     since: Option<Instant>,
     pictures: Vec<Arc<RgbImage>>,
     news: Vec<String>,
@@ -61,9 +61,8 @@ pub fn on_demand(folder: &Path, options: OutputOptions<'_>) -> (Requests, OnDema
 impl Requests {
     /// Begins a recording, or ends it.
     pub fn toggle_recording(&self) {
-        let mut shared = lock(&self.0);
-        shared.record = !shared.record;
-        shared.since = shared.record.then(Instant::now);
+        let since = &mut lock(&self.0).since;
+        *since = if since.is_none() { Some(Instant::now()) } else { None };
     }
 
     /// For how long a recording has been going on.
@@ -83,9 +82,16 @@ impl Requests {
 }
 
 impl OnDemand {
-    fn begin(&mut self) -> Result<(Recorder, PathBuf)> {
-        let path = new_name(&self.folder, "mp4");
-        Ok((Recorder::create(&path, Shown::Labelled, self.options)?, path))
+    /// Records a frame, the first one to a new file.
+    fn record(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
+        let (recorder, _) = match &mut self.recording {
+            Some(recording) => recording,
+            None => {
+                let path = new_name(&self.folder, "mp4");
+                self.recording.insert((Recorder::create(&path, Shown::Labelled, self.options)?, path))
+            }
+        };
+        recorder.write(labelled)
     }
 
     /// Ends the recording, if there is one.
@@ -121,25 +127,12 @@ impl OnDemand {
 impl Sink for OnDemand {
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
         self.idle();
-        if !lock(&self.shared).record {
-            return Ok(ControlFlow::Continue(()));
-        }
-        let mut failed = None;
-        if self.recording.is_none() {
-            match self.begin() {
-                Ok(begun) => self.recording = Some(begun),
-                Err(error) => failed = Some(error),
-            }
-        }
-        if let Some((recorder, _)) = &mut self.recording {
-            failed = failed.or(recorder.write(labelled).err());
-        }
-        if let Some(error) = failed {
+        let is_wanted = lock(&self.shared).since.is_some();
+        if is_wanted && let Err(error) = self.record(labelled) {
             // What is there so far is kept.
             self.recording = None;
             self.tell(Err(error));
-            let mut shared = lock(&self.shared);
-            (shared.record, shared.since) = (false, None);
+            lock(&self.shared).since = None;
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -147,7 +140,7 @@ impl Sink for OnDemand {
     /// Pictures are saved and recordings ended also while a file is paused or a camera away.
     fn idle(&mut self) {
         self.save_pictures();
-        let is_over = !lock(&self.shared).record;
+        let is_over = lock(&self.shared).since.is_none();
         if is_over {
             self.end(Ending::Whole);
         }

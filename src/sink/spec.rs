@@ -164,9 +164,9 @@ impl SinkSpec {
             }
         };
         Ok(match self {
-            Self::Stdout => Box::new(table::Jsonl::new(Output::new(Box::new(io::stdout()), self.to_string()))),
-            Self::Jsonl(path) => Box::new(table::Jsonl::new(table(path)?)),
-            Self::Csv(path) => Box::new(table::Csv::new(table(path)?)?),
+            Self::Stdout => Box::new(table::Table::jsonl(Output::new(Box::new(io::stdout()), self.to_string()))),
+            Self::Jsonl(path) => Box::new(table::Table::jsonl(table(path)?)),
+            Self::Csv(path) => Box::new(table::Table::csv(table(path)?)?),
             Self::Video(path) => Box::new(recorder::Recorder::create(path, Shown::Labelled, options)?),
             Self::CleanVideo(path) => Box::new(recorder::Recorder::create(path, Shown::Clean, options)?),
             Self::Summary(path) => Box::new(summary::SummarySink::create(path, options)?),

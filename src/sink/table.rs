@@ -89,65 +89,57 @@ pub fn rounded(value: f64, digits: i32) -> f64 {
     if rounded.is_finite() { rounded + 0.0 } else { 0.0 }
 }
 
-/// Writes JSON lines.
-pub(super) struct Jsonl {
+/// Writes each frame in one of the two formats.
+pub(super) struct Table {
     out: Output,
+    lines_of: fn(&Labelled) -> Result<Vec<u8>>,
 }
 
-impl Jsonl {
-    pub(super) fn new(out: Output) -> Self {
-        Self { out }
-    }
-}
-
-impl Sink for Jsonl {
-    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
-        let mut line = serde_json::to_vec(&FrameRecord::of(labelled)).context("a result can't be written as JSON")?;
-        line.push(b'\n');
-        self.out.write(&line)
+impl Table {
+    pub(super) fn jsonl(out: Output) -> Self {
+        Self { out, lines_of: json_line }
     }
 
-    fn finish(&mut self, ending: Ending) -> Result<()> {
-        self.out.finish(ending)
-    }
-}
-
-/// Writes CSV with a header.
-pub(super) struct Csv {
-    out: Output,
-}
-
-impl Csv {
     /// Writes the header.
-    pub(super) fn new(mut out: Output) -> Result<Self> {
+    pub(super) fn csv(mut out: Output) -> Result<Self> {
         let columns = ["frame", "time_s", "id", "x", "y", "width", "height", "score", "emotion", "confidence"];
         let probabilities = Emotion::ALL.map(|emotion| format!("probability_{}", emotion.name().to_lowercase()));
         let header = columns.map(String::from).into_iter().chain(probabilities);
         // A reader that has gone already is told at the first frame.
         let _ = out.write(&rows([header])?)?;
-        Ok(Self { out })
+        Ok(Self { out, lines_of: csv_rows })
     }
 }
 
-impl Sink for Csv {
+impl Sink for Table {
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
-        let FrameRecord { frame, time_s, faces, .. } = FrameRecord::of(labelled);
-        let row = |face: &FaceRecord| {
-            let FaceRecord { id, bounds: b, score, emotion, confidence, probabilities } = face;
-            let place = [b.x, b.y, b.width, b.height].map(|value| value.to_string());
-            [frame.to_string(), time_s.to_string(), id.to_string()]
-                .into_iter()
-                .chain(place)
-                .chain([score.to_string(), emotion.to_string(), confidence.to_string()])
-                .chain(probabilities.values().map(f64::to_string))
-                .collect::<Vec<_>>()
-        };
-        self.out.write(&rows(faces.iter().map(row))?)
+        self.out.write(&(self.lines_of)(labelled)?)
     }
 
     fn finish(&mut self, ending: Ending) -> Result<()> {
         self.out.finish(ending)
     }
+}
+
+fn json_line(labelled: &Labelled) -> Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(&FrameRecord::of(labelled)).context("a result can't be written as JSON")?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn csv_rows(labelled: &Labelled) -> Result<Vec<u8>> {
+    let FrameRecord { frame, time_s, faces, .. } = FrameRecord::of(labelled);
+    let row = |face: &FaceRecord| {
+        let FaceRecord { id, bounds: b, score, emotion, confidence, probabilities } = face;
+        let place = [b.x, b.y, b.width, b.height].map(|value| value.to_string());
+        [frame.to_string(), time_s.to_string(), id.to_string()]
+            .into_iter()
+            .chain(place)
+            .chain([score.to_string(), emotion.to_string(), confidence.to_string()])
+            .chain(probabilities.values().map(f64::to_string))
+            .collect::<Vec<_>>()
+    };
+    rows(faces.iter().map(row))
 }
 
 /// Rows as bytes.
@@ -161,60 +153,33 @@ fn rows(rows: impl IntoIterator<Item = impl IntoIterator<Item = String>>) -> Res
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
+    use std::io::Cursor;
 
     use super::*;
     use crate::flow::emotion::Probabilities;
     use crate::sink::tests::{labelled, prediction};
 
-    /// A file in memory that the test can read while the sink holds it.
-    #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
-
-    impl Shared {
-        fn text(&self) -> String {
-            String::from_utf8_lossy(&self.0.lock().expect("no panic holds it")).into_owned()
+    /// What is written of these frames.
+    fn written(open: impl FnOnce(Output) -> Result<Table>, frames: &[Labelled]) -> String {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let out = Output::new(Box::new(file.reopen().expect("the file")), "test".into());
+        let mut sink = open(out).expect("a disk with room");
+        for frame in frames {
+            assert_eq!(sink.write(frame).expect("a disk with room"), ControlFlow::Continue(()));
         }
+        sink.finish(Ending::Whole).expect("a disk with room");
+        std::fs::read_to_string(file.path()).expect("the file")
     }
 
-    impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().expect("no panic holds it").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn to(file: &Shared) -> Output {
-        Output::new(Box::new(file.clone()), "test".into())
-    }
-
-    /// Fails each write in one way.
-    struct Failing(io::ErrorKind);
-
-    impl Write for Failing {
-        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-            Err(self.0.into())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+    fn jsonl(frames: &[Labelled]) -> String {
+        written(|out| Ok(Table::jsonl(out)), frames)
     }
 
     #[test]
     fn a_line_of_json_is_as_documented() {
-        let file = Shared::default();
-        let mut sink = Jsonl::new(to(&file));
         let face = prediction(3, [210.4, 89.6, 186.0, 186.2], 12.104, [0.0, 0.0, 0.0, 0.97, 0.02, 0.0, 0.01]);
-        let flow = sink.write(&labelled(12, 400_000_000, 640, 480, vec![face])).expect("memory can be written");
-        assert_eq!(flow, ControlFlow::Continue(()));
         assert_eq!(
-            file.text(),
+            jsonl(&[labelled(12, 400_000_000, 640, 480, vec![face])]),
             concat!(
                 r#"{"schema":1,"frame":12,"time_s":0.4,"faces":[{"id":3,"box":{"x":210,"y":90,"width":186,"height":186},"#,
                 r#""score":12.1,"emotion":"Happy","confidence":0.97,"probabilities":{"Anger":0.0,"Disgust":0.0,"Fear":0.0,"#,
@@ -228,67 +193,41 @@ mod tests {
     fn an_unsure_face_is_named_so_and_keeps_its_numbers() {
         let mut face = prediction(0, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.375, 0.0, 0.25, 0.25, 0.0, 0.0]);
         face.unsure = true;
-        let frame = labelled(0, 0, 2, 2, vec![face]);
-        let (json, table) = (Shared::default(), Shared::default());
-        let mut jsonl = Jsonl::new(to(&json));
-        let mut csv = Csv::new(to(&table)).expect("memory can be written");
-        let _ = jsonl.write(&frame).expect("memory can be written");
-        let _ = csv.write(&frame).expect("memory can be written");
-        let line: serde_json::Value = serde_json::from_str(&json.text()).expect("valid JSON");
-        let face = &line["faces"][0];
-        assert_eq!((&face["emotion"], &face["confidence"]), (&"Unsure".into(), &0.375.into()));
-        assert_eq!(
-            (&face["probabilities"]["Disgust"], &face["probabilities"]["Anger"]),
-            (&0.375.into(), &0.125.into())
-        );
-        let row = table.text().lines().nth(1).map(String::from);
-        assert_eq!(row.as_deref(), Some("0,0,0,1,2,30,40,5,Unsure,0.375,0.125,0.375,0,0.25,0.25,0,0"));
+        let frame = [labelled(0, 0, 2, 2, vec![face])];
+        let line = jsonl(&frame);
+        assert!(line.contains(r#""emotion":"Unsure","confidence":0.375,"#), "{line}");
+        assert!(line.contains(r#"{"Anger":0.125,"Disgust":0.375,"#), "{line}");
+        let table = written(Table::csv, &frame);
+        assert_eq!(table.lines().nth(1), Some("0,0,0,1,2,30,40,5,Unsure,0.375,0.125,0.375,0,0.25,0.25,0,0"));
     }
 
     #[test]
     fn frames_without_faces_and_odd_times_are_written() {
-        let file = Shared::default();
-        let mut sink = Jsonl::new(to(&file));
-        for (id, nanoseconds) in [(0, 0), (1, 33_333_333), (2, 3_600_066_666_667)] {
-            let _ = sink.write(&labelled(id, nanoseconds, 2, 2, vec![])).expect("memory can be written");
+        let frames = [(0, 0), (1, 33_333_333), (2, 3_600_066_666_667)];
+        let text = jsonl(&frames.map(|(id, nanoseconds)| labelled(id, nanoseconds, 2, 2, vec![])));
+        for (line, (id, time)) in text.lines().zip([(0, "0.0"), (1, "0.033333"), (2, "3600.066666")]) {
+            assert_eq!(line, format!(r#"{{"schema":1,"frame":{id},"time_s":{time},"faces":[]}}"#));
         }
-        sink.finish(Ending::Whole).expect("memory can be written");
-        assert_eq!(
-            file.text(),
-            concat!(
-                r#"{"schema":1,"frame":0,"time_s":0.0,"faces":[]}"#,
-                "\n",
-                r#"{"schema":1,"frame":1,"time_s":0.033333,"faces":[]}"#,
-                "\n",
-                r#"{"schema":1,"frame":2,"time_s":3600.066666,"faces":[]}"#,
-                "\n"
-            )
-        );
+        assert_eq!(text.matches('\n').count(), 3);
     }
 
     #[test]
     fn numbers_that_are_none_do_not_reach_the_file() {
-        let file = Shared::default();
-        let mut sink = Jsonl::new(to(&file));
         let mut face = prediction(0, [f32::NAN, -3.4, f32::INFINITY, 1.0], f32::NAN, [1.0; 7]);
         face.probabilities = Probabilities::from_logits(&[f32::NAN; 7]);
-        let _ = sink.write(&labelled(0, 0, 2, 2, vec![face])).expect("memory can be written");
-        let line: serde_json::Value = serde_json::from_str(&file.text()).expect("valid JSON");
-        assert_eq!(line["faces"][0]["box"]["x"], 0);
-        assert_eq!(line["faces"][0]["box"]["y"], -3);
-        assert_eq!(line["faces"][0]["score"], 0.0);
-        assert_eq!(line["faces"][0]["probabilities"]["Happy"], 0.0);
+        let line = jsonl(&[labelled(0, 0, 2, 2, vec![face])]);
+        let line: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
+        let face = &line["faces"][0];
+        assert_eq!((&face["box"]["x"], &face["box"]["y"]), (&0.into(), &(-3).into()));
+        assert_eq!((&face["score"], &face["probabilities"]["Happy"]), (&0.0.into(), &0.0.into()));
     }
 
     #[test]
     fn csv_has_a_header_and_one_row_a_face() {
-        let file = Shared::default();
-        let mut sink = Csv::new(to(&file)).expect("memory can be written");
         let face = |id| prediction(id, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.0, 0.0, 0.0, 0.0, 0.875, 0.0]);
-        let _ = sink.write(&labelled(0, 0, 2, 2, vec![])).expect("memory can be written");
-        let _ = sink.write(&labelled(1, 40_000_000, 2, 2, vec![face(0), face(1)])).expect("memory can be written");
+        let frames = [labelled(0, 0, 2, 2, vec![]), labelled(1, 40_000_000, 2, 2, vec![face(0), face(1)])];
         assert_eq!(
-            file.text(),
+            written(Table::csv, &frames),
             "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
              probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise\n\
              1,0.04,0,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0\n\
@@ -298,18 +237,16 @@ mod tests {
 
     #[test]
     fn a_reader_that_leaves_ends_the_run_without_an_error() {
-        let pipe = || Box::new(Failing(io::ErrorKind::BrokenPipe));
-        let frame = labelled(0, 0, 2, 2, vec![prediction(0, [0.0; 4], 1.0, [1.0; 7])]);
-        let mut jsonl = Jsonl::new(Output::new(pipe(), "test".into()));
-        assert_eq!(jsonl.write(&frame).expect("no error"), ControlFlow::Break(()));
+        let (_, pipe) = std::io::pipe().expect("a pipe");
+        let mut jsonl = Table::jsonl(Output::new(Box::new(pipe), "test".into()));
+        assert_eq!(jsonl.write(&labelled(0, 0, 2, 2, vec![])).expect("no error"), ControlFlow::Break(()));
         jsonl.finish(Ending::Whole).expect("no error");
-        let mut csv = Csv::new(Output::new(pipe(), "test".into())).expect("no error");
-        assert_eq!(csv.write(&frame).expect("no error"), ControlFlow::Break(()));
     }
 
     #[test]
     fn a_full_disk_is_an_error_that_names_the_file() {
-        let mut sink = Jsonl::new(Output::new(Box::new(Failing(io::ErrorKind::StorageFull)), "out.jsonl".into()));
+        let full = Cursor::new([0; 8]);
+        let mut sink = Table::jsonl(Output::new(Box::new(full), "out.jsonl".into()));
         let error = sink.write(&labelled(0, 0, 2, 2, vec![])).expect_err("the disk is full");
         assert!(format!("{error:#}").starts_with("out.jsonl can't be written: "), "{error:#}");
     }

@@ -287,17 +287,6 @@ fn moov(description: &Description, duration: u64, tables: Stbl, mvex: Option<Mve
 mod tests {
     use super::*;
 
-    #[test]
-    fn places_beyond_four_gigabytes_are_written_wide() {
-        let entries: Vec<Entry> = (0..3).map(|i| Entry { size: 10, duration: 3000, is_key_frame: i == 0 }).collect();
-        let near = tables(&entries, &[(100, 2), (200, 1)]).expect("few frames");
-        assert_eq!((near.stco.map(|places| places.entries), near.co64), (Some(vec![100, 200]), None));
-        let far = tables(&entries, &[(100, 2), (1 << 33, 1)]).expect("few frames");
-        assert_eq!((far.stco, far.co64.map(|places| places.entries)), (None, Some(vec![100, 1 << 33])));
-        assert_eq!(far.stts.entries, [SttsEntry { sample_count: 3, sample_delta: 3000 }]);
-        assert_eq!(far.stsc.entries.len(), 2);
-    }
-
     /// With a hole in the middle, so that it takes little of the disk.
     #[cfg(target_os = "linux")]
     #[test]

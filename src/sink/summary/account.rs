@@ -65,20 +65,20 @@ impl FaceTime {
     }
 
     /// Shown as something from one moment to another. Returns how many spells more there are to keep.
-    fn show(&mut self, seen: &Seen, from: Duration, to: Duration, may_keep: bool) -> usize {
-        let time = to.saturating_sub(from);
+    fn show(&mut self, seen: &Prediction, from: Duration, to: Duration, may_keep: bool) -> usize {
+        let (time, label) = (to.saturating_sub(from), seen.label());
         self.seen += time;
-        self.times[index_of(seen.label)] += time;
-        for (sum, probability) in self.probabilities.iter_mut().zip(seen.probabilities) {
+        self.times[index_of(label)] += time;
+        for (sum, (_, probability)) in self.probabilities.iter_mut().zip(seen.probabilities.iter()) {
             *sum += f64::from(probability) * time.as_secs_f64();
         }
         self.last = to;
         let before = self.spells.len();
-        let spell = Spell { label: seen.label, start: from, end: to };
+        let spell = Spell { label, start: from, end: to };
         match self.spells.last_mut() {
-            Some(current) if current.label == seen.label && current.end == from => current.end = to,
+            Some(current) if current.label == label && current.end == from => current.end = to,
             Some(current) => {
-                self.changes += u64::from(current.label != seen.label);
+                self.changes += u64::from(current.label != label);
                 if may_keep { self.spells.push(spell) } else { *current = spell }
             }
             None => self.spells.push(spell),
@@ -117,19 +117,12 @@ impl FaceTime {
     }
 }
 
-/// A face in the frame whose length is not known yet.
-struct Seen {
-    id: u64,
-    label: Label,
-    probabilities: [f32; Emotion::COUNT],
-}
-
 /// All faces' times.
 #[derive(Default)]
 pub(super) struct Account {
     faces: BTreeMap<u64, FaceTime>,
-    /// The last frame.
-    pending: Option<(Duration, Vec<Seen>)>,
+    /// The time and the faces of the last frame, whose length is not known yet.
+    pending: Option<(Duration, Vec<Prediction>)>,
     last_gap: Option<Duration>,
     frames: u64,
     spells: usize,
@@ -145,12 +138,7 @@ impl Account {
             self.show(from, gap.min(LONGEST_GAP), &seen);
             self.last_gap = Some(gap.min(LONGEST_GAP));
         }
-        let seen = predictions.iter().map(|prediction| Seen {
-            id: prediction.id,
-            label: prediction.label(),
-            probabilities: Emotion::ALL.map(|emotion| prediction.probabilities.of(emotion)),
-        });
-        self.pending = Some((pts, seen.collect()));
+        self.pending = Some((pts, predictions.to_vec()));
     }
 
     /// No frame comes any more: the last one counts for as long as the one before it.
@@ -160,10 +148,10 @@ impl Account {
         }
     }
 
-    fn show(&mut self, from: Duration, time: Duration, seen: &[Seen]) {
+    fn show(&mut self, from: Duration, time: Duration, seen: &[Prediction]) {
         self.end = from + time;
         for seen in seen {
-            let face = self.faces.entry(seen.id).or_insert_with(|| FaceTime::new(from, seen.label));
+            let face = self.faces.entry(seen.id).or_insert_with(|| FaceTime::new(from, seen.label()));
             self.spells += face.show(seen, from, self.end, self.spells < MOST_SPELLS);
         }
     }
