@@ -68,13 +68,8 @@ impl Probabilities {
 
     /// The likeliest emotion; of equal ones the first in label order.
     pub fn top(&self) -> Emotion {
-        let mut best = Emotion::Anger;
-        for emotion in Emotion::ALL {
-            if self.of(emotion) > self.of(best) {
-                best = emotion;
-            }
-        }
-        best
+        let likelier = |best, emotion| if self.of(emotion) > self.of(best) { emotion } else { best };
+        Emotion::ALL.into_iter().fold(Emotion::Anger, likelier)
     }
 
     /// `1 - share` of these and `share`, 0 to 1, of others.

@@ -11,33 +11,25 @@ use crate::network::classify::FrameFaces;
 use crate::system::clock::{Spent, Stopwatch};
 use crate::track::Faces;
 
-/// What the stage works with.
-pub(super) struct Labelling<'a> {
-    /// The most frames that are labelled at once. They are waited for; only the end of the stream comes before.
-    pub(super) frames_at_once: usize,
-    pub(super) detected: &'a Receiver<Detected>,
-    pub(super) sender: &'a Sender<Labelled>,
-    /// Takes what whoever watches should know.
-    pub(super) warnings: &'a Sender<String>,
-}
-
-impl Labelling<'_> {
-    /// Labels until the stream ends or nobody listens any more.
-    pub(super) fn label(
-        &self,
-        mut classify: impl FnMut(&[FrameFaces<'_>], &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>>,
-    ) -> Result<()> {
-        // Nobody listens where the run is over already.
-        let mut tell = |text| _ = self.warnings.send(text);
-        loop {
-            let batch: Vec<Detected> = self.detected.iter().take(self.frames_at_once).collect();
-            if batch.is_empty() {
+/// Labels until the stream ends or nobody listens any more, so many frames at once at most. They are waited for; only the
+/// end of the stream comes before. `warnings` takes what whoever watches should know.
+pub(super) fn label(
+    mut classify: impl FnMut(&[FrameFaces<'_>], &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>>,
+    frames_at_once: usize,
+    detected: &Receiver<Detected>,
+    sender: &Sender<Labelled>,
+    warnings: &Sender<String>,
+) -> Result<()> {
+    // Nobody listens where the run is over already.
+    let mut tell = |text| _ = warnings.send(text);
+    loop {
+        let batch: Vec<Detected> = detected.iter().take(frames_at_once).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        for labelled in labelled_frames(batch, |frames| classify(frames, &mut tell))? {
+            if sender.send(labelled).is_err() {
                 return Ok(());
-            }
-            for labelled in labelled_frames(batch, |frames| classify(frames, &mut tell))? {
-                if self.sender.send(labelled).is_err() {
-                    return Ok(());
-                }
             }
         }
     }

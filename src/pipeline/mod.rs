@@ -25,8 +25,8 @@ use image::GrayImage;
 pub use capture::DropPolicy;
 use capture::{FrameSender, MOMENT, capture};
 use detect::detect;
-use label::Labelling;
-use record::Recording;
+use label::label;
+use record::record;
 
 use crate::flow::emotion::Probabilities;
 use crate::flow::frame::Frame;
@@ -116,12 +116,11 @@ where
         });
         let ends = (detected, labelled_sender, warning_sender.clone());
         spawn(scope, guard, "classify", ends, move |(detected, sender, warnings)| {
-            Labelling { frames_at_once, detected, sender, warnings }.label(classify)
+            label(classify, frames_at_once, detected, sender, warnings)
         });
         let recorder = (!recorders.is_empty()).then_some(record_sender);
         spawn(scope, guard, "record", (records, warning_sender), move |(records, warnings)| {
-            let recording = Recording { records, warnings, survives_failures: survives_recorders };
-            recording.record(recorders, || guard.ending(drop_policy))
+            record(recorders, records, warnings, survives_recorders, || guard.ending(drop_policy))
         });
         guard.watch("present", || {
             let outcomes = Outcomes { labelled: &labelled, notices: &notices, warnings: &warnings };

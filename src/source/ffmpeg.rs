@@ -172,14 +172,14 @@ impl Drop for FfmpegSource {
 }
 
 fn command(path: &Path, ffmpeg: &Path) -> Result<Command> {
-    let options = options_for(version(ffmpeg)?);
+    let [show, every_frame] = options_for(version(ffmpeg)?);
     let mut command = Command::new(ffmpeg);
     command
         .args(["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"])
         // A file may be a playlist that points into the network; nothing leaves this machine.
         .args(["-protocol_whitelist", "file", "-i"])
         .arg(file_url(path))
-        .args(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", options.show, options.every_frame, "passthrough"])
+        .args(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", show, every_frame, "passthrough"])
         // By its rate ffmpeg would round times, and frames of a camera that are close to each other would fall together.
         .args(["-enc_time_base", "1:90000", "-f", "rawvideo", "-pix_fmt", "rgb24", "-flush_packets", "1", "pipe:1"]);
     // Ctrl-C in a terminal goes to a whole process group. This one decides for itself when its child ends.
@@ -188,20 +188,14 @@ fn command(path: &Path, ffmpeg: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// What has to be said differently to different versions.
-#[derive(Debug, PartialEq)]
-struct Options {
-    show: &'static str,
-    every_frame: &'static str,
-}
-
-/// Development builds carry no version number; they are taken as recent.
-fn options_for(version: Option<(u32, u32)>) -> Options {
+/// What has to be said differently to different versions: how to show frames, and how to get every one. Development builds
+/// carry no version number; they are taken as recent.
+fn options_for(version: Option<(u32, u32)>) -> [&'static str; 2] {
     if version.is_some_and(|version| version < (5, 1)) {
-        Options { show: "showinfo", every_frame: "-vsync" }
+        ["showinfo", "-vsync"]
     } else {
         // Without the checksums, which take longer than the decoding.
-        Options { show: "showinfo=checksum=0", every_frame: "-fps_mode" }
+        ["showinfo=checksum=0", "-fps_mode"]
     }
 }
 
@@ -238,8 +232,8 @@ mod tests {
         assert_eq!(parse_version("ffmpeg version 7.1"), Some((7, 1)));
         assert_eq!(parse_version("ffmpeg version N-109544-g1234 Copyright"), None);
         assert_eq!(parse_version("ffmpeg version 2024-05-02-git-71669f2ad5-full_build"), None);
-        assert_eq!(options_for(Some((4, 4))).every_frame, "-vsync");
-        assert_eq!(options_for(Some((5, 1))).every_frame, "-fps_mode");
+        assert_eq!(options_for(Some((4, 4))), ["showinfo", "-vsync"]);
+        assert_eq!(options_for(Some((5, 1))), ["showinfo=checksum=0", "-fps_mode"]);
         assert_eq!(options_for(None), options_for(Some((8, 0))));
     }
 }

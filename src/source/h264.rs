@@ -9,12 +9,12 @@ use std::io::{Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use image::RgbImage;
-use image::imageops::{rotate90, rotate180, rotate270};
+use image::metadata::Orientation;
+use image::{DynamicImage, RgbImage};
 use openh264::decoder::{DecodedYUV, Decoder};
 use openh264::formats::YUVSource;
 
-use super::mp4_index::{Rotation, Sample, VideoIndex};
+use super::mp4_index::{Sample, VideoIndex};
 use super::pixels::{I420, Rgb, rgb_from_i420};
 use super::{Source, SourceInfo};
 use crate::flow::frame::Frame;
@@ -31,7 +31,7 @@ pub(super) struct H264Source<R> {
     decoder: Decoder,
     length_size: usize,
     samples: Vec<Sample>,
-    rotation: Rotation,
+    orientation: Orientation,
     next_sample: usize,
     /// The times of the samples that went into the decoder and whose pictures have not come out.
     times: VecDeque<Duration>,
@@ -57,19 +57,13 @@ impl<R: Read + Seek + Send> H264Source<R> {
         }
         decoder.decode(&units).map_err(undecodable).with_context(|| name.clone())?;
         Ok(Self {
-            info: SourceInfo {
-                name,
-                live: false,
-                frames: Some(index.samples.len() as u64),
-                fps: index.fps,
-                ..Default::default()
-            },
+            info: SourceInfo { name, frames: Some(index.samples.len() as u64), fps: index.fps, ..Default::default() },
             file,
             file_len,
             decoder,
             length_size: index.length_size,
             samples: index.samples,
-            rotation: index.rotation,
+            orientation: index.orientation,
             next_sample: 0,
             times: VecDeque::new(),
             ready: VecDeque::new(),
@@ -84,7 +78,10 @@ impl<R: Read + Seek + Send> H264Source<R> {
     fn read_frame(&mut self) -> Result<Option<Frame>> {
         while self.ready.is_empty() {
             if self.next_sample == self.samples.len() {
-                self.flush()?;
+                // At the end: the pictures that the decoder has held back.
+                for picture in self.decoder.flush_remaining().map_err(undecodable)? {
+                    self.ready.push_back(rgb_from_decoded(&picture, &mut self.buffers)?);
+                }
                 break;
             }
             self.decode_next_sample()
@@ -98,7 +95,7 @@ impl<R: Read + Seek + Send> H264Source<R> {
             return Ok(None);
         };
         let pts = self.times.pop_front().context("the decoder made more pictures than there are frames")?;
-        let Rgb { width, height, pixels } = turned(picture, self.rotation)?;
+        let Rgb { width, height, pixels } = turned(picture, self.orientation)?;
         let id = self.next_id;
         self.next_id += 1;
         Ok(Some(Frame { id, pts, captured_at: Instant::now(), scene: 0, width, height, rgb: pixels }))
@@ -114,14 +111,6 @@ impl<R: Read + Seek + Send> H264Source<R> {
         annex_b_from_mp4(&self.sample, self.length_size, &mut self.units)?;
         self.times.push_back(sample.start);
         if let Some(picture) = self.decoder.decode(&self.units).map_err(undecodable)? {
-            self.ready.push_back(rgb_from_decoded(&picture, &mut self.buffers)?);
-        }
-        Ok(())
-    }
-
-    /// At the end: takes out the pictures that the decoder has held back.
-    fn flush(&mut self) -> Result<()> {
-        for picture in self.decoder.flush_remaining().map_err(undecodable)? {
             self.ready.push_back(rgb_from_decoded(&picture, &mut self.buffers)?);
         }
         Ok(())
@@ -169,17 +158,14 @@ fn rgb_from_decoded(picture: &DecodedYUV, buffers: &mut Buffers<[u8]>) -> Result
     rgb_from_i420(&I420 { width: u32::try_from(width)?, height: u32::try_from(height)?, planes }, buffers)
 }
 
-fn turned(picture: Rgb, rotation: Rotation) -> Result<Rgb> {
-    let turn = match rotation {
-        Rotation::None => return Ok(picture),
-        Rotation::By90 => rotate90,
-        Rotation::By180 => rotate180,
-        Rotation::By270 => rotate270,
-    };
-    let image = RgbImage::from_raw(picture.width, picture.height, picture.pixels.to_vec())
-        .context("a picture of the wrong length")?;
-    let image = turn(&image);
-    Ok(Rgb { width: image.width(), height: image.height(), pixels: image.into_raw().into() })
+fn turned(picture: Rgb, orientation: Orientation) -> Result<Rgb> {
+    if orientation == Orientation::NoTransforms {
+        return Ok(picture);
+    }
+    let image = RgbImage::from_raw(picture.width, picture.height, picture.pixels.to_vec());
+    let mut image = DynamicImage::ImageRgb8(image.context("a picture of the wrong length")?);
+    image.apply_orientation(orientation);
+    Ok(Rgb { width: image.width(), height: image.height(), pixels: image.into_bytes().into() })
 }
 
 #[cfg(test)]

@@ -35,19 +35,3 @@ impl Source for LimitedSource<'_> {
         self.inner.warnings()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::spec::SourceSpec;
-    use super::*;
-
-    #[test]
-    fn it_ends_after_its_frames_or_with_its_source() {
-        let count = |limit| {
-            let mut demo = SourceSpec::Demo.open().expect("demo");
-            let mut source = LimitedSource::new(demo.as_mut(), limit);
-            std::iter::from_fn(|| source.next_frame().expect("frame")).count()
-        };
-        assert_eq!((count(3), count(1_000_000)), (3, 240));
-    }
-}

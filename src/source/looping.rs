@@ -71,10 +71,7 @@ mod tests {
     #[test]
     fn ids_and_times_go_on_over_the_joint() {
         let mut once = SourceSpec::Demo.open().expect("demo");
-        let mut length = 0;
-        while once.next_frame().expect("frame").is_some() {
-            length += 1;
-        }
+        let length = std::iter::from_fn(|| once.next_frame().expect("frame")).count() as u64;
         let mut source = LoopingSource::open(SourceSpec::Demo).expect("demo");
         let mut last = None;
         for id in 0..length + 3 {

@@ -8,6 +8,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use image::metadata::Orientation;
 use mp4_atom::{Atom, Co64, Ctts, Stco, Stsc, Stsz, StszSamples, Stts};
 
 /// The largest index that is read: about that of a week of video.
@@ -28,7 +29,7 @@ pub(super) struct VideoIndex {
     /// The compressed pictures, in the order of decoding, which is the order of showing.
     pub(super) samples: Vec<Sample>,
     /// How far the pictures are to be turned.
-    pub(super) rotation: Rotation,
+    pub(super) orientation: Orientation,
     /// Frames per second on average, where the file says how long it is.
     pub(super) fps: Option<f64>,
 }
@@ -42,15 +43,6 @@ pub(super) struct Sample {
     pub(super) size: u32,
     /// Since the first sample.
     pub(super) start: Duration,
-}
-
-/// Clockwise, in degrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rotation {
-    None,
-    By90,
-    By180,
-    By270,
 }
 
 impl VideoIndex {
@@ -73,22 +65,9 @@ impl VideoIndex {
             bail!("there is no picture in this video");
         }
         let fps = samples.len() as f64 * f64::from(timescale) / duration as f64;
-        let rotation = child(trak, &[b"tkhd"]).and_then(parse_rotation).context(damaged)?;
+        let orientation = child(trak, &[b"tkhd"]).and_then(parse_orientation).context(damaged)?;
         let fps = Some(fps).filter(|fps| fps.is_finite() && *fps > 0.0);
-        Ok(Self { parameter_sets, length_size, samples, rotation, fps })
-    }
-}
-
-impl Rotation {
-    /// The upper left part of a track's matrix, which takes `(x, y)` to `(a x + c y, b x + d y)`. Anything but a quarter
-    /// turn (a mirror image, a scaled one) is shown as it is.
-    fn from_matrix(abcd: [i32; 4]) -> Self {
-        match abcd.map(i32::signum) {
-            [0, 1, -1, 0] => Self::By90,
-            [-1, 0, 0, -1] => Self::By180,
-            [0, -1, 1, 0] => Self::By270,
-            _ => Self::None,
-        }
+        Ok(Self { parameter_sets, length_size, samples, orientation, fps })
     }
 }
 
@@ -199,11 +178,18 @@ fn parse_mdhd(mdhd: &[u8]) -> Option<(u32, u64)> {
     (timescale > 0).then_some((timescale, duration))
 }
 
-fn parse_rotation(tkhd: &[u8]) -> Option<Rotation> {
+/// From the upper left part of a track's matrix, which takes `(x, y)` to `(a x + c y, b x + d y)`. Anything but a quarter
+/// turn (a mirror image, a scaled one) is shown as it is.
+fn parse_orientation(tkhd: &[u8]) -> Option<Orientation> {
     let matrix = if tkhd.first()? == &1 { 52 } else { 40 };
-    let entry = |index: usize| u32_at(tkhd, matrix + 4 * index).map(u32::cast_signed);
+    let sign = |index: usize| Some(u32_at(tkhd, matrix + 4 * index)?.cast_signed().signum());
     // a b u, c d v, x y w
-    Some(Rotation::from_matrix([entry(0)?, entry(1)?, entry(3)?, entry(4)?]))
+    Some(match [sign(0)?, sign(1)?, sign(3)?, sign(4)?] {
+        [0, 1, -1, 0] => Orientation::Rotate90,
+        [-1, 0, 0, -1] => Orientation::Rotate180,
+        [0, -1, 1, 0] => Orientation::Rotate270,
+        _ => Orientation::NoTransforms,
+    })
 }
 
 /// Whether pictures are shown in another order than they are decoded in: then their offsets differ.
@@ -275,7 +261,7 @@ mod tests {
         let index = VideoIndex::read(&mut Cursor::new(CLIP)).unwrap();
         assert_eq!(index.samples.len(), 240);
         assert_eq!((index.length_size, index.parameter_sets.len()), (4, 2));
-        assert_eq!((index.rotation, index.fps), (Rotation::None, Some(30.0)));
+        assert_eq!((index.orientation, index.fps), (Orientation::NoTransforms, Some(30.0)));
         assert_eq!(index.samples[30].start, Duration::from_secs(1));
         let end = index.samples.iter().map(|sample| sample.offset + u64::from(sample.size)).max();
         assert_eq!(end, Some(CLIP.len() as u64));

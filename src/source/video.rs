@@ -95,10 +95,6 @@ mod tests {
         }
     }
 
-    fn error(result: Result<Box<dyn Source>>) -> String {
-        format!("{:#}", result.err().expect("opening must fail"))
-    }
-
     fn mean_difference(a: &[u8], b: &[u8]) -> f64 {
         assert_eq!(a.len(), b.len());
         a.iter().zip(b).map(|(&a, &b)| f64::from(a.abs_diff(b))).sum::<f64>() / a.len() as f64
@@ -138,59 +134,17 @@ mod tests {
     }
 
     #[test]
-    fn a_video_that_is_cut_short_gives_its_frames_and_then_an_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let whole = fs::read(demo_clip()).unwrap();
-        let cut = folder.path().join("cut.mp4");
-        fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
-        for decoder in [ffmpeg(), None] {
-            let (frames, end) = read_all(open_with(&cut, decoder.as_ref()).unwrap().as_mut());
-            assert!((20..220).contains(&frames.len()), "{} frames", frames.len());
-            let error = format!("{:#}", end.unwrap_err());
-            assert!(error.contains("cut.mp4") && error.contains("cut short"), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_video_fails_when_it_is_opened() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, content: &[u8]| {
-            let path = folder.path().join(name);
-            fs::write(&path, content).unwrap();
-            path
-        };
-        let clip = fs::read(demo_clip()).unwrap();
-        let moov = clip.windows(4).position(|bytes| bytes == b"moov").unwrap();
-        let files = [
-            file("text.mp4", b"this is not a video\n"),
-            file("empty.mp4", b""),
-            file("without-index.mp4", &clip[..moov + 100]),
-            file("zeros.mp4", &[0; 5000]),
-        ];
-        for decoder in [ffmpeg(), None] {
-            for path in &files {
-                let error = error(open_with(path, decoder.as_ref()));
-                assert!(error.contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
-            }
-        }
-        assert!(error(open_with(&files[0], None)).contains("apt install ffmpeg"));
-        assert!(error(open_with(&folder.path().join("none.mp4"), None)).contains("none.mp4"));
-    }
-
-    #[test]
     fn the_built_in_decoder_says_what_it_does_not_read() {
-        let (Some(_), Some(clip)) = (ffmpeg(), clip()) else { return };
-        let message = error(open_with(&clip, None));
-        assert!(message.contains("B-frames") && message.contains("apt install ffmpeg"), "{message}");
-
+        let Some(_) = ffmpeg() else { return };
         let folder = tempfile::tempdir().unwrap();
         let demo = demo_clip();
         let demo = demo.to_str().unwrap();
+        let error = |path: &Path| format!("{:#}", open_with(path, None).err().expect("opening must fail"));
         let mkv = make(folder.path(), "demo.mkv", &["-i", demo, "-c", "copy"]);
-        assert!(error(open_with(&mkv, None)).contains("install ffmpeg"));
+        assert!(error(&mkv).contains("install ffmpeg"));
         let movflags = ["-i", demo, "-c", "copy", "-movflags", "frag_keyframe+empty_moov"];
         let fragmented = make(folder.path(), "fragmented.mp4", &movflags);
-        assert!(error(open_with(&fragmented, None)).contains("fragmented"));
+        assert!(error(&fragmented).contains("fragmented"));
     }
 
     #[test]

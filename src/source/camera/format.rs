@@ -110,18 +110,14 @@ impl fmt::Display for CameraFormat {
 /// What a user asks of a camera: `1280x720`, `1280x720@30`, `1280x720@30:mjpeg`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WantedFormat {
-    size: (u32, u32),
+    /// Width and height in pixels.
+    pub(super) size: (u32, u32),
     fps: Option<f64>,
     pixel_format: Option<PixelFormat>,
 }
 
 #[cfg_attr(any(not(target_os = "linux"), feature = "nokhwa"), allow(dead_code, reason = "only V4L2 tells of steps"))]
 impl WantedFormat {
-    /// Width and height in pixels.
-    pub(super) fn size(&self) -> (u32, u32) {
-        self.size
-    }
-
     /// The frame rate, if one is asked for, to a thousandth.
     pub(super) fn rate(&self) -> Option<Rate> {
         self.fps.map(|fps| Rate { frames: (fps * 1000.0).round() as u32, seconds: 1000 })

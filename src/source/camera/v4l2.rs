@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use rustix::io::Errno;
 use v4l::buffer::{Flags, Type};
 use v4l::format::{Colorspace, Quantization};
 use v4l::fraction::Fraction;
@@ -29,13 +30,6 @@ use crate::source::pixels::{Encoding, Matrix, Range, rgb_len};
 
 /// What is said of a camera with other formats.
 const UNREADABLE: &str = "it has no format that emocam can read (MJPEG, YUYV, NV12, GREY)";
-
-/// Errors as Linux numbers them (`asm-generic/errno.h`).
-const EIO: i32 = 5;
-const ENXIO: i32 = 6;
-const EBUSY: i32 = 16;
-const ENODEV: i32 = 19;
-const ENOSPC: i32 = 28;
 
 /// What `poll` waits for: something to read (`poll.h`).
 const POLLIN: i16 = 1;
@@ -201,7 +195,7 @@ impl Device {
 /// Nothing, unless it went wrong too often.
 fn pardoned(errors: &mut u32, error: io::Error) -> Result<(), Failure> {
     *errors += 1;
-    if *errors > MOST_ERRORS || error.raw_os_error() == Some(ENODEV) { Err(lost(error)) } else { Ok(()) }
+    if *errors > MOST_ERRORS || Errno::from_io_error(&error) == Some(Errno::NODEV) { Err(lost(error)) } else { Ok(()) }
 }
 
 /// Gives all buffers to the driver. It refuses those that it has.
@@ -213,21 +207,21 @@ fn queue_all(stream: &mut Stream<'static>) {
 
 /// Why an opened camera delivers no more.
 fn lost(error: io::Error) -> Failure {
-    match error.raw_os_error() {
-        Some(ENODEV) => Failure::gone(anyhow!("unplugged")),
+    match Errno::from_io_error(&error) {
+        Some(Errno::NODEV) => Failure::gone(anyhow!("unplugged")),
         _ => Failure::other(anyhow!(error).context("reading fails")),
     }
 }
 
 /// Why a camera can't be opened, and what to try.
 fn explained(error: io::Error, camera: &CameraId) -> Failure {
-    match (error.kind(), error.raw_os_error()) {
-        (ErrorKind::NotFound, _) | (_, Some(ENODEV | ENXIO)) => Failure::gone(anyhow!(NO_SUCH_DEVICE)),
+    match (error.kind(), Errno::from_io_error(&error)) {
+        (ErrorKind::NotFound, _) | (_, Some(Errno::NODEV | Errno::NXIO)) => Failure::gone(anyhow!(NO_SUCH_DEVICE)),
         (ErrorKind::PermissionDenied, _) => Failure::other(anyhow!(
             "you may not read it: that takes membership in the group `video` as a rule \
              (`sudo usermod -aG video $USER`, then log in again)"
         )),
-        (_, Some(EBUSY)) => {
+        (_, Some(Errno::BUSY)) => {
             let users: Vec<String> = users(camera).iter().map(Holder::to_string).collect();
             let users = if users.is_empty() { "another program".to_owned() } else { users.join(", ") };
             Failure::other(anyhow!("in use by {users}; close that first"))
@@ -238,12 +232,12 @@ fn explained(error: io::Error, camera: &CameraId) -> Failure {
 
 /// Why a camera that could be opened does not start.
 fn cannot_start(error: io::Error, camera: &CameraId) -> Failure {
-    let advice = match error.raw_os_error() {
-        Some(EBUSY | ENODEV) => return explained(error, camera),
-        Some(ENOSPC) => {
+    let advice = match Errno::from_io_error(&error) {
+        Some(Errno::BUSY | Errno::NODEV) => return explained(error, camera),
+        Some(Errno::NOSPC) => {
             "the USB port has no bandwidth left for it: plug it in elsewhere, or ask for less with --camera-format"
         }
-        Some(EIO) => "cannot start; unplug it and plug it in again",
+        Some(Errno::IO) => "cannot start; unplug it and plug it in again",
         _ => "cannot start; unplug it and plug it in again, or ask for another --camera-format",
     };
     Failure::other(anyhow!(error).context(advice))
@@ -292,7 +286,7 @@ fn sizes(size: &FrameSizeEnum, asked: Option<&WantedFormat>) -> Vec<(u32, u32)> 
             let ends = [(steps.min_width, steps.min_height), (steps.max_width, steps.max_height)];
             let mut sizes: Vec<_> = COMMON_SIZES
                 .into_iter()
-                .chain(asked.map(WantedFormat::size))
+                .chain(asked.map(|asked| asked.size))
                 .filter(|&(width, height)| {
                     on_step(width, steps.min_width, steps.max_width, steps.step_width)
                         && on_step(height, steps.min_height, steps.max_height, steps.step_height)
@@ -378,18 +372,16 @@ mod tests {
     #[test]
     fn errors_say_what_to_try() {
         let camera = camera_id(12345, Path::new("/dev/video12345"));
-        let error = |number| explained(io::Error::from_raw_os_error(number), &camera);
+        let error = |number: Errno| explained(number.into(), &camera);
         let text = |number| format!("{:#}", error(number).error);
-        assert!(error(ENODEV).gone && error(2).gone && !error(EBUSY).gone);
-        assert!(text(13).contains("group `video`"));
-        assert!(text(EBUSY).contains("in use by another program"));
-        assert!(
-            format!("{:#}", cannot_start(io::Error::from_raw_os_error(ENOSPC), &camera).error).contains("bandwidth")
-        );
+        assert!(error(Errno::NODEV).gone && error(Errno::NOENT).gone && !error(Errno::BUSY).gone);
+        assert!(text(Errno::ACCESS).contains("group `video`"));
+        assert!(text(Errno::BUSY).contains("in use by another program"));
+        assert!(format!("{:#}", cannot_start(Errno::NOSPC.into(), &camera).error).contains("bandwidth"));
         let mut errors = 0;
-        let mut pardon = |number| pardoned(&mut errors, io::Error::from_raw_os_error(number));
-        assert!(pardon(ENODEV).is_err_and(|failure| failure.gone));
-        assert!(pardon(EIO).is_ok() && pardon(EIO).is_ok());
-        assert!(pardon(EIO).is_err_and(|failure| !failure.gone));
+        let mut pardon = |number: Errno| pardoned(&mut errors, number.into());
+        assert!(pardon(Errno::NODEV).is_err_and(|failure| failure.gone));
+        assert!(pardon(Errno::IO).is_ok() && pardon(Errno::IO).is_ok());
+        assert!(pardon(Errno::IO).is_err_and(|failure| !failure.gone));
     }
 }
