@@ -73,10 +73,7 @@ pub(crate) fn conv_norm(
 
 /// A convolution with bias, for inference on one device.
 #[derive(Debug)]
-pub(crate) struct InferenceConv(Form);
-
-#[derive(Debug)]
-enum Form {
+pub(crate) enum InferenceConv {
     Packed(PackedConv),
     ByCandle(BiasedConv),
 }
@@ -87,11 +84,11 @@ impl InferenceConv {
     /// # Errors
     /// When the shapes don't fit each other, or the device has no room.
     pub(crate) fn new(kernel: &Tensor, bias: &Tensor, stride: usize, device: &Device) -> Result<Self> {
-        Ok(Self(if is_gpu(device) {
-            Form::ByCandle(BiasedConv::new(kernel.to_device(device)?, &bias.to_device(device)?, stride)?)
+        Ok(if is_gpu(device) {
+            Self::ByCandle(BiasedConv::new(kernel.to_device(device)?, &bias.to_device(device)?, stride)?)
         } else {
-            Form::Packed(PackedConv::new(kernel, bias, stride)?)
-        }))
+            Self::Packed(PackedConv::new(kernel, bias, stride)?)
+        })
     }
 
     /// Convolves, adds the bias and `skip`, and makes negative outputs 0 where `relu` is set.
@@ -99,9 +96,9 @@ impl InferenceConv {
     /// # Errors
     /// When the shapes don't fit each other, or the device fails.
     pub(crate) fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
-        match &self.0 {
-            Form::Packed(conv) => inference::convolve(conv, x, skip, relu),
-            Form::ByCandle(conv) => conv.forward(x, skip, relu),
+        match self {
+            Self::Packed(conv) => inference::convolve(conv, x, skip, relu),
+            Self::ByCandle(conv) => conv.forward(x, skip, relu),
         }
     }
 }
