@@ -37,9 +37,6 @@ pub(super) struct Topic {
 
 impl Topic {
     /// Writes it as a chapter of the manual page.
-    ///
-    /// # Errors
-    /// When `out` takes no more.
     pub(super) fn render(&self, out: &mut Vec<u8>) -> Result<()> {
         let mut roff = Roff::new();
         let mut is_code = false;

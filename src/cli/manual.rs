@@ -16,9 +16,6 @@ use super::help::TOPICS;
 const NOT_WRITTEN: &str = "standard output takes no more";
 
 /// Prints the help of a command, the text of a topic, or both where they have the same name; without a name, the program's.
-///
-/// # Errors
-/// When the text can't be written.
 pub(crate) fn help(name: Option<&str>) -> Result<()> {
     let mut out = io::stdout();
     let topic = TOPICS.iter().find(|topic| Some(topic.name) == name);
@@ -34,9 +31,6 @@ pub(crate) fn help(name: Option<&str>) -> Result<()> {
 }
 
 /// Writes the completions for a shell.
-///
-/// # Errors
-/// When the text can't be written.
 pub(crate) fn completions(shell: Shell, out: &mut impl Write) -> Result<()> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "emocam", &mut text);
@@ -44,9 +38,6 @@ pub(crate) fn completions(shell: Shell, out: &mut impl Write) -> Result<()> {
 }
 
 /// Writes the manual page: the program, each command with its options, and the topics.
-///
-/// # Errors
-/// When the text can't be written.
 pub(crate) fn page(out: &mut impl Write) -> Result<()> {
     let mut command = Cli::command();
     command.build();

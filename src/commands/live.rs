@@ -14,9 +14,6 @@ use crate::view::tell::notice;
 use crate::view::{StatusView, View, check_display};
 
 /// Runs until the source ends, the window is closed, or someone asks for the end.
-///
-/// # Errors
-/// When the source can't be opened, or a stage or an output fails.
 pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;

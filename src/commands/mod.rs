@@ -20,9 +20,6 @@ use emocam::flow::stop::Stop;
 use crate::cli::{Command, manual};
 
 /// Runs a command to its end. The program started at `started`.
-///
-/// # Errors
-/// Whatever kept the command from doing all of its work.
 pub(crate) fn run(command: &Command, stop: &Stop, started: Instant) -> Result<()> {
     match command {
         Command::Live(arguments) => live::run(arguments, stop),

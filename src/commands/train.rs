@@ -12,9 +12,6 @@ use crate::cli::Train;
 use crate::view::tell::notice;
 
 /// Starts a run, or goes on with one.
-///
-/// # Errors
-/// As [`train::start`] and [`train::resume`].
 pub(super) fn run(arguments: &Train, stop: &Stop) -> Result<()> {
     let Train { data, out, resume, init, device, threads, data_options, recipe } = arguments;
     if let Some(threads) = *threads {

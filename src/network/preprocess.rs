@@ -332,7 +332,6 @@ mod tests {
         // A face found at 154,... with a side of 260 on a frame of 640x360 that was scanned at 427 pixels.
         let scale = 640.0f32 / 427.0;
         let mut preprocessor = Preprocessor::new(InputSpec::default());
-        let mut out = vec![0.0; preprocessor.input_len()];
         let frame = gradient(640, 360);
         for x in 0..427u16 {
             for side in (100..400u16).step_by(7).chain([260]) {
@@ -342,16 +341,15 @@ mod tests {
             }
         }
         let region = Region { x: 211.334_88, y: 0.0, width: 428.665_13, height: 360.0 };
-        preprocessor.write_input(&frame, region, &mut out).expect("a region that ends at the edge");
+        preprocessor.resize(&frame, region).expect("a region that ends at the edge");
     }
 
     #[test]
     fn impossible_regions_are_refused() {
         let mut preprocessor = Preprocessor::new(InputSpec::default());
-        let mut out = vec![0.0; preprocessor.input_len()];
         for (x, width) in [(0.0, 0.0), (0.0, -1.0), (f32::NAN, 10.0), (0.0, f32::INFINITY), (0.0, 1e9)] {
             let region = Region { x, y: 0.0, width, height: 10.0 };
-            assert!(preprocessor.write_input(&gradient(48, 48), region, &mut out).is_err(), "{region:?}");
+            assert!(preprocessor.crop(&gradient(48, 48), region).is_err(), "{region:?}");
         }
     }
 

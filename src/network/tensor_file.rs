@@ -27,9 +27,6 @@ pub(crate) struct FileKind {
 
 impl FileKind {
     /// The bytes of a file.
-    ///
-    /// # Errors
-    /// When the device fails.
     pub(crate) fn to_bytes(&self, text: &impl Serialize, tensors: &Tensors) -> Result<Vec<u8>> {
         // Here and not while it is written, where candle panics if a GPU fails.
         let on_cpu = tensors.iter().map(|(name, tensor)| Ok((name, tensor.to_device(&Device::Cpu)?.contiguous()?)));

@@ -33,7 +33,8 @@ pub(crate) enum View {
     Window(Box<WindowView>),
     Status(StatusView),
     Progress(ProgressView),
-    None(NoView),
+    /// Nothing to see. With a canvas pictures are drawn as for a window, and dropped: measurements need no display then.
+    None(Option<RgbImage>),
 }
 
 /// What there is to be seen at a moment.
@@ -51,23 +52,10 @@ struct Sight<'a> {
     notice: Option<&'a Notice>,
 }
 
-/// Nothing to see. Pictures may be drawn as for a window, and dropped: measurements need no display then.
-#[derive(Default)]
-pub(crate) struct NoView {
-    canvas: Option<RgbImage>,
-}
-
-impl NoView {
-    /// One that draws.
-    pub(crate) fn drawn() -> Self {
-        Self { canvas: Some(RgbImage::default()) }
-    }
-}
-
 impl View {
     /// Whether pictures are drawn, for a window or as if for one.
     pub(crate) fn draws(&self) -> bool {
-        matches!(self, Self::Window(_) | Self::None(NoView { canvas: Some(_) }))
+        matches!(self, Self::Window(_) | Self::None(Some(_)))
     }
 
     /// Whether there is a window on the screen.
@@ -87,7 +75,7 @@ impl View {
         match (self, sight.frame) {
             (Self::Status(status), Some(frame)) => status.show(frame, sight.line),
             (Self::Progress(bar), Some(_)) => bar.count(),
-            (Self::None(NoView { canvas: Some(canvas) }), Some(_)) => {
+            (Self::None(Some(canvas)), Some(_)) => {
                 canvas.clone_from(sight.picture.unwrap_or(&RgbImage::default()));
                 draw::hud(canvas, sight.line);
             }

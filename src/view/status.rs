@@ -7,7 +7,7 @@ use console::Term;
 use emocam::flow::emotion::Prediction;
 use emocam::flow::labelled::Labelled;
 
-use super::terminal::Terminal;
+use super::terminal::{Colors, Terminal};
 
 /// How often the line changes: fast enough to feel live, slow enough to be read.
 const PERIOD: Duration = Duration::from_millis(250);
@@ -135,10 +135,10 @@ fn line(annotated: &Labelled, meter: &str, width: usize, terminal: Terminal) -> 
         let faces = faces.iter().take(shown).map(|face| face_text(face, form, terminal));
         count.clone() + &faces.collect::<String>() + end
     };
-    let columns = |text: &str| text.chars().count();
+    let (plain, columns) = (Terminal { colors: Colors::None, ..terminal }, |text: &str| text.chars().count());
     with_meter
         .chain(without_meter)
-        .map(|(form, shown, end)| (columns(&text(form, shown, &end, terminal.without_colors())), form, shown, end))
+        .map(|(form, shown, end)| (columns(&text(form, shown, &end, plain)), form, shown, end))
         .find(|(columns, ..)| *columns <= width)
         .map_or_else(
             || (count.chars().take(width).collect(), columns(&count).min(width)),
@@ -163,7 +163,6 @@ fn face_text(face: &Prediction, form: Form, terminal: Terminal) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::terminal::Colors;
     use super::*;
     use emocam::flow::emotion::{Emotion, Probabilities};
     use emocam::flow::frame::{FaceBox, Frame};

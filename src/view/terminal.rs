@@ -53,11 +53,6 @@ impl Terminal {
         Self { colors, has_blocks, can_erase: !is_dumb }
     }
 
-    /// The same terminal for texts without escape sequences.
-    pub(super) fn without_colors(self) -> Self {
-        Self { colors: Colors::None, ..self }
-    }
-
     /// What takes a line of some columns away, and goes back to its start.
     pub(super) fn erased(self, columns: usize) -> String {
         if self.can_erase { "\r\x1b[2K".to_owned() } else { format!("\r{}\r", " ".repeat(columns)) }

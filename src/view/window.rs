@@ -141,9 +141,6 @@ fn open((width, height): (u32, u32), typed: &Rc<RefCell<Typed>>) -> Result<minif
 }
 
 /// Tells whether a window can be hoped for; quick, and without opening one.
-///
-/// # Errors
-/// When there is no display.
 pub(crate) fn check_display() -> Result<()> {
     let is_set = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
     if cfg!(all(unix, not(target_os = "macos"))) && !["DISPLAY", "WAYLAND_DISPLAY"].into_iter().any(is_set) {
@@ -241,21 +238,16 @@ mod tests {
     fn a_key_that_is_held_is_heard_once() {
         let typed = Rc::<RefCell<Typed>>::default();
         let mut keys = Keys(Rc::clone(&typed));
-        let mut press = |key, letter: char| {
+        let press = |keys: &mut Keys, key, letter: char| {
             keys.set_key_state(key, true);
             keys.add_char(letter.into());
         };
-        press(Key::B, 'b');
-        press(Key::B, 'b');
-        press(Key::M, 'M');
-        press(Key::X, 'x');
+        for (key, letter) in [(Key::B, 'b'), (Key::B, 'b'), (Key::M, 'M'), (Key::X, 'x')] {
+            press(&mut keys, key, letter);
+        }
         keys.set_key_state(Key::B, false);
-        let mut press = |key, letter: char| {
-            keys.set_key_state(key, true);
-            keys.add_char(letter.into());
-        };
-        press(Key::B, 'b');
-        press(Key::Escape, '\u{1b}');
+        press(&mut keys, Key::B, 'b');
+        press(&mut keys, Key::Escape, '\u{1b}');
         assert_eq!(typed.borrow().actions, [KeyAction::Bars, KeyAction::Mirror, KeyAction::Bars, KeyAction::Quit]);
     }
 }

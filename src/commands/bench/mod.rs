@@ -14,17 +14,18 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use image::RgbImage;
 
 use crate::cli::Bench;
 use crate::commands::setup;
-use crate::view::{NoView, View};
+use crate::view::View;
 use emocam::flow::stop::Stop;
 use emocam::measure::machine::{Machine, memory_now, memory_peak};
 use emocam::measure::stats::Stats;
 use emocam::network::classify::Classifier;
 use emocam::network::device::{DeviceSpec, description, gpu_name};
 use emocam::pipeline::DropPolicy;
-use emocam::source::LoopingSource;
+use emocam::source::{LoopingSource, Source};
 use playback::{Playback, frame_rate};
 use report::{Memory, Report, Setting};
 use yardstick::Yardstick;
@@ -93,8 +94,8 @@ fn measure(mut subject: Subject<'_>) -> Result<Report> {
         machine: Machine::this(),
         setting: Setting {
             source: arguments.source.to_string(),
-            size: yardstick.source_size(),
-            fps: yardstick.source_fps(),
+            size: yardstick.source_size,
+            fps: yardstick.source_fps,
             min_face: arguments.dials.min_face,
             device,
             gpu,
@@ -121,20 +122,20 @@ impl Subject<'_> {
     /// window.
     fn as_camera(&mut self, extent: Extent) -> Result<Stats> {
         let source = LoopingSource::open(self.arguments.source.clone())?;
-        let pace = frame_rate(&source);
-        self.run(Playback::new(source, extent, Some(pace)), DropPolicy::Latest, NoView::drawn())
+        let pace = frame_rate(source.info());
+        self.run(Playback::new(source, extent, Some(pace)), DropPolicy::Latest, View::None(Some(RgbImage::default())))
     }
 
     /// As `annotate` does without an output.
     fn as_file(&mut self, extent: Extent) -> Result<Stats> {
         let source = LoopingSource::open(self.arguments.source.clone())?;
-        self.run(Playback::new(source, extent, None), DropPolicy::Every, NoView::default())
+        self.run(Playback::new(source, extent, None), DropPolicy::Every, View::None(None))
     }
 
-    fn run(&mut self, mut source: Playback, drop_policy: DropPolicy, view: NoView) -> Result<Stats> {
+    fn run(&mut self, mut source: Playback, drop_policy: DropPolicy, view: View) -> Result<Stats> {
         let mut stats = Stats::new(false);
         let job = setup::job(&mut source, drop_policy, &self.arguments.dials, Some(&self.arguments.source));
-        job.run(self.classifier, View::None(view), &Stop::default(), &mut stats)?;
+        job.run(self.classifier, view, &Stop::default(), &mut stats)?;
         ensure!(stats.frames() > 0, "{} has no frames", self.arguments.source);
         Ok(stats)
     }

@@ -26,30 +26,22 @@ const SCANS: usize = 3;
 /// Scans the first frame of a source.
 pub(super) struct Yardstick {
     frame: GrayImage,
-    source_size: (u32, u32),
-    source_fps: f64,
+    /// Width and height of the source's frames.
+    pub(super) source_size: (u32, u32),
+    /// Frames a second at which the source is played.
+    pub(super) source_fps: f64,
     times: Vec<Duration>,
 }
 
 impl Yardstick {
     pub(super) fn new(source: &SourceSpec) -> Result<Self> {
         let mut opened = source.open()?;
-        let source_fps = frame_rate(opened.as_ref());
+        let source_fps = frame_rate(opened.info());
         let frame = opened.next_frame()?.with_context(|| format!("{source} has no frames"))?;
         let source_size = (frame.width, frame.height);
         let gray = gray_from_rgb(&frame.rgb, frame.width, frame.height)?;
         let frame = resize(&gray, SIZE.0, SIZE.1, FilterType::Triangle);
         Ok(Self { frame, source_size, source_fps, times: Vec::new() })
-    }
-
-    /// Width and height of the source's frames.
-    pub(super) fn source_size(&self) -> (u32, u32) {
-        self.source_size
-    }
-
-    /// Frames a second at which the source is played.
-    pub(super) fn source_fps(&self) -> f64 {
-        self.source_fps
     }
 
     /// Times some scans: one, and more as long as `patience` lasts.
@@ -83,7 +75,7 @@ mod tests {
     #[test]
     fn the_median_of_all_scans_counts() {
         let mut yardstick = Yardstick::new(&SourceSpec::Demo).expect("demo");
-        assert_eq!((yardstick.source_size(), yardstick.source_fps()), ((640, 480), 30.0));
+        assert_eq!((yardstick.source_size, yardstick.source_fps), ((640, 480), 30.0));
         assert_eq!(yardstick.median(), Duration::ZERO);
         // Blank and tiny, because a scan of a real frame takes seconds in a build for tests.
         yardstick.frame = GrayImage::new(40, 40);

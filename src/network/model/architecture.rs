@@ -163,9 +163,6 @@ impl Architecture {
 
     /// Seeded starting values: kernels from a normal distribution with variance 2 / (values under the kernel)
     /// (He et al. 2015, <https://arxiv.org/abs/1502.01852>), scales 1, the rest 0.
-    ///
-    /// # Errors
-    /// When a tensor can't be made.
     pub fn initial_tensors(&self, seed: u64) -> Result<Tensors> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut tensors = Tensors::new();

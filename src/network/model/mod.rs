@@ -27,21 +27,12 @@ const BATCH_NORM_MOMENTUM: f64 = 0.1;
 /// A convolution that is followed by batch norm, in one of its two forms.
 pub trait Layer {
     /// Pictures `(batch, channels, h, w)` in the layout in which layers of this form pass them on.
-    ///
-    /// # Errors
-    /// When they don't fit into it.
     fn arrange(pictures: &Tensor) -> Result<Tensor>;
 
     /// `(batch, in, h, w)` to `(batch, out, h / stride, w / stride)`, each in that layout, plus `skip`, rectified on demand.
-    ///
-    /// # Errors
-    /// When the shapes don't fit.
     fn forward(&self, x: &Tensor, batch: usize, skip: Option<&Tensor>, relu: bool) -> Result<Tensor>;
 
     /// The mean of each channel of each picture, `(batch, channels)`, from that layout.
-    ///
-    /// # Errors
-    /// When the tensor has another layout.
     fn channel_means(x: &Tensor, batch: usize) -> Result<Tensor>;
 }
 
@@ -161,9 +152,6 @@ pub struct EmotionNet<L> {
 
 impl<L: Layer> EmotionNet<L> {
     /// Faces to features: `(batch, 1, 48, 48)` to `(batch, 160)` in the default architecture.
-    ///
-    /// # Errors
-    /// When the shapes don't fit.
     pub fn features(&self, x: &Tensor) -> Result<Tensor> {
         let batch = x.dim(0)?;
         let x = self.stem.forward(&L::arrange(x)?, batch, None, true)?; // (batch, 16, 48, 48)
@@ -175,25 +163,16 @@ impl<L: Layer> EmotionNet<L> {
     }
 
     /// Features to logits: `(batch, 160)` to `(batch, 7)`.
-    ///
-    /// # Errors
-    /// When the shapes don't fit.
     pub fn head(&self, features: &Tensor) -> Result<Tensor> {
         Ok(features.matmul(&self.head_weight.t()?)?.broadcast_add(&self.head_bias)?)
     }
 
     /// Faces to logits: `(batch, 1, 48, 48)` to `(batch, 7)`.
-    ///
-    /// # Errors
-    /// When the shapes don't fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.head(&self.features(x)?)
     }
 
     /// Faces to logits, one row per face, on the CPU.
-    ///
-    /// # Errors
-    /// When the shapes don't fit.
     pub fn logits(&self, x: &Tensor) -> Result<Vec<[f32; Emotion::COUNT]>> {
         let logits: Vec<f32> = self.forward(x)?.flatten_all()?.to_vec1()?;
         let (rows, _) = logits.as_chunks();
@@ -231,9 +210,6 @@ impl EmotionNet<ConvNorm> {
     }
 
     /// The same function with batch norm folded into the convolutions, by the running statistics, on a device.
-    ///
-    /// # Errors
-    /// When a tensor can't be made.
     pub fn fold(&self, device: &Device) -> Result<EmotionNet<FoldedConv>> {
         let fold = |layer: &ConvNorm| layer.fold(device);
         let block = |block: &Block<ConvNorm>| -> Result<Block<FoldedConv>> {
@@ -253,9 +229,6 @@ impl EmotionNet<ConvNorm> {
     }
 
     /// Moves the running statistics, in the tensors that this was made of, to those of the last forward pass.
-    ///
-    /// # Errors
-    /// When the device fails.
     pub fn remember_statistics(&self) -> Result<()> {
         for layer in [&self.stem, &self.down] {
             layer.remember()?;

@@ -13,7 +13,7 @@ use crate::network::device::rehearsal;
 
 /// A convolution with bias, for inference.
 #[derive(Debug)]
-pub(super) struct BiasedConv {
+pub(crate) struct BiasedConv {
     kernel: Tensor,
     /// `(1, out, 1, 1)`.
     bias: Tensor,

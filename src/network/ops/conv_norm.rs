@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 
 use super::conv::{Sizes, correlate, kernel_gradient};
 use super::lanes::{LANES, in_last_group};
@@ -57,16 +57,14 @@ pub(super) fn conv_norm(
     let LayerWeights { kernel, gamma, beta } = weights;
     let sizes = Sizes::new(input.shape(), kernel.shape(), form.stride)?;
     let kept = Arc::new(OnceLock::new());
-    let op = ConvNorm { form, kernel: kernel.shape().clone(), kept: kept.clone() };
+    let op = ConvNorm { form, has_skip: skip.is_some(), kernel: kernel.shape().clone(), kept: kept.clone() };
     let input = input.contiguous()?;
     let packed = Tensor::cat(&[&kernel.flatten_all()?, gamma, beta], 0)?;
     if packed.elem_count() != kernel.elem_count() + 2 * sizes.out_channels {
         bail!("{} scales and {} shifts for {} channels", gamma.elem_count(), beta.elem_count(), sizes.out_channels);
     }
-    let output = match skip {
-        Some(skip) => input.apply_op3(&packed, &skip.contiguous()?, op)?,
-        None => input.apply_op2(&packed, op)?,
-    };
+    // Three arguments in any case; what stands in for a way around gets no gradient.
+    let output = input.apply_op3(&packed, &skip.unwrap_or(&packed).contiguous()?, op)?;
     let Some(Kept { statistics: Statistics { mean, variance, count }, .. }) = kept.get() else {
         bail!("a layer kept no statistics")
     };
@@ -82,15 +80,9 @@ struct Kept {
 
 struct ConvNorm {
     form: LayerForm,
+    has_skip: bool,
     kernel: Shape,
     kept: Arc<OnceLock<Kept>>,
-}
-
-/// Gradients of the input (where it is wanted), of the packed weights, and of the way around.
-struct Gradients {
-    input: Option<Tensor>,
-    packed: Tensor,
-    skip: Option<Tensor>,
 }
 
 impl ConvNorm {
@@ -103,18 +95,29 @@ impl ConvNorm {
         let filled = in_last_group(self.form.batch, sizes.groups)?;
         Ok(Normalization { statistics, epsilon: self.form.epsilon, gamma, pixels: sizes.out_pixels(), filled })
     }
+}
 
-    fn forward(
+impl CustomOp3 for ConvNorm {
+    fn name(&self) -> &'static str {
+        "conv-norm"
+    }
+
+    fn cpu_fwd(
         &self,
-        input: (&CpuStorage, &Layout),
-        packed: &[f32],
-        skip: Option<&[f32]>,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let sizes = Sizes::new(input.1.shape(), &self.kernel, self.form.stride)?;
+        let (input, packed) = (values_of(s1, l1)?, values_of(s2, l2)?);
+        let skip = self.has_skip.then(|| values_of(s3, l3)).transpose()?;
+        let sizes = Sizes::new(l1.shape(), &self.kernel, self.form.stride)?;
         let (kernel, norm) = packed.split_at(self.kernel.elem_count());
         let (gamma, beta) = norm.split_at(sizes.out_channels);
         let weights = sizes.forward_weights(kernel);
-        let convolved = correlate(&sizes.forward(), values_of(input.0, input.1)?, &weights, sizes.padding());
+        let convolved = correlate(&sizes.forward(), input, &weights, sizes.padding());
         if skip.is_some_and(|skip| skip.len() != convolved.len()) {
             bail!("a way around a layer of another size than its output");
         }
@@ -128,78 +131,6 @@ impl ConvNorm {
         Ok((CpuStorage::F32(output), shape.into()))
     }
 
-    fn backward(
-        &self,
-        input: &Tensor,
-        packed: &Tensor,
-        has_skip: bool,
-        output: &Tensor,
-        grad: &Tensor,
-    ) -> Result<Gradients> {
-        let Some(Kept { convolved, statistics }) = self.kept.get() else { bail!("a gradient before its forward pass") };
-        let sizes = Sizes::new(input.shape(), &self.kernel, self.form.stride)?;
-        let packed: Vec<f32> = packed.to_vec1()?;
-        let (kernel, norm) = packed.split_at(self.kernel.elem_count());
-        let gamma = &norm[..sizes.out_channels];
-        let norm = self.normalization(statistics, gamma, &sizes)?;
-        let NormGradient { input: grad_convolved, gamma, beta, rectified } = with_values(output, |y| {
-            with_values(grad, |g| Ok(norm.gradient(convolved, g, self.form.relu.then_some(y), has_skip)))
-        })?;
-        let mut grad_packed = with_values(input, |x| Ok(kernel_gradient(&sizes, x, &grad_convolved)))?;
-        grad_packed.extend(gamma);
-        grad_packed.extend(beta);
-        let mut grad_input = None;
-        if input.track_op() {
-            let weights = sizes.backward_weights(kernel);
-            let values = correlate(&sizes.backward(), &grad_convolved, &weights, sizes.padding());
-            grad_input = Some(Tensor::from_vec(values, input.shape(), input.device())?);
-        }
-        Ok(Gradients {
-            input: grad_input,
-            packed: Tensor::from_vec(grad_packed, packed.len(), input.device())?,
-            skip: rectified.map(|values| Tensor::from_vec(values, output.shape(), output.device())).transpose()?,
-        })
-    }
-}
-
-impl CustomOp2 for ConvNorm {
-    fn name(&self) -> &'static str {
-        "conv-norm"
-    }
-
-    fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.forward((s1, l1), values_of(s2, l2)?, None)
-    }
-
-    fn bwd(
-        &self,
-        input: &Tensor,
-        packed: &Tensor,
-        output: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let gradients = self.backward(input, packed, false, output, grad)?;
-        Ok((gradients.input, Some(gradients.packed)))
-    }
-}
-
-impl CustomOp3 for ConvNorm {
-    fn name(&self) -> &'static str {
-        "conv-norm-skip"
-    }
-
-    fn cpu_fwd(
-        &self,
-        s1: &CpuStorage,
-        l1: &Layout,
-        s2: &CpuStorage,
-        l2: &Layout,
-        s3: &CpuStorage,
-        l3: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        self.forward((s1, l1), values_of(s2, l2)?, Some(values_of(s3, l3)?))
-    }
-
     fn bwd(
         &self,
         input: &Tensor,
@@ -208,7 +139,25 @@ impl CustomOp3 for ConvNorm {
         output: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradients = self.backward(input, packed, true, output, grad)?;
-        Ok((gradients.input, Some(gradients.packed), gradients.skip))
+        let Some(Kept { convolved, statistics }) = self.kept.get() else { bail!("a gradient before its forward pass") };
+        let sizes = Sizes::new(input.shape(), &self.kernel, self.form.stride)?;
+        let packed: Vec<f32> = packed.to_vec1()?;
+        let (kernel, norm) = packed.split_at(self.kernel.elem_count());
+        let gamma = &norm[..sizes.out_channels];
+        let norm = self.normalization(statistics, gamma, &sizes)?;
+        let NormGradient { input: grad_convolved, gamma, beta, rectified } = with_values(output, |y| {
+            with_values(grad, |g| Ok(norm.gradient(convolved, g, self.form.relu.then_some(y), self.has_skip)))
+        })?;
+        let mut grad_packed = with_values(input, |x| Ok(kernel_gradient(&sizes, x, &grad_convolved)))?;
+        grad_packed.extend(gamma);
+        grad_packed.extend(beta);
+        let grad_packed = Tensor::from_vec(grad_packed, packed.len(), input.device())?;
+        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+        let grad_input = input.track_op().then(|| {
+            let weights = sizes.backward_weights(kernel);
+            tensor(correlate(&sizes.backward(), &grad_convolved, &weights, sizes.padding()), input)
+        });
+        let grad_skip = rectified.map(|values| tensor(values, output));
+        Ok((grad_input.transpose()?, Some(grad_packed), grad_skip.transpose()?))
     }
 }

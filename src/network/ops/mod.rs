@@ -40,17 +40,11 @@ use packed::PackedConv;
 pub(crate) use update::AdamWStep;
 
 /// Pictures `(batch, channels, height, width)` as [`conv_norm`] takes them.
-///
-/// # Errors
-/// When the tensor has other dimensions.
 pub(crate) fn training_layout(pictures: &Tensor) -> Result<Tensor> {
     if is_gpu(pictures.device()) { Ok(pictures.clone()) } else { lanes::from_pictures(pictures) }
 }
 
 /// The mean of each channel of each of so many pictures in the layout of training, `(batch, channels)`.
-///
-/// # Errors
-/// When the tensor has another layout.
 pub(crate) fn training_means(x: &Tensor, batch: usize) -> Result<Tensor> {
     if is_gpu(x.device()) { x.mean((2, 3)) } else { lanes::means(x, batch) }
 }
@@ -58,9 +52,6 @@ pub(crate) fn training_means(x: &Tensor, batch: usize) -> Result<Tensor> {
 /// Convolves pictures in the layout of training, normalizes each channel by its mean and variance over the batch (Ioffe and
 /// Szegedy 2015, <https://arxiv.org/abs/1502.03167>), adds `skip` and rectifies; differentiable. Returns the statistics too,
 /// from which running ones are kept.
-///
-/// # Errors
-/// When the shapes don't fit each other, or the device fails.
 pub(crate) fn conv_norm(
     input: &Tensor,
     weights: LayerWeights<'_>,
@@ -73,51 +64,36 @@ pub(crate) fn conv_norm(
 
 /// A convolution with bias, for inference on one device.
 #[derive(Debug)]
-pub(crate) struct InferenceConv(Form);
-
-#[derive(Debug)]
-enum Form {
+pub(crate) enum InferenceConv {
     Packed(PackedConv),
     ByCandle(BiasedConv),
 }
 
 impl InferenceConv {
     /// From a kernel `(out, in, k, k)` with odd k and a bias `(out,)`; the padding is `k / 2`, the stride 1 or 2.
-    ///
-    /// # Errors
-    /// When the shapes don't fit each other, or the device has no room.
     pub(crate) fn new(kernel: &Tensor, bias: &Tensor, stride: usize, device: &Device) -> Result<Self> {
-        Ok(Self(if is_gpu(device) {
-            Form::ByCandle(BiasedConv::new(kernel.to_device(device)?, &bias.to_device(device)?, stride)?)
+        Ok(if is_gpu(device) {
+            Self::ByCandle(BiasedConv::new(kernel.to_device(device)?, &bias.to_device(device)?, stride)?)
         } else {
-            Form::Packed(PackedConv::new(kernel, bias, stride)?)
-        }))
+            Self::Packed(PackedConv::new(kernel, bias, stride)?)
+        })
     }
 
     /// Convolves, adds the bias and `skip`, and makes negative outputs 0 where `relu` is set.
-    ///
-    /// # Errors
-    /// When the shapes don't fit each other, or the device fails.
     pub(crate) fn forward(&self, x: &Tensor, skip: Option<&Tensor>, relu: bool) -> Result<Tensor> {
-        match &self.0 {
-            Form::Packed(conv) => inference::convolve(conv, x, skip, relu),
-            Form::ByCandle(conv) => conv.forward(x, skip, relu),
+        match self {
+            Self::Packed(conv) => inference::convolve(conv, x, skip, relu),
+            Self::ByCandle(conv) => conv.forward(x, skip, relu),
         }
     }
 }
 
 /// Pictures `(batch, channels, height, width)` as [`InferenceConv`] takes them on their device.
-///
-/// # Errors
-/// When the tensor has other dimensions.
 pub(crate) fn inference_layout(pictures: &Tensor) -> Result<Tensor> {
     if is_gpu(pictures.device()) { Ok(pictures.clone()) } else { pictures.permute((0, 2, 3, 1))?.contiguous() }
 }
 
 /// The mean of each channel of each picture in the layout of inference, `(batch, channels)`.
-///
-/// # Errors
-/// When the tensor has other dimensions.
 pub(crate) fn inference_means(x: &Tensor) -> Result<Tensor> {
     if is_gpu(x.device()) { x.mean((2, 3)) } else { inference::means(x) }
 }

@@ -16,7 +16,7 @@ const PICTURES: usize = 4;
 
 /// A convolution with bias.
 #[derive(Debug)]
-pub(super) struct PackedConv {
+pub(crate) struct PackedConv {
     /// `(out / TILE, k, k, in, TILE)`; channels that are missing in the last tile are 0.
     weights: Vec<Lanes>,
     /// `(out / TILE, TILE)`.

@@ -195,7 +195,10 @@ fn candles_operations_learn_as_ours_do() {
         assert!(largest_difference(ours, &candles) < 1e-6);
     }
     let (values, moments, gradient) = (random(1, &[2]), random(2, &[2, 2]), random(3, &[1]));
-    by_candle::adamw(&values, &moments, &gradient, &step).expect_err("another length");
+    for adamw in [update::adamw, by_candle::adamw] {
+        adamw(&values, &moments, &gradient, &step).expect_err("another length");
+        adamw(&gradient, &moments, &values, &step).expect_err("too many moments");
+    }
     by_candle::blend(&values, &gradient, 0.5, 0.5).expect_err("another length");
 }
 
