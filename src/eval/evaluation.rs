@@ -54,7 +54,7 @@ impl Evaluation {
         metrics
     }
 
-    /// Logits under a calibration's prior and truths, for [`fit_temperature`].
+    /// Logits under a calibration's prior and truths, for [`crate::eval::fit_temperature`].
     pub fn logits(&self, calibration: &Calibration) -> Vec<([f32; Emotion::COUNT], Emotion)> {
         let shifted = |of: &Prediction| Some((calibration.shifted(of.logits.as_ref()?), of.truth));
         self.predictions.iter().filter_map(shifted).collect()
