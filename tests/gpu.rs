@@ -142,7 +142,7 @@ fn a_gpu_that_fails_from_the_start_is_not_taken() {
     assert_exit(&output, 1, &["was lost while it was measured"]);
 }
 
-/// A run of a tiny network: 25 epochs of two steps, the second of which fills no group of sixteen pictures.
+/// A run of a tiny network: 25 epochs of two steps, none of which fills its last group of sixteen pictures.
 fn train(folder: &Path, name: &str, device: &str) -> Command {
     let data = folder.join("data");
     if !data.exists() {
