@@ -15,9 +15,9 @@
 //! | [`system`] | files, programs, buffers that are used again, clocks |
 //! | [`flow`] | what flows from stage to stage, and what stops it |
 //! | [`source`] | where frames come from: camera, video, pictures, demo |
+//! | [`network`] | from faces to probabilities: preprocessing, network, weights, calibration, device |
 //! | [`detect`] | finding faces in a frame, or in a part of it |
 //! | [`track`] | which face is which from frame to frame; labels that do not flicker |
-//! | [`network`] | from faces to probabilities: preprocessing, network, weights, calibration, device |
 //! | [`draw`] | boxes, labels, bars: pure functions on pixels |
 //! | [`plot`] | curves, matrices, diagrams, timelines; takes numbers |
 //! | [`sink`] | where results go: video, tables, pictures, the summary of each face |

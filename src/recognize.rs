@@ -86,7 +86,7 @@ impl Recognizer {
         let search = Search { smallest_face: SmallestFace::IN_PICTURES, sequence: Sequence::Pictures };
         let gray = gray_from_rgb(picture, picture.width(), picture.height())?;
         let found = FaceTracker::new(search)?.track(&gray, 0, Duration::ZERO)?.tracked;
-        let boxes: Vec<_> = found.iter().map(|tracked| tracked.face).collect();
+        let boxes: Vec<_> = found.iter().map(|tracked| tracked.face()).collect();
         let labels = self.classifier.classify(&gray, &boxes)?;
         Ok(found.into_iter().zip(labels).map(|(face, probabilities)| face.labelled(probabilities)).collect())
     }

@@ -34,7 +34,7 @@ pub(super) fn prediction(emotion: Emotion, x: f32, y: f32, width: f32, height: f
     let mut logits = [0.0; Emotion::COUNT];
     logits[emotion.index()] = 4.0;
     let face = FaceBox { x, y, width, height, score: 10.0 };
-    Prediction { id: 0, face, probabilities: Probabilities::from_logits(&logits), unsure: false }
+    Prediction::new(0, face, Probabilities::from_logits(&logits))
 }
 
 /// The smallest rectangle around every pixel that differs between two pictures.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::flow::frame::FaceBox;
+use crate::flow::frame::{FaceBox, FacePoints};
 
 /// A facial expression of one of the seven classes that KDEF, FER2013 and FER+ share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -120,6 +120,12 @@ pub struct Prediction {
     pub id: u64,
     /// Where the face is, in frame pixels.
     pub face: FaceBox,
+    /// Where its parts are, where that is known.
+    pub points: Option<FacePoints>,
+    /// Whether it is turned so far away that nobody could tell what it expresses.
+    pub turned: bool,
+    /// Whether the network read it in this very frame; else what it expressed when it was read last.
+    pub read: bool,
     /// The network's belief, smoothed over time in motion.
     pub probabilities: Probabilities,
     /// Whether the belief is too weak to name an emotion.
@@ -127,6 +133,11 @@ pub struct Prediction {
 }
 
 impl Prediction {
+    /// What the network read in a face of which only the place is known.
+    pub fn new(id: u64, face: FaceBox, probabilities: Probabilities) -> Self {
+        Self { id, face, points: None, turned: false, read: true, probabilities, unsure: false }
+    }
+
     /// What the face is shown as: the likeliest emotion, unless that is unsure.
     pub fn label(&self) -> Label {
         if self.unsure { Label::Unsure } else { Label::Emotion(self.probabilities.top()) }
@@ -168,7 +179,7 @@ mod tests {
     fn an_unsure_face_keeps_its_confidence_and_loses_its_name() {
         let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
         let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 3.0, 0.0, 0.0, 0.0]);
-        let sure = Prediction { id: 0, face, probabilities, unsure: false };
+        let sure = Prediction::new(0, face, probabilities);
         let unsure = Prediction { unsure: true, ..sure.clone() };
         assert_eq!((sure.label(), unsure.label()), (Label::Emotion(Emotion::Happy), Label::Unsure));
         assert_eq!((sure.label().name(), unsure.label().name()), ("Happy", "Unsure"));
@@ -178,7 +189,7 @@ mod tests {
     #[test]
     fn a_confidence_reaches_itself_and_what_is_no_number_reaches_nothing() {
         let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
-        let of = |logits| Prediction { id: 0, face, probabilities: Probabilities::from_logits(logits), unsure: false };
+        let of = |logits| Prediction::new(0, face, Probabilities::from_logits(logits));
         // Two of seven are equally likely, the others are not.
         let half = of(&[0.0, 0.0, -200.0, -200.0, -200.0, -200.0, -200.0]);
         assert!(half.is_confident(0.0) && half.is_confident(0.5) && !half.is_confident(0.500_001));

@@ -29,6 +29,49 @@ pub struct Frame {
     pub rgb: Arc<[u8]>,
 }
 
+/// A face as it was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Face {
+    /// Where it is.
+    pub bounds: FaceBox,
+    /// Where its parts are, where that is known.
+    pub points: Option<FacePoints>,
+}
+
+impl From<FaceBox> for Face {
+    /// A face of which only the place is known.
+    fn from(bounds: FaceBox) -> Self {
+        Self { bounds, points: None }
+    }
+}
+
+/// Where the parts of a face are: x and y, in frame pixels. Right and left are the person's own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct FacePoints {
+    pub right_eye: [f32; 2],
+    pub left_eye: [f32; 2],
+    pub nose: [f32; 2],
+    pub mouth: [f32; 2],
+    pub right_ear: [f32; 2],
+    pub left_ear: [f32; 2],
+}
+
+impl FacePoints {
+    /// The points' names, in the order in which data have them.
+    pub const NAMES: [&str; 6] = ["right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear"];
+
+    /// In the order of the names.
+    pub fn to_array(self) -> [[f32; 2]; 6] {
+        [self.right_eye, self.left_eye, self.nose, self.mouth, self.right_ear, self.left_ear]
+    }
+
+    /// From points in the order of the names.
+    pub fn from_array([right_eye, left_eye, nose, mouth, right_ear, left_ear]: [[f32; 2]; 6]) -> Self {
+        Self { right_eye, left_eye, nose, mouth, right_ear, left_ear }
+    }
+}
+
 /// A rectangle around a face, in frame pixels. It may reach over the frame's edges.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FaceBox {

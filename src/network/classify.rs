@@ -10,7 +10,7 @@ use candle_core::{DType, Device, Tensor};
 use image::GrayImage;
 
 use crate::flow::emotion::{Emotion, Probabilities};
-use crate::flow::frame::FaceBox;
+use crate::flow::frame::Face;
 use crate::network::calibration::{Calibration, Prior};
 use crate::network::device::{GpuError, GpuFailure, abandon, description, is_gpu};
 use crate::network::model::{EmotionNet, FoldedConv};
@@ -32,7 +32,7 @@ pub struct FrameFaces<'a> {
     /// The frame.
     pub gray: &'a GrayImage,
     /// Where the faces are.
-    pub faces: &'a [FaceBox],
+    pub faces: &'a [Face],
 }
 
 /// Tells what faces express.
@@ -106,7 +106,7 @@ impl Classifier {
     ///
     /// # Errors
     /// As [`Self::classify_frames`].
-    pub fn classify(&mut self, gray: &GrayImage, faces: &[FaceBox]) -> Result<Vec<Probabilities>> {
+    pub fn classify(&mut self, gray: &GrayImage, faces: &[Face]) -> Result<Vec<Probabilities>> {
         let mut labels = self.classify_frames(&[FrameFaces { gray, faces }], |_| {})?;
         labels.pop().context("labels for one frame")
     }
@@ -123,7 +123,9 @@ impl Classifier {
     ) -> Result<Vec<Vec<Probabilities>>> {
         let all: Vec<(&GrayImage, Region)> = frames
             .iter()
-            .flat_map(|frame| frame.faces.iter().map(|face| (frame.gray, Region::around_face(face, &self.card.input))))
+            .flat_map(|frame| {
+                frame.faces.iter().map(|face| (frame.gray, Region::around_face(&face.bounds, &self.card.input)))
+            })
             .collect();
         let mut labels = Vec::with_capacity(all.len());
         while let rest @ [_, ..] = &all[labels.len()..] {
@@ -199,15 +201,18 @@ impl Limit {
 mod tests {
     use image::Luma;
 
+    use crate::flow::frame::FaceBox;
+
     use super::*;
 
     fn gray(seed: u32) -> GrayImage {
         GrayImage::from_fn(160, 120, |x, y| Luma([(x * (3 + seed) + y * y / 7 + 40 * seed) as u8]))
     }
 
-    fn faces(count: u8) -> Vec<FaceBox> {
-        let face =
-            |at: u8| FaceBox { x: f32::from(at), y: 10.0, width: 60.0 + f32::from(at), height: 60.0, score: 1.0 };
+    fn faces(count: u8) -> Vec<Face> {
+        let face = |at: u8| {
+            FaceBox { x: f32::from(at), y: 10.0, width: 60.0 + f32::from(at), height: 60.0, score: 1.0 }.into()
+        };
         (0..count).map(face).collect()
     }
 
@@ -256,7 +261,7 @@ mod tests {
         let (picture, faces) = (gray(1), faces(9));
         let logits = |device| {
             let mut classifier = Classifier::new(&weights, None, device).expect("a classifier");
-            let region = |face| (&picture, Region::around_face(face, &classifier.card.input));
+            let region = |face| (&picture, Region::around_face(&face.bounds, &classifier.card.input));
             let regions: Vec<_> = faces.iter().map(region).collect();
             classifier.logits(&regions).expect("logits").concat()
         };

@@ -5,7 +5,7 @@ use crossbeam::channel::{Receiver, Sender};
 
 use super::detect::Detected;
 use crate::flow::emotion::Probabilities;
-use crate::flow::frame::FaceBox;
+use crate::flow::frame::Face;
 use crate::flow::labelled::Labelled;
 use crate::network::classify::FrameFaces;
 use crate::system::clock::{Spent, Stopwatch};
@@ -41,8 +41,8 @@ fn labelled_frames(
     classify: impl FnOnce(&[FrameFaces<'_>]) -> Result<Vec<Vec<Probabilities>>>,
 ) -> Result<Vec<Labelled>> {
     let watch = Stopwatch::start();
-    let boxes: Vec<Vec<FaceBox>> =
-        batch.iter().map(|one| one.faces.tracked.iter().map(|tracked| tracked.face).collect()).collect();
+    let boxes: Vec<Vec<Face>> =
+        batch.iter().map(|one| one.faces.tracked.iter().map(|tracked| tracked.face()).collect()).collect();
     let frames: Vec<FrameFaces<'_>> =
         batch.iter().zip(&boxes).map(|(one, faces)| FrameFaces { gray: &one.gray, faces }).collect();
     let labels = classify(&frames).with_context(|| format!("labelling {}", names_of(&batch)))?;

@@ -28,7 +28,7 @@ pub(crate) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f
     let [x, y, width, height] = place;
     // The softmax of logarithms gives the probabilities back.
     let probabilities = Probabilities::from_logits(&probabilities.map(f32::ln));
-    Prediction { id, face: FaceBox { x, y, width, height, score }, probabilities, unsure: false }
+    Prediction::new(id, FaceBox { x, y, width, height, score }, probabilities)
 }
 
 fn spec(name: &str) -> SinkSpec {

@@ -157,7 +157,12 @@ impl FaceTracker {
     fn picture(&mut self, frame: &GrayImage) -> Result<Faces> {
         let mut found = self.detector.detect(frame)?;
         let unlabelled = found.split_off(found.len().min(MOST_FACES_IN_PICTURES));
-        let tracked = found.into_iter().enumerate().map(|(id, face)| TrackedFace { id: id as u64, face });
+        let tracked = found.into_iter().enumerate().map(|(id, face)| TrackedFace {
+            id: id as u64,
+            face,
+            points: None,
+            turned: false,
+        });
         Ok(Faces { tracked: tracked.collect(), ignored: unlabelled.len(), unlabelled })
     }
 

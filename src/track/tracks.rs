@@ -5,7 +5,7 @@
 
 use super::motion::Motion;
 use crate::flow::emotion::{Prediction, Probabilities};
-use crate::flow::frame::FaceBox;
+use crate::flow::frame::{Face, FaceBox, FacePoints};
 
 /// How long a face is shown that is not found, in seconds: longer than the detector's gaps, too short to be noticed.
 const SHOWN_UNSEEN: f32 = 0.25;
@@ -42,12 +42,22 @@ pub struct TrackedFace {
     pub id: u64,
     /// Where it is. The score is 0 where it was not found in this very frame, but is expected.
     pub face: FaceBox,
+    /// Where its parts are, where that is known.
+    pub points: Option<FacePoints>,
+    /// Whether it is turned so far away that nobody could tell what it expresses.
+    pub turned: bool,
 }
 
 impl TrackedFace {
+    /// What is known of its place.
+    pub fn face(&self) -> Face {
+        Face { bounds: self.face, points: self.points }
+    }
+
     /// With what it expresses; whether that is sure enough is for others to say.
     pub fn labelled(self, probabilities: Probabilities) -> Prediction {
-        Prediction { id: self.id, face: self.face, probabilities, unsure: false }
+        let Self { id, face, points, turned } = self;
+        Prediction { points, turned, ..Prediction::new(id, face, probabilities) }
     }
 }
 
@@ -268,7 +278,9 @@ impl Tracks {
         };
         let tracked = shown.iter().filter(|track| !covered(track));
         Faces {
-            tracked: tracked.map(|track| TrackedFace { id: track.id, face: track.face() }).collect(),
+            tracked: tracked
+                .map(|track| TrackedFace { id: track.id, face: track.face(), points: None, turned: false })
+                .collect(),
             ignored: self.ignored,
             unlabelled: Vec::new(),
         }

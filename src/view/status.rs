@@ -181,7 +181,7 @@ mod tests {
         let (pts, captured_at, rgb) = (Duration::ZERO, Instant::now(), [0; 3].into());
         Labelled {
             frame: Frame { id: 0, pts, captured_at, scene: 0, width: 1, height: 1, rgb },
-            predictions: vec![Prediction { id: 0, face, probabilities, unsure: false }; faces],
+            predictions: vec![Prediction::new(0, face, probabilities); faces],
             ignored: 0,
             unlabelled: Vec::new(),
             timing: emocam::flow::labelled::Timing::default(),

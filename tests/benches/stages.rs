@@ -69,12 +69,12 @@ fn drawing(criterion: &mut Criterion) {
     let mut detector = FaceDetector::new(SmallestFace::IN_MOTION).expect("the detector loads");
     let face = *detector.detect(&gray).expect("a scan").first().expect("the demo begins with a face");
     let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 2.0, 1.0, 0.0, 0.0]);
-    let one = Prediction { id: 0, face, probabilities, unsure: false };
+    let one = Prediction::new(0, face, probabilities);
     let quarter = |id: u64| {
         let (width, height) = (frame.width as f32 / 4.0, frame.height as f32 / 4.0);
         let (x, y) = (width * (1.0 + 2.0 * (id % 2) as f32), height * (1.0 + 2.0 * (id / 2) as f32));
         let face = emocam::flow::frame::FaceBox { x: x - 50.0, y: y - 50.0, width: 100.0, height: 100.0, score: 9.0 };
-        Prediction { id, face, probabilities, unsure: false }
+        Prediction::new(id, face, probabilities)
     };
     let four: Vec<Prediction> = (0..4).map(quarter).collect();
     let mut group = criterion.benchmark_group("draw, faces");

@@ -89,7 +89,11 @@ pub(crate) fn frames(count: u64) -> FakeSource<impl FnMut(u64) -> Result<Option<
 /// One face, whose score is the number of the frame.
 pub(crate) fn detect(_: &Frame, gray: &GrayImage) -> Result<Faces> {
     let face = FaceBox { x: 1.0, y: 1.0, width: 4.0, height: 4.0, score: number(gray) as f32 };
-    Ok(Faces { tracked: vec![TrackedFace { id: 0, face }], ignored: 0, unlabelled: vec![] })
+    Ok(Faces {
+        tracked: vec![TrackedFace { id: 0, face, points: None, turned: false }],
+        ignored: 0,
+        unlabelled: vec![],
+    })
 }
 
 pub(crate) fn classify(frames: &[FrameFaces<'_>], _: &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>> {

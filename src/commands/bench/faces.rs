@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use image::{GrayImage, Luma};
 
-use emocam::flow::frame::FaceBox;
+use emocam::flow::frame::{Face, FaceBox};
 use emocam::network::classify::Classifier;
 
 /// Faces in a frame: one person, a family, a class.
@@ -53,7 +53,7 @@ pub(super) fn classification(classifier: &mut Classifier, patience: Duration) ->
     let frame = GrayImage::from_fn(SIZE.0, SIZE.1, |x, y| Luma([(x * 3 + y * y / 7) as u8]));
     let mut all = Vec::with_capacity(FACES.len());
     for count in FACES {
-        let faces: Vec<FaceBox> = (0..count).map(face).collect();
+        let faces: Vec<Face> = (0..count).map(face).map(Face::from).collect();
         for _ in 0..WARM_UP {
             classifier.classify(&frame, &faces)?;
         }
