@@ -1,13 +1,14 @@
 //! From picture files to faces of one size, many at once.
 //!
-//! Pictures are decoded, searched and cut as `live` does it: the same decoder, detector, square and resampling. What is kept
+//! Pictures are decoded, searched and cut as `live` does it: the same decoder, detector, region and resampling. What is kept
 //! of each is the grey crop of `size * size` that `live` would make its input of; nothing is resampled after that.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use image::GrayImage;
+use image::buffer::ConvertBuffer;
+use image::{GrayImage, RgbImage};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
@@ -15,6 +16,7 @@ use super::cache::Cache;
 use super::listing::{Entry, Picture};
 use super::options::{DataOptions, FacesMode};
 use crate::detect::{FaceDetector, SmallestFace};
+use crate::flow::frame::Face;
 use crate::network::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
 use crate::source::images::{MAX_FILE_BYTES, rgb_from_bytes};
 use crate::system::files::read_at_most;
@@ -55,9 +57,9 @@ pub(super) fn read(entries: &[Entry], options: &DataOptions, warnings: &mut Vec<
 
 fn cache(folder: &Path, options: &DataOptions) -> Cache {
     // Of the input only what decides the crop: the normalization comes later.
-    let InputSpec { size, crop_margin, filter, .. } = &options.input;
+    let InputSpec { size, alignment, crop_margin, filter, normalization: _ } = &options.input;
     let detector = FaceDetector::settings(SmallestFace::IN_PICTURES);
-    let settings = format!("{:?} {FACE_SIDE} {size} {crop_margin} {filter:?} {detector}", options.faces);
+    let settings = format!("{:?} {FACE_SIDE} {size} {alignment:?} {crop_margin} {filter:?} {detector}", options.faces);
     Cache::new(folder, &settings, *size as u32)
 }
 
@@ -93,7 +95,7 @@ impl<'a> Reader<'a> {
     fn read(&mut self, picture: &Picture) -> Result<Outcome> {
         let taken_whole = self.faces != FacesMode::Detect;
         let (path, is_face) = match picture {
-            Picture::Face(face) => return self.outcome(face, taken_whole),
+            Picture::Face(face) => return self.outcome(&Photo::from(face.clone()), taken_whole),
             Picture::FaceFile(path) => (path, taken_whole),
             Picture::File(path) => (path, false),
         };
@@ -109,18 +111,19 @@ impl<'a> Reader<'a> {
         if let Some(known) = entry.as_ref().and_then(|(cache, key)| cache.get(key)) {
             return Ok(known.map_or(Outcome::NoFace, Outcome::Face));
         }
-        let picture = match decode(bytes) {
-            Ok(picture) => picture,
+        let photo = match Photo::decode(bytes) {
+            Ok(photo) => photo,
             Err(error) => return Ok(Outcome::Unreadable(error)),
         };
-        let is_small = picture.width() == picture.height() && picture.width() <= FACE_SIDE;
+        let (width, height) = photo.gray.dimensions();
+        let is_small = width == height && width <= FACE_SIDE;
         let whole = match self.faces {
             _ if is_face => true,
             FacesMode::Auto => is_small,
             FacesMode::Detect => false,
             FacesMode::Whole => true,
         };
-        let outcome = self.outcome(&picture, whole)?;
+        let outcome = self.outcome(&photo, whole)?;
         // Small faces are read faster than looked up, and must not be kept twice.
         if let Some((cache, key)) = entry.filter(|_| !(whole && is_small)) {
             match &outcome {
@@ -133,28 +136,48 @@ impl<'a> Reader<'a> {
     }
 
     /// Cuts the face out of a picture, or takes all of it.
-    fn outcome(&mut self, picture: &GrayImage, whole: bool) -> Result<Outcome> {
+    fn outcome(&mut self, photo: &Photo, whole: bool) -> Result<Outcome> {
         let region = if whole {
-            Region::square_around(picture)
+            Region::square_around(&photo.gray)
         } else {
             let detector = match &mut self.detector {
                 Some(detector) => detector,
                 none => none.insert(FaceDetector::new(SmallestFace::IN_PICTURES)?),
             };
-            match detector.detect(picture) {
+            match photo.faces(detector) {
                 // The largest comes first.
                 Ok(faces) => match faces.first() {
-                    Some(face) => Region::around_face(face, self.input),
+                    Some(face) => Region::of_face(face, self.input),
                     None => return Ok(Outcome::NoFace),
                 },
                 Err(error) => return Ok(Outcome::Unreadable(error)),
             }
         };
-        Ok(self.preprocessor.crop(picture, region).map_or_else(Outcome::Unreadable, Outcome::Face))
+        Ok(self.preprocessor.crop(&photo.gray, region).map_or_else(Outcome::Unreadable, Outcome::Face))
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<GrayImage> {
-    let rgb = rgb_from_bytes(bytes)?;
-    gray_from_rgb(&rgb, rgb.width(), rgb.height())
+/// A picture as faces are looked for in it, and as they are cut out of it.
+struct Photo {
+    #[expect(dead_code, reason = "for a detector that looks at colours")]
+    rgb: RgbImage,
+    gray: GrayImage,
+}
+
+impl Photo {
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let rgb = rgb_from_bytes(bytes)?;
+        Ok(Self { gray: gray_from_rgb(&rgb, rgb.width(), rgb.height())?, rgb })
+    }
+
+    fn faces(&self, detector: &mut FaceDetector) -> Result<Vec<Face>> {
+        Ok(detector.detect(&self.gray)?.into_iter().map(Face::from).collect())
+    }
+}
+
+impl From<GrayImage> for Photo {
+    /// A picture without colours.
+    fn from(gray: GrayImage) -> Self {
+        Self { rgb: gray.convert(), gray }
+    }
 }

@@ -123,9 +123,7 @@ impl Classifier {
     ) -> Result<Vec<Vec<Probabilities>>> {
         let all: Vec<(&GrayImage, Region)> = frames
             .iter()
-            .flat_map(|frame| {
-                frame.faces.iter().map(|face| (frame.gray, Region::around_face(&face.bounds, &self.card.input)))
-            })
+            .flat_map(|frame| frame.faces.iter().map(|face| (frame.gray, Region::of_face(face, &self.card.input))))
             .collect();
         let mut labels = Vec::with_capacity(all.len());
         while let rest @ [_, ..] = &all[labels.len()..] {
@@ -261,7 +259,7 @@ mod tests {
         let (picture, faces) = (gray(1), faces(9));
         let logits = |device| {
             let mut classifier = Classifier::new(&weights, None, device).expect("a classifier");
-            let region = |face| (&picture, Region::around_face(&face.bounds, &classifier.card.input));
+            let region = |face| (&picture, Region::of_face(face, &classifier.card.input));
             let regions: Vec<_> = faces.iter().map(region).collect();
             classifier.logits(&regions).expect("logits").concat()
         };

@@ -211,6 +211,7 @@ mod tests {
     use candle_core::{Device, Tensor};
 
     use super::*;
+    use crate::network::preprocess::Alignment;
 
     fn weights() -> Weights {
         let arch = Architecture { channels: [2, 3, 4, 5], ..Default::default() };
@@ -255,6 +256,17 @@ mod tests {
             other.tensors.insert("head.bias".into(), nan);
         };
         refused_for(set_nan, "finite");
+    }
+
+    #[test]
+    fn a_card_that_does_not_say_how_its_crops_are_laid_has_them_by_points() {
+        let card = weights().card;
+        let text = serde_json::to_string(&card).expect("a card");
+        let read = |said: &str| serde_json::from_str::<ModelCard>(&text.replace("\"alignment\":\"points\",", said));
+        assert_eq!(read("").expect("a card of before"), card);
+        assert_eq!(read("\"alignment\":\"box\",").expect("a card").input.alignment, Alignment::Box);
+        let error = read("\"alignment\":\"ears\",").expect_err("what this program can't do").to_string();
+        assert!(error.contains("unknown variant `ears`, expected `box` or `points`"), "{error}");
     }
 
     #[test]

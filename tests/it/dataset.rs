@@ -149,7 +149,7 @@ fn a_photo_becomes_what_live_would_see_and_is_searched_once() {
         values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };
     let stored = &sample("happy/photo.jpg").image;
-    assert_eq!(input(stored, Region::whole(stored)), input(&frame, Region::around_face(&face, &spec)));
+    assert_eq!(input(stored, Region::whole(stored)), input(&frame, Region::of_face(&face.into(), &spec)));
 
     // Two entries: the small face is not worth one. A face that is put in their place is the one that is read.
     let entries: Vec<_> = fs::read_dir(cache.path())

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use candle_core::Device;
 use emocam::dataset::{DataOptions, Dataset};
-use emocam::flow::frame::FaceBox;
+use emocam::flow::frame::{Face, FaceBox};
 use emocam::network::preprocess::{InputSpec, Preprocessor, Region};
 use emocam::network::weights::Weights;
 use image::{GrayImage, Luma, Rgb, RgbImage};
@@ -59,17 +59,17 @@ fn training_input(spec: &InputSpec, picture: &GrayImage, region: Region) -> Vec<
     values.into_iter().map(f32::to_bits).collect()
 }
 
-/// As the classifier makes its inputs: all boxes of a frame in one tensor.
-fn live_inputs(spec: &InputSpec, frame: &GrayImage, faces: &[FaceBox]) -> Vec<Vec<u32>> {
-    let regions: Vec<_> = faces.iter().map(|face| (frame, Region::around_face(face, spec))).collect();
+/// As the classifier makes its inputs: all faces of a frame in one tensor.
+fn live_inputs(spec: &InputSpec, frame: &GrayImage, faces: &[Face]) -> Vec<Vec<u32>> {
+    let regions: Vec<_> = faces.iter().map(|face| (frame, Region::of_face(face, spec))).collect();
     let tensor = Preprocessor::new(spec.clone()).tensor_from_regions(&regions, &Device::Cpu).expect("a tensor");
     assert_eq!(tensor.dims(), [faces.len(), 1, spec.size, spec.size]);
     let rows: Vec<Vec<f32>> = tensor.flatten_from(1).and_then(|tensor| tensor.to_vec2()).expect("values");
     rows.into_iter().map(|row| row.into_iter().map(f32::to_bits).collect()).collect()
 }
 
-fn face_box(x: f32, y: f32, side: f32) -> FaceBox {
-    FaceBox { x, y, width: side, height: side, score: 5.0 }
+fn face_in(x: f32, y: f32, side: f32) -> Face {
+    FaceBox { x, y, width: side, height: side, score: 5.0 }.into()
 }
 
 /// The input of the committed weights, with a box that is the crop itself: its sides are then whole pixels.
@@ -87,7 +87,7 @@ fn a_face_in_a_frame_is_the_picture_that_was_trained_on() {
     let frame = live_frame(folder.path(), &frame_with(&face));
     let trained = training_input(&spec, &sample, Region::whole(&sample));
     // Two faces, in one batch: the other one must not matter.
-    let boxes = [face_box(90.0, 60.0, 55.5), face_box(LEFT as f32, TOP as f32, SIDE as f32)];
+    let boxes = [face_in(90.0, 60.0, 55.5), face_in(LEFT as f32, TOP as f32, SIDE as f32)];
     let [other, live] = &live_inputs(&spec, &frame, &boxes)[..] else { panic!("two inputs") };
     assert_eq!(live, &trained);
     assert_ne!(other, &trained);
@@ -104,14 +104,14 @@ fn the_same_region_gives_the_same_values_also_between_pixels_and_over_the_edge()
     let frame = live_frame(folder.path(), &frame);
     let mut seen = Vec::new();
     for face in [
-        face_box(10.0, 10.0, 20.0),
-        face_box(7.3, 11.6, 29.1),
-        face_box(-9.0, 5.5, 30.0),
-        face_box(20.0, -14.25, 40.0),
-        face_box(31.0, 30.0, 33.7),
-        face_box(-20.0, -20.0, 88.0),
+        face_in(10.0, 10.0, 20.0),
+        face_in(7.3, 11.6, 29.1),
+        face_in(-9.0, 5.5, 30.0),
+        face_in(20.0, -14.25, 40.0),
+        face_in(31.0, 30.0, 33.7),
+        face_in(-20.0, -20.0, 88.0),
     ] {
-        let trained = training_input(&spec, &sample, Region::around_face(&face, &spec));
+        let trained = training_input(&spec, &sample, Region::of_face(&face, &spec));
         let [live] = &live_inputs(&spec, &frame, &[face])[..] else { panic!("one input") };
         assert_eq!(live, &trained, "{face:?}");
         assert!(!seen.contains(&trained), "{face:?} gives the same as another box");
@@ -131,6 +131,6 @@ fn over_the_frames_edge_the_live_path_sees_what_a_picture_with_that_edge_would_t
             *frame.get_pixel(from(x, column, width), from(y, row, height))
         });
         let trained = training_input(&spec, &padded, Region::whole(&padded));
-        assert_eq!(live_inputs(&spec, &frame, &[face_box(x as f32, y as f32, SIDE as f32)]), [trained], "{x},{y}");
+        assert_eq!(live_inputs(&spec, &frame, &[face_in(x as f32, y as f32, SIDE as f32)]), [trained], "{x},{y}");
     }
 }

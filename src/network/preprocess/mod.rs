@@ -1,114 +1,22 @@
 //! The only place where pixels become a tensor.
 //!
 //! Training, evaluation and live use all come through [`Preprocessor::write_input`], so that what the network learned on is
-//! what it sees. A region of a grey picture (in pixels of that picture, origin top left, possibly reaching over its edges)
-//! becomes `size * size` values, row-major, with mean 0 and deviation 1.
+//! what it sees. A [`Region`] of a grey picture (in pixels of that picture, origin top left, possibly turned, possibly
+//! reaching over its edges) becomes `size * size` values, row-major, with mean 0 and deviation 1. Where the region of a face
+//! is, [`Region::of_face`] alone says (`region`); `resample` has the pixels, `spec` the settings.
 
-use anyhow::{Context, Result, ensure};
+mod region;
+mod resample;
+mod spec;
+
+use anyhow::{Result, ensure};
 use candle_core::{Device, Tensor};
-use fast_image_resize::images::{TypedImage, TypedImageRef};
-use fast_image_resize::pixels::U8;
-use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::GrayImage;
-use serde::{Deserialize, Serialize};
 
-use crate::flow::frame::FaceBox;
+pub use region::Region;
+pub use spec::{Alignment, Filter, InputSpec, Normalization};
 
-/// How a face becomes the network's input. Part of the model card: weights only fit the input that they were trained on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct InputSpec {
-    /// Width and height of the input in pixels.
-    pub size: usize,
-    /// Side of the crop as a multiple of the face box's longer side.
-    pub crop_margin: f32,
-    /// How the crop is brought to `size`.
-    pub filter: Filter,
-    /// What is done to the values after that.
-    pub normalization: Normalization,
-}
-
-/// A resampling filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Filter {
-    /// A triangle as wide as two output pixels, so that a reduced picture does not alias.
-    Bilinear,
-}
-
-/// What happens to the grey values of a crop.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Normalization {
-    /// Each crop is brought to mean 0 and deviation 1 by its own values: light and contrast of the room drop out.
-    PerCrop {
-        /// The least deviation, in grey levels of 255, that is divided by: a flat crop must not become pure noise.
-        least_deviation: f32,
-    },
-}
-
-impl Default for InputSpec {
-    fn default() -> Self {
-        Self {
-            size: 48,
-            // A rustface box has 0.91 times the width of a FER2013 picture around the same centre.
-            crop_margin: 1.1,
-            filter: Filter::Bilinear,
-            normalization: Normalization::PerCrop { least_deviation: 8.0 },
-        }
-    }
-}
-
-impl InputSpec {
-    /// Refuses sizes and margins that no network of emocam can have.
-    ///
-    /// # Errors
-    /// When a value is out of range.
-    pub fn check(&self) -> Result<()> {
-        let Self { size, crop_margin, .. } = self;
-        let Normalization::PerCrop { least_deviation } = self.normalization;
-        ensure!(
-            (0.1..=255.0).contains(&least_deviation),
-            "input: expected a least deviation of 0.1 to 255, found {least_deviation}"
-        );
-        ensure!((16..=256).contains(size), "input: expected a size of 16 to 256 pixels, found {size}");
-        ensure!((0.5..=3.0).contains(crop_margin), "input: expected a crop margin of 0.5 to 3, found {crop_margin}");
-        Ok(())
-    }
-}
-
-/// A rectangle of a picture that becomes one input.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Region {
-    /// Left edge.
-    pub x: f32,
-    /// Top edge.
-    pub y: f32,
-    /// Width, more than 0.
-    pub width: f32,
-    /// Height, more than 0.
-    pub height: f32,
-}
-
-impl Region {
-    /// The square around a face.
-    pub fn around_face(face: &FaceBox, spec: &InputSpec) -> Self {
-        let side = face.width.max(face.height).max(1.0) * spec.crop_margin;
-        let (x, y) = (face.x + face.width / 2.0 - side / 2.0, face.y + face.height / 2.0 - side / 2.0);
-        Self { x, y, width: side, height: side }
-    }
-
-    /// The whole picture: for pictures that are a face already, framed as in FER2013.
-    pub fn whole(picture: &GrayImage) -> Self {
-        Self { x: 0.0, y: 0.0, width: picture.width() as f32, height: picture.height() as f32 }
-    }
-
-    /// The smallest square around the whole picture: for faces in pictures that are not square, which must not be squeezed.
-    pub fn square_around(picture: &GrayImage) -> Self {
-        let (width, height) = (picture.width() as f32, picture.height() as f32);
-        let side = width.max(height);
-        Self { x: (width - side) / 2.0, y: (height - side) / 2.0, width: side, height: side }
-    }
-}
+use resample::Resampler;
 
 /// Grey from RGB by the weights of ITU-R BT.601 in 256ths. Grey pixels keep their value exactly.
 ///
@@ -137,15 +45,15 @@ pub fn write_gray(rgb: &[u8], gray: &mut GrayImage) -> Result<()> {
 /// Turns regions into inputs; keeps its buffers from one to the next.
 pub struct Preprocessor {
     spec: InputSpec,
-    resizer: Resizer,
-    padded: Vec<u8>,
-    resized: Vec<u8>,
+    resampler: Resampler,
+    crop: GrayImage,
 }
 
 impl Preprocessor {
     /// A preprocessor for one kind of input.
     pub fn new(spec: InputSpec) -> Self {
-        Self { spec, resizer: Resizer::new(), padded: Vec::new(), resized: Vec::new() }
+        let size = spec.size as u32;
+        Self { spec, resampler: Resampler::new(), crop: GrayImage::new(size, size) }
     }
 
     /// Values per input.
@@ -160,7 +68,7 @@ impl Preprocessor {
     /// When the region is empty, not finite, or many times larger than the picture.
     pub fn write_input(&mut self, picture: &GrayImage, region: Region, out: &mut [f32]) -> Result<()> {
         self.resize(picture, region)?;
-        normalize(&self.resized, self.spec.normalization, out);
+        normalize(&self.crop, self.spec.normalization, out);
         Ok(())
     }
 
@@ -171,8 +79,7 @@ impl Preprocessor {
     /// As [`Self::write_input`].
     pub fn crop(&mut self, picture: &GrayImage, region: Region) -> Result<GrayImage> {
         self.resize(picture, region)?;
-        let size = self.spec.size as u32;
-        GrayImage::from_raw(size, size, self.resized.clone()).context("a crop of the wrong length")
+        Ok(self.crop.clone())
     }
 
     /// The inputs for regions, each of its picture, `(regions, 1, size, size)`.
@@ -188,51 +95,9 @@ impl Preprocessor {
     }
 
     fn resize(&mut self, picture: &GrayImage, region: Region) -> Result<()> {
-        let (width, height) = (picture.width() as f32, picture.height() as f32);
-        let Region { x, y, width: w, height: h } = region;
-        ensure!(
-            w > 0.0 && h > 0.0 && w <= 4.0 * width.max(48.0) && h <= 4.0 * height.max(48.0) && (x + y).is_finite(),
-            "a region of {w}x{h} at {x},{y} in a picture of {width}x{height}"
-        );
-        let size = self.spec.size as u32;
-        self.resized.resize(self.input_len(), 0);
-        let mut target = TypedImage::<U8>::from_buffer(size, size, &mut self.resized)?;
         let Filter::Bilinear = self.spec.filter;
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        // In doubles, as the resizer computes: rounded otherwise, a region at the very edge would count as outside there.
-        let [x, y, w, h] = [x, y, w, h].map(f64::from);
-        let (picture_width, picture_height) = (f64::from(picture.width()), f64::from(picture.height()));
-        if x >= 0.0 && y >= 0.0 && x + w <= picture_width && y + h <= picture_height {
-            let source = TypedImageRef::<U8>::from_buffer(picture.width(), picture.height(), picture)?;
-            self.resizer.resize_typed(&source, &mut target, &options.crop(x, y, w, h))?;
-            return Ok(());
-        }
-        // The smallest whole-pixel rectangle around the region, with the picture's edge repeated.
-        let (left, top) = (x.floor(), y.floor());
-        let (padded_width, padded_height) = ((x + w).ceil() - left, (y + h).ceil() - top);
-        self.padded.clear();
-        for row in 0..padded_height as u32 {
-            let from_y = (top + f64::from(row)).clamp(0.0, picture_height - 1.0) as usize;
-            let line = &picture.as_raw()[from_y * picture.width() as usize..][..picture.width() as usize];
-            let columns = (0..padded_width as u32)
-                .map(|column| (left + f64::from(column)).clamp(0.0, picture_width - 1.0) as usize);
-            self.padded.extend(columns.map(|from_x| line[from_x]));
-        }
-        let source = TypedImageRef::<U8>::from_buffer(padded_width as u32, padded_height as u32, &self.padded)?;
-        let (x, y) = (x - left, y - top);
-        let options = options.crop(x, y, within(x, w, padded_width), within(y, h, padded_height));
-        self.resizer.resize_typed(&source, &mut target, &options)?;
-        Ok(())
+        self.resampler.resample(picture, region, &mut self.crop)
     }
-}
-
-/// The length, or as much of it as there is from `start` to `end`, so that their sum does not pass `end` by rounding.
-fn within(start: f64, length: f64, end: f64) -> f64 {
-    let mut length = length.min(end - start);
-    while start + length > end {
-        length = length.next_down();
-    }
-    length
 }
 
 fn normalize(gray: &[u8], normalization: Normalization, out: &mut [f32]) {
@@ -252,6 +117,8 @@ fn normalize(gray: &[u8], normalization: Normalization, out: &mut [f32]) {
 #[cfg(test)]
 mod tests {
     use image::Luma;
+
+    use crate::flow::frame::FaceBox;
 
     use super::*;
 
@@ -290,8 +157,8 @@ mod tests {
         let picture = gradient(100, 80);
         let mut preprocessor = Preprocessor::new(InputSpec::default());
         for region in [
-            Region { x: 10.5, y: 3.25, width: 60.0, height: 60.0 },
-            Region { x: -20.0, y: 30.0, width: 70.3, height: 70.3 },
+            Region { x: 10.5, y: 3.25, width: 60.0, height: 60.0, angle: 0.0 },
+            Region { x: -20.0, y: 30.0, width: 70.3, height: 70.3, angle: 0.0 },
             Region::square_around(&picture),
         ] {
             let crop = preprocessor.crop(&picture, region).expect("crop");
@@ -304,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_result_has_mean_0_and_deviation_1_and_a_flat_picture_is_0() {
-        let values = input(&gradient(100, 80), Region { x: 10.5, y: 3.25, width: 60.0, height: 60.0 });
+        let values = input(&gradient(100, 80), Region { x: 10.5, y: 3.25, width: 60.0, height: 60.0, angle: 0.0 });
         let mean = values.iter().sum::<f32>() / 2304.0;
         let deviation = (values.iter().map(|v| v * v).sum::<f32>() / 2304.0).sqrt();
         assert!(mean.abs() < 1e-3 && (deviation - 1.0).abs() < 1e-3, "{mean} {deviation}");
@@ -315,13 +182,13 @@ mod tests {
     #[test]
     fn a_region_over_the_edge_sees_the_edge_go_on() {
         let picture = GrayImage::from_fn(48, 48, |x, _| Luma([if x < 24 { 0 } else { 255 }]));
-        let values = input(&picture, Region { x: 24.0, y: -30.0, width: 48.0, height: 48.0 });
+        let values = input(&picture, Region { x: 24.0, y: -30.0, width: 48.0, height: 48.0, angle: 0.0 });
         // Only the column at the left edge of the region may have taken anything from its dark neighbour.
         assert!(values.iter().all(|v| v.abs() < 1e-6), "{values:?}");
         for region in [
-            Region { x: -47.9, y: -47.9, width: 48.0, height: 48.0 },
-            Region { x: -500.0, y: 300.0, width: 48.0, height: 30.0 },
-            Region { x: 47.0, y: 47.0, width: 0.5, height: 0.5 },
+            Region { x: -47.9, y: -47.9, width: 48.0, height: 48.0, angle: 0.0 },
+            Region { x: -500.0, y: 300.0, width: 48.0, height: 30.0, angle: 0.0 },
+            Region { x: 47.0, y: 47.0, width: 0.5, height: 0.5, angle: 0.0 },
         ] {
             assert!(input(&picture, region).iter().all(|v| v.is_finite()));
         }
@@ -336,11 +203,11 @@ mod tests {
         for x in 0..427u16 {
             for side in (100..400u16).step_by(7).chain([260]) {
                 let (x, side) = (f32::from(x) * scale, f32::from(side) * scale * 1.1);
-                let region = Region { x: x - side * 0.05, y: 10.3, width: side, height: 300.0 };
+                let region = Region { x: x - side * 0.05, y: 10.3, width: side, height: 300.0, angle: 0.0 };
                 preprocessor.resize(&frame, region).expect("a region near the frame");
             }
         }
-        let region = Region { x: 211.334_88, y: 0.0, width: 428.665_13, height: 360.0 };
+        let region = Region { x: 211.334_88, y: 0.0, width: 428.665_13, height: 360.0, angle: 0.0 };
         preprocessor.resize(&frame, region).expect("a region that ends at the edge");
     }
 
@@ -348,7 +215,7 @@ mod tests {
     fn impossible_regions_are_refused() {
         let mut preprocessor = Preprocessor::new(InputSpec::default());
         for (x, width) in [(0.0, 0.0), (0.0, -1.0), (f32::NAN, 10.0), (0.0, f32::INFINITY), (0.0, 1e9)] {
-            let region = Region { x, y: 0.0, width, height: 10.0 };
+            let region = Region { x, y: 0.0, width, height: 10.0, angle: 0.0 };
             assert!(preprocessor.crop(&gradient(48, 48), region).is_err(), "{region:?}");
         }
     }
@@ -366,7 +233,7 @@ mod tests {
         let face = FaceBox { x: 30.0, y: 20.0, width: 48.0, height: 48.0, score: 1.0 };
         let gray = gray_from_rgb(&frame, 100, 90).expect("gray");
         let mut preprocessor = Preprocessor::new(spec.clone());
-        let region = Region::around_face(&face, &spec);
+        let region = Region::of_face(&face.into(), &spec);
         let live = preprocessor.tensor_from_regions(&[(&gray, region)], &Device::Cpu).expect("live");
         let live: Vec<f32> = live.flatten_all().and_then(|t| t.to_vec1()).expect("values");
         assert_eq!(live, input(&picture, Region::whole(&picture)));
