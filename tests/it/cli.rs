@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use emocam::flow::emotion::Emotion;
+use emocam::flow::frame::FacePoints;
 use emocam::network::calibration::{ClassPrior, Prior};
 use emocam::network::weights::Weights;
 use emocam::source::SourceSpec;
@@ -47,7 +48,8 @@ fn assert_schema(line: &Value) {
     assert_eq!(line["schema"], 1);
     assert!(line["frame"].is_u64() && line["time_s"].is_f64() && number(&line["time_s"]) >= 0.0, "{line}");
     for (position, face) in faces(line).iter().enumerate() {
-        assert_eq!(keys(face), ["id", "box", "score", "emotion", "confidence", "probabilities"]);
+        let known = ["id", "box", "score", "emotion", "confidence", "probabilities", "points", "turned", "read"];
+        assert_eq!(keys(face), known);
         assert_eq!(face["id"], position);
         assert_eq!(keys(&face["box"]), ["x", "y", "width", "height"]);
         assert!(face["box"]["x"].is_i64() && face["box"]["y"].is_i64(), "{face}");
@@ -61,7 +63,14 @@ fn assert_schema(line: &Value) {
         // Each of the seven is rounded to four digits.
         assert!((values.iter().sum::<f64>() - 1.0).abs() <= 7.0 * 0.5e-4 + 1e-9, "{face}");
         let top = face["emotion"].as_str().expect("an emotion");
-        assert_eq!(face["confidence"], probabilities[top]);
+        let is_turned = face["turned"].as_bool().expect("whether it is turned away");
+        assert!(if is_turned { top == "Unsure" } else { face["confidence"] == probabilities[top] }, "{face}");
+        assert!(face["read"].is_boolean(), "{face}");
+        if !face["points"].is_null() {
+            assert_eq!(keys(&face["points"]), FacePoints::NAMES);
+            let pair = |name: &&str| face["points"][name].as_array().is_some_and(|point| point.len() == 2);
+            assert!(FacePoints::NAMES.iter().all(pair), "{face}");
+        }
         assert_eq!(number(&face["confidence"]), values.iter().copied().fold(0.0, f64::max));
     }
 }
@@ -149,12 +158,19 @@ fn a_table_says_the_same_as_json_lines() {
     succeed(emocam().args(["annotate", "demo", "--frames", "10", "-o"]).arg(&json).arg("-o").arg(&table));
     let mut table = csv::Reader::from_path(&table).expect("a table");
     let columns = "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
-                   probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise";
+                   probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise,\
+                   right_eye_x,right_eye_y,left_eye_x,left_eye_y,nose_x,nose_y,mouth_x,mouth_y,right_ear_x,right_ear_y,\
+                   left_ear_x,left_ear_y,turned,read";
     assert_eq!(table.headers().expect("a header").iter().collect::<Vec<_>>().join(","), columns);
     let rows: Vec<Vec<Value>> = table
         .records()
         .map(|row| {
-            let value = |cell: &str| cell.parse::<f64>().map_or_else(|_| Value::from(cell), Value::from);
+            let value = |cell: &str| match (cell, cell.parse::<f64>()) {
+                (_, Ok(number)) => number.into(),
+                ("", _) => Value::Null,
+                ("true" | "false", _) => (cell == "true").into(),
+                (text, _) => text.into(),
+            };
             row.expect("a row").iter().map(value).collect()
         })
         .collect();
@@ -166,6 +182,9 @@ fn a_table_says_the_same_as_json_lines() {
             row.extend(["x", "y", "width", "height"].map(|key| &face["box"][key]));
             row.extend([&face["score"], &face["emotion"], &face["confidence"]]);
             row.extend(Emotion::ALL.map(|emotion| &face["probabilities"][emotion.name()]));
+            // Of what is null every part is null.
+            row.extend(FacePoints::NAMES.iter().flat_map(|name| [0, 1].map(|axis| &face["points"][name][axis])));
+            row.extend([&face["turned"], &face["read"]]);
             let value = |value: &Value| value.as_f64().map_or_else(|| value.clone(), Value::from);
             expected.push(row.into_iter().map(value).collect::<Vec<_>>());
         }
