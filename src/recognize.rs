@@ -88,7 +88,8 @@ impl Recognizer {
         let found = FaceTracker::new(search)?.track(&gray, 0, Duration::ZERO)?.tracked;
         let boxes: Vec<_> = found.iter().map(|tracked| tracked.face()).collect();
         let labels = self.classifier.classify(&gray, &boxes)?;
-        Ok(found.into_iter().zip(labels).map(|(face, probabilities)| face.labelled(probabilities)).collect())
+        let labelled = found.into_iter().zip(labels).map(|(face, shares)| face.labelled(shares).unless_turned());
+        Ok(labelled.collect())
     }
 
     /// Calls `each` on this thread with every frame of a file, or with the latest frame of a camera, until the source ends or

@@ -54,7 +54,8 @@ fn labelled_frames(
     let labelled = |(one, labels): (Detected, Vec<Probabilities>)| {
         // The grey picture is given back here, before the next frame needs one.
         let Detected { frame, faces: Faces { tracked, ignored, unlabelled }, mut timing, .. } = one;
-        let predictions = tracked.into_iter().zip(labels).map(|(face, shares)| face.labelled(shares)).collect();
+        let predictions =
+            tracked.into_iter().zip(labels).map(|(face, shares)| face.labelled(shares).unless_turned()).collect();
         timing.classify = share;
         Labelled { frame, predictions, ignored, unlabelled, timing, picture: None }
     };

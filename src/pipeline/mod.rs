@@ -40,8 +40,8 @@ use crate::track::Faces;
 /// What the caller's thread is given.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The next frame, in order. Its picture, and which predictions are unsure, are up to the caller; recording sinks get
-    /// it afterwards.
+    /// The next frame, in order. Its picture, and which predictions are too weak to be sure, are up to the caller; recording
+    /// sinks get it afterwards.
     Frame(&'a mut Labelled),
     /// Something that whoever watches should know, until a later frame comes.
     Notice(Notice),

@@ -148,7 +148,7 @@ impl Presenter<'_> {
         let pts = labelled.frame.pts;
         for prediction in &mut labelled.predictions {
             prediction.probabilities = self.smoother.smooth(prediction.id, prediction.probabilities, pts);
-            prediction.unsure = self.unsure_below.is_some_and(|least| !prediction.is_confident(least));
+            prediction.unsure |= self.unsure_below.is_some_and(|least| !prediction.is_confident(least));
         }
         self.smoother.forget(pts);
     }
