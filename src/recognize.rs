@@ -111,17 +111,14 @@ impl Recognizer {
             classify: |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
                 classifier.classify_frames(frames, tell)
             },
+            faces_a_frame: None,
             frames_at_once: 1,
             recorders: Vec::new(),
             survives_recorders: false,
         };
         let (_, outcome) = pipeline::run(stages, drop_policy, &Stop::default(), |event| {
             let Event::Frame(labelled) = event else { return Ok(ControlFlow::Continue(())) };
-            let pts = labelled.frame.pts;
-            for prediction in &mut labelled.predictions {
-                prediction.probabilities = smoother.smooth(prediction.id, prediction.probabilities, pts);
-            }
-            smoother.forget(pts);
+            smoother.smooth_frame(labelled);
             Ok(each(labelled))
         });
         outcome

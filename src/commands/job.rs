@@ -32,6 +32,9 @@ pub(crate) struct Job<'a> {
     pub(crate) frames: Option<u64>,
     /// How faces are looked for.
     pub(crate) search: Search,
+    /// How many faces of a frame are labelled at most in motion, the others by turns; by default all of a file's, and of a
+    /// camera's what its time allows.
+    pub(crate) faces_a_frame: Option<usize>,
     /// How many frames are labelled at once where none is waited for; by default what suits the classifier's device.
     pub(crate) frames_at_once: Option<usize>,
     /// How long a change of expression takes to show, in motion.
@@ -42,7 +45,17 @@ pub(crate) struct Job<'a> {
     pub(crate) unsure_below: Option<f32>,
 }
 
+/// How many faces of a camera's frame one thread of the CPU reads in its time: what is left of it goes into finding them.
+const FACES_A_THREAD: usize = 4;
+
 impl Job<'_> {
+    /// How many faces of a frame are read at most. Pictures have no next frame.
+    fn most_faces(&self, classifier: &Classifier) -> Option<usize> {
+        let is_live = self.drop_policy == DropPolicy::Latest && classifier.device().is_cpu();
+        let by_default = is_live.then(|| FACES_A_THREAD * rayon::current_num_threads());
+        self.faces_a_frame.or(by_default).filter(|_| self.search.sequence != Sequence::Pictures)
+    }
+
     /// Does it. Outputs are completed also when it fails. After a good end a window holds its last picture until the user
     /// closes it.
     ///
@@ -84,6 +97,7 @@ impl Job<'_> {
             stop,
             state: State::default(),
         };
+        let faces_a_frame = self.most_faces(classifier);
         let mut limited;
         let stages = Stages {
             source: match self.frames {
@@ -103,6 +117,7 @@ impl Job<'_> {
                     tracker.track(gray, frame.id, frame.pts)
                 })
             },
+            faces_a_frame,
             frames_at_once: self.frames_at_once.unwrap_or_else(|| classifier.frames_at_once()),
             classify: |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
                 classifier.classify_frames(frames, tell)
