@@ -80,6 +80,7 @@ impl Job<'_> {
             recorders.push(Box::new(writer));
             requests
         });
+        stats.look_for(self.search.smallest_face);
         // Pictures have no time in which anything could be smoothed.
         let smoothing = if self.search.sequence == Sequence::Pictures { Duration::ZERO } else { self.smoothing };
         let mut presenter = Presenter {
@@ -130,6 +131,8 @@ impl Job<'_> {
         let cut_off = self.drop_policy == DropPolicy::Every && (outcome.is_err() || stop.is_requested());
         let ending = if cut_off { Ending::CutOff } else { Ending::Whole };
         let finished = presenter.tables.iter_mut().map(|table| table.finish(ending)).fold(Ok(()), Result::and);
+        // A decoder's time is known when it has ended.
+        self.source.close();
         presenter.stats.finish(losses, self.source.health());
         if cut_off || outcome.is_err() {
             for part in self.outputs.iter().filter_map(SinkSpec::part_path).filter(|path| path.is_file()) {

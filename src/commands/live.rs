@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
         unsure_below: common.unsure,
         ..job(source.as_mut(), drop_policy, &common.dials, spec.as_ref())
     };
-    let mut stats = Stats::new(common.unsure.is_some());
+    let mut stats = Stats::new();
     let outcome = job.run(&mut classifier, view, &stop.child(), &mut stats);
     outcome.and(finish(&stats, common))
 }

@@ -34,6 +34,11 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap_or_else(|| panic!("no object: {value}")).keys().map(String::as_str).collect()
 }
 
+/// All that a label can say.
+fn with_unsure() -> Vec<&'static str> {
+    Emotion::ALL.map(Emotion::name).into_iter().chain(["Unsure"]).collect()
+}
+
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
 }
@@ -127,7 +132,10 @@ fn without_an_output_standard_output_stays_empty() {
     let output = succeed(emocam().args(["annotate", "demo", "--frames", "2"]));
     assert_eq!(text(&output.stdout), "");
     // What a run ends with.
-    for word in ["2 frames", "frames a second", "0 dropped", "p50", "p95", "capture", "detect", "classify", "latency"] {
+    let left_out = "faces smaller than 80 pixels were not looked for";
+    for word in
+        [left_out, "2 frames", "frames a second", "0 dropped", "p50", "p95", "capture", "detect", "classify", "latency"]
+    {
         assert!(text(&output.stderr).contains(word), "{word}");
     }
 }
@@ -205,9 +213,12 @@ fn statistics_are_written_in_the_documented_form() {
         }
         succeed(&mut command);
         let stats: Value = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
-        let counts = ["frames", "fps", "dropped", "damaged", "reconnects", "lost", "faces", "ignored_faces"];
-        let machine = ["cpu_percent_of_one_core", "memory_peak_mb"];
-        assert_eq!(keys(&stats), [&counts[..], &machine, &["stages_ms", "emotions"]].concat());
+        let counts = ["frames", "fps", "dropped", "damaged", "reconnects", "lost", "faces"];
+        let left_out = ["ignored_faces", "ignored_faces_most", "turned_faces", "unread_faces", "smallest_face"];
+        let machine = ["cpu_percent_of_one_core", "children_cpu_percent_of_one_core", "memory_peak_mb"];
+        assert_eq!(keys(&stats), [&counts[..], &left_out, &machine, &["stages_ms", "emotions"]].concat());
+        // A sixth of the demo's height.
+        assert_eq!((&stats["smallest_face"], &stats["unread_faces"]), (&80.into(), &0.into()));
         assert_eq!((&stats["frames"], &stats["dropped"], &stats["lost"]), (&12.into(), &0.into(), &0.into()));
         assert_eq!(stats["faces"], 12);
         assert!(number(&stats["fps"]) > 0.0);
@@ -221,8 +232,8 @@ fn statistics_are_written_in_the_documented_form() {
         }
         // A frame is not shown before it was searched and labelled.
         assert!(number(&stages["latency"]["p95"]) >= number(&stages["detect"]["p50"]));
-        assert_eq!(keys(&stats["emotions"]), Emotion::ALL.map(Emotion::name));
-        let shares: f64 = Emotion::ALL.iter().map(|emotion| number(&stats["emotions"][emotion.name()])).sum();
+        assert_eq!(keys(&stats["emotions"]), with_unsure());
+        let shares: f64 = with_unsure().iter().map(|label| number(&stats["emotions"][label])).sum();
         assert!((shares - 1.0).abs() < 1e-3, "{shares}");
     }
 }
@@ -250,10 +261,8 @@ fn faces_below_the_asked_for_confidence_are_unsure_in_all_outputs() {
     let (sure, sure_shares, sure_picture) = annotate("sure", &["--unsure", "0"]);
     assert_eq!(sure, plain);
     assert!(sure_picture == plain_picture, "a face that is sure enough looks different");
-    assert_eq!(keys(&plain_shares), Emotion::ALL.map(Emotion::name));
-    let with_unsure: Vec<&str> = Emotion::ALL.map(Emotion::name).into_iter().chain(["Unsure"]).collect();
-    assert_eq!(keys(&sure_shares), with_unsure);
-    assert_eq!(sure_shares["Unsure"], 0.0);
+    assert_eq!(keys(&plain_shares), with_unsure());
+    assert_eq!((&plain_shares["Unsure"], sure_shares), (&0.0.into(), plain_shares.clone()));
 
     let (mut unsure, unsure_shares, unsure_picture) = annotate("unsure", &["--unsure", "1"]);
     assert_eq!(unsure["emotion"], "Unsure");
