@@ -48,10 +48,10 @@ use crate::flow::stop::Stop;
 use crate::network::classify::{Classifier, FrameFaces};
 use crate::network::preprocess::gray_from_rgb;
 use crate::network::weights::Weights;
-use crate::pipeline::{self, DropPolicy, Event, Stages};
+use crate::pipeline::{self, DropPolicy, Event, Stages, most_in_time};
 use crate::source::Source;
 use crate::track::smooth::Smoother;
-use crate::track::{FaceTracker, Search, Sequence};
+use crate::track::{FaceTracker, Search, Sequence, TrackedFace};
 
 /// How long a change of expression takes to show in motion: the default of the program.
 const SMOOTHING: Duration = Duration::from_millis(110);
@@ -86,7 +86,7 @@ impl Recognizer {
         let search = Search { smallest_face: SmallestFace::IN_PICTURES, sequence: Sequence::Pictures };
         let gray = gray_from_rgb(picture, picture.width(), picture.height())?;
         let found = FaceTracker::new(search)?.track(&gray, 0, Duration::ZERO)?.tracked;
-        let boxes: Vec<_> = found.iter().map(|tracked| tracked.face()).collect();
+        let boxes: Vec<_> = found.iter().map(TrackedFace::face).collect();
         let labels = self.classifier.classify(&gray, &boxes)?;
         let labelled = found.into_iter().zip(labels).map(|(face, shares)| face.labelled(shares).unless_turned());
         Ok(labelled.collect())
@@ -111,7 +111,8 @@ impl Recognizer {
             classify: |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
                 classifier.classify_frames(frames, tell)
             },
-            faces_a_frame: None,
+            // Of a camera; of a file the pipeline takes all.
+            faces_a_frame: Some(most_in_time()),
             frames_at_once: 1,
             recorders: Vec::new(),
             survives_recorders: false,

@@ -45,14 +45,11 @@ pub(crate) struct Job<'a> {
     pub(crate) unsure_below: Option<f32>,
 }
 
-/// How many faces of a camera's frame one thread of the CPU reads in its time: what is left of it goes into finding them.
-const FACES_A_THREAD: usize = 4;
-
 impl Job<'_> {
     /// How many faces of a frame are read at most. Pictures have no next frame.
     fn most_faces(&self, classifier: &Classifier) -> Option<usize> {
         let is_live = self.drop_policy == DropPolicy::Latest && classifier.device().is_cpu();
-        let by_default = is_live.then(|| FACES_A_THREAD * rayon::current_num_threads());
+        let by_default = is_live.then(pipeline::most_in_time);
         self.faces_a_frame.or(by_default).filter(|_| self.search.sequence != Sequence::Pictures)
     }
 

@@ -29,6 +29,7 @@ use detect::detect;
 use label::label;
 use record::record;
 use turns::Turns;
+pub use turns::most_in_time;
 
 use crate::flow::emotion::Probabilities;
 use crate::flow::frame::Frame;

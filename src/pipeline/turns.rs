@@ -7,6 +7,14 @@ use std::collections::HashMap;
 
 use crate::flow::emotion::Probabilities;
 
+/// How many faces of a camera's frame one thread reads in its time: what is left of it goes into finding them.
+const FACES_A_THREAD: usize = 4;
+
+/// How many faces the processor reads in the time of a camera's frame, on the threads that compute.
+pub fn most_in_time() -> usize {
+    FACES_A_THREAD * rayon::current_num_threads()
+}
+
 /// What was read in a face last.
 struct Reading {
     /// In which frame that was, counted from 1.

@@ -213,7 +213,7 @@ mod tests {
             let mut face = prediction(3, place, 5.0, [0.0; Emotion::COUNT]);
             // What comes with a face that was not read is its last reading.
             face.probabilities = certain(now);
-            face.read = frame % 4 == 0;
+            face.read = frame.is_multiple_of(4);
             let pts = at(frame, 30).as_nanos() as u64;
             let mut labelled = labelled(frame.into(), pts, 1, 1, vec![face.clone()]);
             smoother.smooth_frame(&mut labelled);
