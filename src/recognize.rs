@@ -48,10 +48,10 @@ use crate::flow::stop::Stop;
 use crate::network::classify::{Classifier, FrameFaces};
 use crate::network::preprocess::gray_from_rgb;
 use crate::network::weights::Weights;
-use crate::pipeline::{self, DropPolicy, Event, Stages};
+use crate::pipeline::{self, DropPolicy, Event, Stages, most_in_time};
 use crate::source::Source;
 use crate::track::smooth::Smoother;
-use crate::track::{FaceTracker, Search, Sequence};
+use crate::track::{FaceTracker, Search, Sequence, TrackedFace};
 
 /// How long a change of expression takes to show in motion: the default of the program.
 const SMOOTHING: Duration = Duration::from_millis(110);
@@ -86,9 +86,10 @@ impl Recognizer {
         let search = Search { smallest_face: SmallestFace::IN_PICTURES, sequence: Sequence::Pictures };
         let gray = gray_from_rgb(picture, picture.width(), picture.height())?;
         let found = FaceTracker::new(search)?.track(&gray, 0, Duration::ZERO)?.tracked;
-        let boxes: Vec<_> = found.iter().map(|tracked| tracked.face()).collect();
+        let boxes: Vec<_> = found.iter().map(TrackedFace::face).collect();
         let labels = self.classifier.classify(&gray, &boxes)?;
-        Ok(found.into_iter().zip(labels).map(|(face, probabilities)| face.labelled(probabilities)).collect())
+        let labelled = found.into_iter().zip(labels).map(|(face, shares)| face.labelled(shares).unless_turned());
+        Ok(labelled.collect())
     }
 
     /// Calls `each` on this thread with every frame of a file, or with the latest frame of a camera, until the source ends or
@@ -110,17 +111,15 @@ impl Recognizer {
             classify: |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
                 classifier.classify_frames(frames, tell)
             },
+            // Of a camera; of a file the pipeline takes all.
+            faces_a_frame: Some(most_in_time()),
             frames_at_once: 1,
             recorders: Vec::new(),
             survives_recorders: false,
         };
         let (_, outcome) = pipeline::run(stages, drop_policy, &Stop::default(), |event| {
             let Event::Frame(labelled) = event else { return Ok(ControlFlow::Continue(())) };
-            let pts = labelled.frame.pts;
-            for prediction in &mut labelled.predictions {
-                prediction.probabilities = smoother.smooth(prediction.id, prediction.probabilities, pts);
-            }
-            smoother.forget(pts);
+            smoother.smooth_frame(labelled);
             Ok(each(labelled))
         });
         outcome

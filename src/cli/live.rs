@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::common::{Common, source_parser};
+use super::dials::positive;
 use crate::view::keys::Mirror;
 use emocam::source::{SourceSpec, WantedFormat};
 
@@ -26,6 +27,11 @@ pub(crate) struct Live {
     /// Options that `annotate` has too
     #[command(flatten)]
     pub(crate) common: Common,
+
+    /// Label at most this many faces of a frame, and the others by turns in the next ones: in between each keeps what it
+    /// showed last [default: 4 for each of --threads, where a camera's time is short; all on a GPU and of files]
+    #[arg(long, value_name = "N", value_parser = positive, help_heading = "Faces and labels")]
+    pub(crate) labels: Option<usize>,
 
     /// Run without a window; show one line of status in the terminal
     #[arg(long, help_heading = "Picture")]

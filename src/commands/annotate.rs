@@ -49,7 +49,7 @@ pub(super) fn run(arguments: &Annotate, stop: &Stop) -> Result<()> {
         let Task { input, outputs, .. } = task;
         check_outputs(outputs, options(task, common), common, Some(input))?;
     }
-    let mut stats = Stats::new(common.unsure.is_some());
+    let mut stats = Stats::new();
     let mut failures = Vec::new();
     for (number, task) in (1..).zip(&tasks) {
         let prefix = if tasks.len() > 1 { format!("[{number}/{}] ", tasks.len()) } else { String::new() };

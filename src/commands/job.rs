@@ -32,6 +32,9 @@ pub(crate) struct Job<'a> {
     pub(crate) frames: Option<u64>,
     /// How faces are looked for.
     pub(crate) search: Search,
+    /// How many faces of a frame are labelled at most in motion, the others by turns; by default all of a file's, and of a
+    /// camera's what its time allows.
+    pub(crate) faces_a_frame: Option<usize>,
     /// How many frames are labelled at once where none is waited for; by default what suits the classifier's device.
     pub(crate) frames_at_once: Option<usize>,
     /// How long a change of expression takes to show, in motion.
@@ -43,6 +46,13 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
+    /// How many faces of a frame are read at most. Pictures have no next frame.
+    fn most_faces(&self, classifier: &Classifier) -> Option<usize> {
+        let is_live = self.drop_policy == DropPolicy::Latest && classifier.device().is_cpu();
+        let by_default = is_live.then(pipeline::most_in_time);
+        self.faces_a_frame.or(by_default).filter(|_| self.search.sequence != Sequence::Pictures)
+    }
+
     /// Does it. Outputs are completed also when it fails. After a good end a window holds its last picture until the user
     /// closes it.
     ///
@@ -67,6 +77,7 @@ impl Job<'_> {
             recorders.push(Box::new(writer));
             requests
         });
+        stats.look_for(self.search.smallest_face);
         // Pictures have no time in which anything could be smoothed.
         let smoothing = if self.search.sequence == Sequence::Pictures { Duration::ZERO } else { self.smoothing };
         let mut presenter = Presenter {
@@ -84,6 +95,7 @@ impl Job<'_> {
             stop,
             state: State::default(),
         };
+        let faces_a_frame = self.most_faces(classifier);
         let mut limited;
         let stages = Stages {
             source: match self.frames {
@@ -103,6 +115,7 @@ impl Job<'_> {
                     tracker.track(gray, frame.id, frame.pts)
                 })
             },
+            faces_a_frame,
             frames_at_once: self.frames_at_once.unwrap_or_else(|| classifier.frames_at_once()),
             classify: |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
                 classifier.classify_frames(frames, tell)
@@ -115,6 +128,8 @@ impl Job<'_> {
         let cut_off = self.drop_policy == DropPolicy::Every && (outcome.is_err() || stop.is_requested());
         let ending = if cut_off { Ending::CutOff } else { Ending::Whole };
         let finished = presenter.tables.iter_mut().map(|table| table.finish(ending)).fold(Ok(()), Result::and);
+        // A decoder's time is known when it has ended.
+        self.source.close();
         presenter.stats.finish(losses, self.source.health());
         if cut_off || outcome.is_err() {
             for part in self.outputs.iter().filter_map(SinkSpec::part_path).filter(|path| path.is_file()) {

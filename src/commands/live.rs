@@ -17,7 +17,7 @@ use crate::view::{StatusView, View, check_display};
 pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;
-    check_camera_options(arguments, spec.as_ref())?;
+    check_source_options(arguments, spec.as_ref())?;
     let mut classifier = classifier(&common.dials)?;
     let options = options_of(common, true);
     let outputs = common.all_outputs();
@@ -40,20 +40,25 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
         outputs: &outputs,
         options,
         frames: common.frames,
+        faces_a_frame: arguments.labels,
         controls: Controls::new(arguments.mirror, common.privacy, is_live),
         unsure_below: common.unsure,
         ..job(source.as_mut(), drop_policy, &common.dials, spec.as_ref())
     };
-    let mut stats = Stats::new(common.unsure.is_some());
+    let mut stats = Stats::new();
     let outcome = job.run(&mut classifier, view, &stop.child(), &mut stats);
     outcome.and(finish(&stats, common))
 }
 
 /// Refuses options that would do nothing.
-fn check_camera_options(arguments: &Live, spec: Option<&SourceSpec>) -> Result<()> {
+fn check_source_options(arguments: &Live, spec: Option<&SourceSpec>) -> Result<()> {
     if let Some(spec @ (SourceSpec::Path(_) | SourceSpec::Demo)) = spec {
         ensure!(arguments.camera_format.is_none(), "--camera-format is for cameras, and {spec} is none");
         ensure!(!arguments.no_reconnect, "--no-reconnect is for cameras, and {spec} is none");
+        ensure!(
+            arguments.labels.is_none() || !spec.is_pictures(),
+            "--labels is for motion: of {spec} every face is labelled"
+        );
     }
     Ok(())
 }

@@ -40,6 +40,7 @@ pub(super) fn job<'a>(
         options: OutputOptions::default(),
         frames: None,
         search: search(dials, spec),
+        faces_a_frame: None,
         frames_at_once: None,
         smoothing: Duration::from_millis(dials.smoothing.into()),
         controls: Controls::default(),

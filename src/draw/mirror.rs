@@ -1,7 +1,7 @@
 //! A frame as a mirror shows it. Text is drawn afterwards, so it can be read.
 
 use crate::flow::emotion::Prediction;
-use crate::flow::frame::{FaceBox, Frame};
+use crate::flow::frame::{FaceBox, FacePoints, Frame};
 
 /// The frame with left and right changed over, and where its faces are then.
 pub fn mirrored(frame: &Frame, predictions: &[Prediction]) -> (Frame, Vec<Prediction>) {
@@ -13,7 +13,12 @@ pub fn mirrored(frame: &Frame, predictions: &[Prediction]) -> (Frame, Vec<Predic
     let width = frame.width as f32;
     let predictions = predictions.iter().map(|prediction| {
         let face = prediction.face;
-        Prediction { face: FaceBox { x: width - face.x - face.width, ..face }, ..prediction.clone() }
+        let points = prediction.points.map(|points| points.to_array().map(|[x, y]| [width - x, y]));
+        Prediction {
+            face: FaceBox { x: width - face.x - face.width, ..face },
+            points: points.map(FacePoints::from_array),
+            ..prediction.clone()
+        }
     });
     (Frame { rgb: rgb.into(), ..frame.clone() }, predictions.collect())
 }
@@ -28,10 +33,12 @@ mod tests {
     fn a_mirrored_frame_mirrors_back_and_its_faces_stay_on_the_same_pixels() {
         let mut original = frame(5, 2, [0; 3]);
         original.rgb = (0..30).collect();
-        let face = prediction(Emotion::Sad, 1.0, 0.0, 2.0, 1.0);
+        let mut face = prediction(Emotion::Sad, 1.0, 0.0, 2.0, 1.0);
+        face.points = Some(FacePoints::from_array([[1.5, 0.5]; 6]));
         let (once, faces) = mirrored(&original, std::slice::from_ref(&face));
         assert_eq!(once.rgb[..6], [12, 13, 14, 9, 10, 11]);
         assert_eq!((faces[0].face.x, faces[0].face.width), (2.0, 2.0));
+        assert_eq!(faces[0].points.map(|points| points.nose), Some([3.5, 0.5]));
         let (twice, faces) = mirrored(&once, &faces);
         assert_eq!((&twice.rgb, faces), (&original.rgb, vec![face]));
     }

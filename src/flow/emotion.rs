@@ -48,6 +48,10 @@ impl fmt::Display for Emotion {
     }
 }
 
+/// The share of equal probabilities in those of a face that is turned away: with it a certain emotion becomes 1/2, and the
+/// likeliest of any stays the likeliest.
+const EQUAL_SHARE: f32 = 7.0 / 12.0;
+
 /// One probability per emotion, in label order; they sum to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Probabilities([f32; Emotion::COUNT]);
@@ -75,6 +79,12 @@ impl Probabilities {
     /// `1 - share` of these and `share`, 0 to 1, of others.
     pub(crate) fn mixed(&self, others: &Self, share: f32) -> Self {
         Self(std::array::from_fn(|i| self.0[i] + share * (others.0[i] - self.0[i])))
+    }
+
+    /// Drawn towards equal ones, so that none is above 1/2: what is read in a face that is turned away, where the network
+    /// is as certain as ever and often wrong.
+    pub fn flattened(&self) -> Self {
+        self.mixed(&Self([1.0 / Emotion::COUNT as f32; Emotion::COUNT]), EQUAL_SHARE)
     }
 
     /// How far these are from others: half of the sum of all differences, 0 to 1.
@@ -128,7 +138,7 @@ pub struct Prediction {
     pub read: bool,
     /// The network's belief, smoothed over time in motion.
     pub probabilities: Probabilities,
-    /// Whether the belief is too weak to name an emotion.
+    /// Whether the belief is too weak to name an emotion; always so of a face that is turned away.
     pub unsure: bool,
 }
 
@@ -136,6 +146,14 @@ impl Prediction {
     /// What the network read in a face of which only the place is known.
     pub fn new(id: u64, face: FaceBox, probabilities: Probabilities) -> Self {
         Self { id, face, points: None, turned: false, read: true, probabilities, unsure: false }
+    }
+
+    /// The same, but where the face is turned away with flattened probabilities and unsure.
+    pub fn unless_turned(self) -> Self {
+        if !self.turned {
+            return self;
+        }
+        Self { probabilities: self.probabilities.flattened(), unsure: true, ..self }
     }
 
     /// What the face is shown as: the likeliest emotion, unless that is unsure.
@@ -184,6 +202,31 @@ mod tests {
         assert_eq!((sure.label(), unsure.label()), (Label::Emotion(Emotion::Happy), Label::Unsure));
         assert_eq!((sure.label().name(), unsure.label().name()), ("Happy", "Unsure"));
         assert_eq!(sure.confidence(), unsure.confidence());
+    }
+
+    #[test]
+    fn flattened_probabilities_keep_their_order_and_sum_and_none_is_above_a_half() {
+        let certain = Probabilities::from_logits(&[0.0, 0.0, 0.0, 200.0, 0.0, 0.0, 0.0]).flattened();
+        assert!((certain.of(Emotion::Happy) - 0.5).abs() < 1e-6, "{certain:?}");
+        let mixed = Probabilities::from_logits(&[1.0, 0.5, 0.0, 2.0, 3.0, -1.0, -2.0]);
+        let (flat, order) = (mixed.flattened(), |p: &Probabilities| {
+            let mut emotions = Emotion::ALL;
+            emotions.sort_by(|a, b| p.of(*a).total_cmp(&p.of(*b)));
+            emotions
+        });
+        assert_eq!(order(&flat), order(&mixed));
+        assert!((flat.iter().map(|(_, p)| p).sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!(flat.of(flat.top()) < mixed.of(mixed.top()));
+    }
+
+    #[test]
+    fn a_face_that_is_turned_away_is_unsure_and_another_stays_as_it_is() {
+        let face = FaceBox { x: 0.0, y: 0.0, width: 1.0, height: 1.0, score: 3.0 };
+        let seen = Prediction::new(0, face, Probabilities::from_logits(&[0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0]));
+        assert_eq!(seen.clone().unless_turned(), seen);
+        let turned = Prediction { turned: true, ..seen }.unless_turned();
+        assert_eq!(turned.label(), Label::Unsure);
+        assert!(turned.confidence() <= 0.5, "{turned:?}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::system::clock::Spent;
 pub struct Labelled {
     /// The frame that the predictions were made on.
     pub frame: Frame,
-    /// One per face; none is unsure unless the caller's thread finds it so.
+    /// One per face. Those turned away are unsure; which others are is for the caller's thread to say.
     pub predictions: Vec<Prediction>,
     /// How many more faces there are than are labelled.
     pub ignored: usize,

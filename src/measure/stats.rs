@@ -2,7 +2,7 @@
 //!
 //! Durations go into histograms of a fixed size, so a run of a week takes no more memory than one of a minute. Values are
 //! kept to within 1%. A stage's processor time is that of its own thread; what it hands to the pool of threads that compute
-//! counts for the process alone.
+//! counts for the process alone. What programs take that the process starts, such as ffmpeg, is an account of its own.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
 
+use super::left_out::LeftOut;
+use crate::detect::SmallestFace;
 use crate::flow::emotion::{Emotion, Label};
 use crate::flow::labelled::{Labelled, Losses};
 use crate::measure::machine;
 use crate::sink::rounded;
 use crate::source::Health;
-use crate::system::clock::{Spent, cpu_of_this_process};
+use crate::system::clock::{Spent, cpu_of_children, cpu_of_this_process};
 
 /// The longest duration that is told apart, in microseconds: an hour.
 const LONGEST: u64 = 3_600_000_000;
@@ -29,19 +31,35 @@ const LATENCY: &str = "latency";
 pub struct Stats {
     started: Instant,
     finished: Option<Instant>,
-    /// The processor's time of the whole process, at the start and at the end.
-    cpu_at_start: Option<Duration>,
-    cpu_at_end: Option<Duration>,
+    /// The processor's time at the start and at the end.
+    cpu_at_start: Processor,
+    cpu_at_end: Processor,
     frames: u64,
     losses: Losses,
     health: Health,
     stages: [Stage; STAGES.len()],
     emotions: [u64; Emotion::COUNT],
-    /// Faces without an emotion; `None` where every face gets one.
-    unsure: Option<u64>,
-    /// Faces that were not labelled, since there were more than fit into a frame's time.
-    ignored: u64,
+    /// Faces without an emotion.
+    unsure: u64,
+    /// The smallest face that is looked for, where that is known.
+    smallest_face: Option<SmallestFace>,
+    left_out: LeftOut,
     first_face: Option<Instant>,
+}
+
+/// The processor's time that was used up to a moment.
+#[derive(Clone, Copy, Default)]
+struct Processor {
+    /// By the whole process.
+    own: Option<Duration>,
+    /// By the programs that it started and that have ended.
+    children: Option<Duration>,
+}
+
+impl Processor {
+    fn now() -> Self {
+        Self { own: cpu_of_this_process(), children: cpu_of_children() }
+    }
 }
 
 /// What one stage took, frame by frame.
@@ -91,23 +109,35 @@ impl StageTimes {
     }
 }
 
+impl Default for Stats {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Stats {
-    /// An empty account that starts now, with a place for unsure faces where there may be some.
-    pub fn new(with_unsure: bool) -> Self {
+    /// An empty account that starts now.
+    pub fn new() -> Self {
         Self {
             started: Instant::now(),
             finished: None,
-            cpu_at_start: cpu_of_this_process(),
-            cpu_at_end: None,
+            cpu_at_start: Processor::now(),
+            cpu_at_end: Processor::default(),
             frames: 0,
             losses: Losses::default(),
             health: Health::default(),
             stages: STAGES.map(|_| Stage::new()),
             emotions: [0; Emotion::COUNT],
-            unsure: with_unsure.then_some(0),
-            ignored: 0,
+            unsure: 0,
+            smallest_face: None,
+            left_out: LeftOut::default(),
             first_face: None,
         }
+    }
+
+    /// Takes note of the smallest face that is looked for from now on.
+    pub fn look_for(&mut self, smallest: SmallestFace) {
+        self.smallest_face = Some(smallest);
     }
 
     /// Counts a frame that was just shown or written.
@@ -119,14 +149,14 @@ impl Stats {
             stage.add(spent);
         }
         self.frames += 1;
-        self.ignored += labelled.ignored as u64;
+        self.left_out.add(labelled, self.smallest_face);
         if !labelled.predictions.is_empty() {
             self.first_face.get_or_insert_with(Instant::now);
         }
         for prediction in &labelled.predictions {
             match prediction.label() {
                 Label::Emotion(emotion) => self.emotions[emotion.index()] += 1,
-                Label::Unsure => *self.unsure.get_or_insert(0) += 1,
+                Label::Unsure => self.unsure += 1,
             }
         }
     }
@@ -134,7 +164,7 @@ impl Stats {
     /// Ends the account, for now: what the run and its source lost.
     pub fn finish(&mut self, losses: Losses, health: Health) {
         self.finished = Some(Instant::now());
-        self.cpu_at_end = cpu_of_this_process();
+        self.cpu_at_end = Processor::now();
         self.losses.dropped += losses.dropped + health.missed;
         self.losses.unrecorded += losses.unrecorded;
         self.health.damaged += health.damaged;
@@ -169,7 +199,24 @@ impl Stats {
     /// How much of one processor the whole process took, in percent, which may be more than 100; `None` where the system
     /// doesn't tell, and before the end.
     pub fn cpu_percent_of_one_core(&self) -> Option<f64> {
-        let used = self.cpu_at_end?.saturating_sub(self.cpu_at_start?);
+        self.percent_of_one_core(|time| time.own)
+    }
+
+    /// The same of the programs that it started, such as ffmpeg, of those that have ended.
+    pub fn children_cpu_percent_of_one_core(&self) -> Option<f64> {
+        self.percent_of_one_core(|time| time.children)
+    }
+
+    /// Both for people, where the system tells: `32% of one core`, and what other programs took if they took any.
+    pub fn processor(&self) -> Option<String> {
+        let own = self.cpu_percent_of_one_core()?;
+        let children = self.children_cpu_percent_of_one_core().filter(|share| *share > 0.0);
+        let children = children.map(|share| format!(" and {share:.0}% in other programs, such as ffmpeg"));
+        Some(format!("{own:.0}% of one core{}", children.unwrap_or_default()))
+    }
+
+    fn percent_of_one_core(&self, whose: impl Fn(Processor) -> Option<Duration>) -> Option<f64> {
+        let used = whose(self.cpu_at_end)?.saturating_sub(whose(self.cpu_at_start)?);
         Some(100.0 * used.as_secs_f64() / self.elapsed().as_secs_f64().max(1e-9))
     }
 
@@ -185,13 +232,13 @@ impl Stats {
 
     /// Faces that were seen, unsure ones too.
     pub fn faces(&self) -> u64 {
-        self.emotions.iter().sum::<u64>() + self.unsure.unwrap_or(0)
+        self.emotions.iter().sum::<u64>() + self.unsure
     }
 
     /// Shares of all faces, in label order, unsure ones last; zeros without a face.
     fn shares(&self) -> Vec<(Label, f64)> {
         let emotions = Emotion::ALL.map(Label::Emotion).into_iter().zip(self.emotions);
-        let counts = emotions.chain(self.unsure.map(|count| (Label::Unsure, count)));
+        let counts = emotions.chain([(Label::Unsure, self.unsure)]);
         counts.map(|(label, count)| (label, count as f64 / self.faces().max(1) as f64)).collect()
     }
 
@@ -208,8 +255,14 @@ impl Stats {
             "reconnects": self.health.reconnects,
             "lost": self.losses.unrecorded,
             "faces": self.faces(),
-            "ignored_faces": self.ignored,
+            "ignored_faces": self.left_out.ignored,
+            "ignored_faces_most": self.left_out.most_ignored,
+            "turned_faces": self.left_out.turned,
+            "unread_faces": self.left_out.unread,
+            "smallest_face": self.left_out.smallest.map(|(_, most)| most),
             "cpu_percent_of_one_core": self.cpu_percent_of_one_core().map(|share| rounded(share, 1)),
+            "children_cpu_percent_of_one_core":
+                self.children_cpu_percent_of_one_core().map(|share| rounded(share, 1)),
             "memory_peak_mb": machine::memory_peak().map(megabytes),
             "stages_ms": stages,
             "emotions": shares,
@@ -238,17 +291,14 @@ impl fmt::Display for Stats {
             let times = if self.health.reconnects == 1 { "time" } else { "times" };
             write!(f, ", camera back {} {times}", self.health.reconnects)?;
         }
-        if self.ignored > 0 {
-            write!(f, ", faces beyond the limit {} times", self.ignored)?;
-        }
         if self.losses.unrecorded > 0 {
             write!(f, ", {} not recorded", self.losses.unrecorded)?;
         }
         if self.frames == 0 {
             return Ok(());
         }
-        if let Some(share) = self.cpu_percent_of_one_core() {
-            write!(f, ", {share:.0}% of one core")?;
+        if let Some(processor) = self.processor() {
+            write!(f, ", {processor}")?;
         }
         write!(f, "\n{:<10}{:>10}{:>10}{:>10}{:>10}", "", "p50 ms", "p95 ms", "p99 ms", "CPU ms")?;
         for StageTimes { name, p50, p95, p99, cpu } in self.stages() {
@@ -258,101 +308,13 @@ impl fmt::Display for Stats {
         }
         let mut shares: Vec<_> = self.shares().into_iter().filter(|(_, share)| *share > 0.0).collect();
         shares.sort_by(|a, b| b.1.total_cmp(&a.1));
-        if shares.is_empty() {
-            return write!(f, "\nno face was found");
-        }
         let shares: Vec<String> =
             shares.into_iter().map(|(label, share)| format!("{label} {:.1}%", share * 100.0)).collect();
-        write!(f, "\n{}", shares.join(", "))
+        let shares = if shares.is_empty() { "no face was found".to_owned() } else { shares.join(", ") };
+        write!(f, "\n{shares}")?;
+        self.left_out.sentences().into_iter().try_for_each(|sentence| write!(f, "\n{sentence}"))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::flow::labelled::Timing;
-    use crate::sink::tests::prediction;
-
-    /// Half of the time the processor worked.
-    fn spent(ms: u64) -> Spent {
-        let wall = Duration::from_millis(ms);
-        Spent { wall, cpu: Some(wall / 2) }
-    }
-
-    fn labelled(detect_ms: u64, faces: u64) -> Labelled {
-        let happy = |id| prediction(id, [0.0, 0.0, 1.0, 1.0], 3.0, [0.01, 0.01, 0.01, 0.94, 0.01, 0.01, 0.01]);
-        let frame = crate::sink::tests::labelled(0, 0, 1, 1, (0..faces).map(happy).collect());
-        Labelled { timing: Timing { detect: spent(detect_ms), ..Default::default() }, ..frame }
-    }
-
-    #[test]
-    fn quantiles_shares_and_counts() {
-        let mut stats = Stats::new(false);
-        for ms in 1..=100 {
-            stats.add(&labelled(ms, u64::from(ms > 50)));
-        }
-        let losses = Losses { dropped: 4, unrecorded: 0 };
-        stats.finish(losses, Health { missed: 3, damaged: 2, reconnects: 1 });
-        let json = stats.to_json();
-        assert_eq!(json["frames"], 100);
-        assert_eq!((&json["dropped"], &json["damaged"], &json["reconnects"]), (&7.into(), &2.into(), &1.into()));
-        assert!(stats.to_string().contains("7 dropped, 2 damaged, camera back 1 time"), "{stats}");
-        assert_eq!(json["faces"], 50);
-        assert_eq!(json["emotions"]["Happy"], 1.0);
-        assert!(json["emotions"].get("Unsure").is_none(), "{json}");
-        for (quantile, expected) in [("p50", 50.0), ("p95", 95.0), ("p99", 99.0), ("cpu_ms", 25.25)] {
-            let found = json["stages_ms"]["detect"][quantile].as_f64().expect("a number");
-            assert!((found / expected - 1.0).abs() < 0.02, "{quantile} {found}");
-        }
-        assert!(json["stages_ms"]["capture"]["cpu_ms"].is_null(), "nobody measured it: {json}");
-        assert!(json["stages_ms"]["latency"].get("cpu_ms").is_none(), "{json}");
-        assert!(stats.to_string().contains("Happy 100.0%"), "{stats}");
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn the_processor_time_is_that_of_the_run() {
-        let mut stats = Stats::new(false);
-        assert_eq!(stats.cpu_percent_of_one_core(), None);
-        let watch = crate::system::clock::Stopwatch::start();
-        while watch.spent().cpu.expect("a clock") < Duration::from_millis(20) {}
-        stats.finish(Losses::default(), Health::default());
-        let used = stats.elapsed().mul_f64(stats.cpu_percent_of_one_core().expect("a clock") / 100.0);
-        // Clocks of threads and of processes need not tick together.
-        assert!(used >= Duration::from_millis(15), "{used:?}");
-    }
-
-    #[test]
-    fn the_first_face_is_noted_once() {
-        let mut stats = Stats::new(false);
-        stats.add(&labelled(1, 0));
-        assert_eq!(stats.first_face(), None);
-        stats.add(&labelled(1, 1));
-        let first = stats.first_face().expect("a face");
-        stats.add(&labelled(1, 1));
-        assert_eq!(stats.first_face(), Some(first));
-    }
-
-    #[test]
-    fn unsure_faces_are_counted_apart() {
-        let mut stats = Stats::new(true);
-        stats.add(&labelled(1, 1));
-        assert_eq!(stats.to_json()["emotions"]["Unsure"], 0.0);
-        assert!(!stats.to_string().contains("Unsure"), "{stats}");
-        let mut frame = labelled(1, 3);
-        frame.predictions[1].unsure = true;
-        stats.add(&frame);
-        let json = stats.to_json();
-        assert_eq!(json["faces"], 4);
-        assert_eq!((&json["emotions"]["Happy"], &json["emotions"]["Unsure"]), (&0.75.into(), &0.25.into()));
-        assert!(stats.to_string().ends_with("Happy 75.0%, Unsure 25.0%"), "{stats}");
-    }
-
-    #[test]
-    fn a_run_without_frames_has_a_summary() {
-        let mut stats = Stats::new(false);
-        stats.finish(Losses::default(), Health::default());
-        assert!(stats.to_string().starts_with("0 frames"));
-        assert_eq!(stats.to_json()["stages_ms"]["latency"]["p95"], 0.0);
-    }
-}
+mod tests;

@@ -1,21 +1,24 @@
-//! The third stage: what each face expresses, for one frame or for several at once.
+//! The third stage: what each face expresses, for one frame or for several at once. Which faces are read in a frame, and
+//! which keep what they showed last, `turns` says.
 
 use anyhow::{Context, Result, ensure};
 use crossbeam::channel::{Receiver, Sender};
 
 use super::detect::Detected;
-use crate::flow::emotion::Probabilities;
+use super::turns::{Known, Turns};
+use crate::flow::emotion::{Prediction, Probabilities};
 use crate::flow::frame::Face;
 use crate::flow::labelled::Labelled;
 use crate::network::classify::FrameFaces;
 use crate::system::clock::{Spent, Stopwatch};
-use crate::track::Faces;
+use crate::track::{Faces, TrackedFace};
 
 /// Labels until the stream ends or nobody listens any more, so many frames at once at most. They are waited for; only the
-/// end of the stream comes before. `warnings` takes what whoever watches should know.
+/// end of the stream comes before. Of a frame's faces `turns` are read. `warnings` takes what whoever watches should know.
 pub(super) fn label(
     mut classify: impl FnMut(&[FrameFaces<'_>], &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>>,
     frames_at_once: usize,
+    mut turns: Turns,
     detected: &Receiver<Detected>,
     sender: &Sender<Labelled>,
     warnings: &Sender<String>,
@@ -27,7 +30,7 @@ pub(super) fn label(
         if batch.is_empty() {
             return Ok(());
         }
-        for labelled in labelled_frames(batch, |frames| classify(frames, &mut tell))? {
+        for labelled in labelled_frames(batch, &mut turns, |frames| classify(frames, &mut tell))? {
             if sender.send(labelled).is_err() {
                 return Ok(());
             }
@@ -38,27 +41,48 @@ pub(super) fn label(
 /// Frames with their labels, in their order. Each took its share of the time.
 fn labelled_frames(
     batch: Vec<Detected>,
+    turns: &mut Turns,
     classify: impl FnOnce(&[FrameFaces<'_>]) -> Result<Vec<Vec<Probabilities>>>,
 ) -> Result<Vec<Labelled>> {
     let watch = Stopwatch::start();
-    let boxes: Vec<Vec<Face>> =
-        batch.iter().map(|one| one.faces.tracked.iter().map(|tracked| tracked.face()).collect()).collect();
+    let ids = |one: &Detected| one.faces.tracked.iter().map(|tracked| tracked.id).collect::<Vec<_>>();
+    let chosen: Vec<Vec<usize>> = batch.iter().map(|one| turns.choose(&ids(one))).collect();
+    let faces_of = |(one, chosen): (&Detected, &Vec<usize>)| {
+        chosen.iter().map(|&position| one.faces.tracked[position].face()).collect()
+    };
+    let faces: Vec<Vec<Face>> = batch.iter().zip(&chosen).map(faces_of).collect();
     let frames: Vec<FrameFaces<'_>> =
-        batch.iter().zip(&boxes).map(|(one, faces)| FrameFaces { gray: &one.gray, faces }).collect();
+        batch.iter().zip(&faces).map(|(one, faces)| FrameFaces { gray: &one.gray, faces }).collect();
     let labels = classify(&frames).with_context(|| format!("labelling {}", names_of(&batch)))?;
-    let (expected, found) = (boxes.iter().map(Vec::len), labels.iter().map(Vec::len));
+    let (expected, found) = (faces.iter().map(Vec::len), labels.iter().map(Vec::len));
     ensure!(expected.eq(found), "labels for other faces than those of {}", names_of(&batch));
     let spent = watch.spent();
     let count = batch.len() as u32;
     let share = Spent { wall: spent.wall / count, cpu: spent.cpu.map(|cpu| cpu / count) };
-    let labelled = |(one, labels): (Detected, Vec<Probabilities>)| {
+    let labelled = |((one, chosen), labels): ((Detected, Vec<usize>), Vec<Probabilities>)| {
+        let known = turns.note(&ids(&one), &chosen, labels);
         // The grey picture is given back here, before the next frame needs one.
-        let Detected { frame, faces: Faces { tracked, ignored, unlabelled }, mut timing, .. } = one;
-        let predictions = tracked.into_iter().zip(labels).map(|(face, shares)| face.labelled(shares)).collect();
+        let Detected { frame, faces: Faces { tracked, mut ignored, mut unlabelled }, mut timing, .. } = one;
+        let mut predictions = Vec::with_capacity(tracked.len());
+        for (face, known) in tracked.into_iter().zip(known) {
+            match known {
+                Some(known) => predictions.push(prediction(face, known)),
+                // Its turn is still to come.
+                None => {
+                    ignored += 1;
+                    unlabelled.push(face.face);
+                }
+            }
+        }
         timing.classify = share;
         Labelled { frame, predictions, ignored, unlabelled, timing, picture: None }
     };
-    Ok(batch.into_iter().zip(labels).map(labelled).collect())
+    Ok(batch.into_iter().zip(chosen).zip(labels).map(labelled).collect())
+}
+
+fn prediction(face: TrackedFace, known: Known) -> Prediction {
+    let prediction = face.labelled(known.probabilities).unless_turned();
+    Prediction { read: known.now, ..prediction }
 }
 
 fn names_of(batch: &[Detected]) -> String {

@@ -10,6 +10,7 @@ mod capture;
 mod detect;
 mod label;
 mod record;
+mod turns;
 
 use std::any::Any;
 use std::ops::ControlFlow;
@@ -27,6 +28,8 @@ use capture::{FrameSender, MOMENT, capture};
 use detect::detect;
 use label::label;
 use record::record;
+use turns::Turns;
+pub use turns::most_in_time;
 
 use crate::flow::emotion::Probabilities;
 use crate::flow::frame::Frame;
@@ -40,8 +43,8 @@ use crate::track::Faces;
 /// What the caller's thread is given.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// The next frame, in order. Its picture, and which predictions are unsure, are up to the caller; recording sinks get
-    /// it afterwards.
+    /// The next frame, in order. Its picture, and which predictions are too weak to be sure, are up to the caller; recording
+    /// sinks get it afterwards.
     Frame(&'a mut Labelled),
     /// Something that whoever watches should know, until a later frame comes.
     Notice(Notice),
@@ -59,6 +62,9 @@ pub struct Stages<'a, MakeDetect, Classify> {
     pub make_detect: MakeDetect,
     /// Labels the faces of frames, one result per box of each; what it is given hears what whoever watches should know.
     pub classify: Classify,
+    /// How many faces of a frame it is given at most, the others by turns in the next ones; `None` for all. Where every frame
+    /// is delivered and none before its time, it is all in any case.
+    pub faces_a_frame: Option<usize>,
     /// How many frames it is given at once, 1 or more, where every frame is delivered and none before its time; elsewhere it
     /// is 1. So many are in memory then.
     pub frames_at_once: usize,
@@ -92,8 +98,9 @@ where
     Detect: FnMut(&Frame, &GrayImage) -> Result<Faces>,
     Classify: FnMut(&[FrameFaces<'_>], &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>> + Send,
 {
-    let Stages { source, make_detect, classify, frames_at_once, recorders, survives_recorders } = stages;
+    let Stages { source, make_detect, classify, faces_a_frame, frames_at_once, recorders, survives_recorders } = stages;
     let frames_at_once = if drop_policy == DropPolicy::Every { frames_at_once.max(1) } else { 1 };
+    let turns = Turns::new(faces_a_frame.filter(|_| drop_policy != DropPolicy::Every));
     let (frame_sender, frames) = bounded(1);
     let (detected_sender, detected) = bounded(1);
     let (labelled_sender, labelled) = bounded(2);
@@ -116,7 +123,7 @@ where
         });
         let ends = (detected, labelled_sender, warning_sender.clone());
         spawn(scope, guard, "classify", ends, move |(detected, sender, warnings)| {
-            label(classify, frames_at_once, detected, sender, warnings)
+            label(classify, frames_at_once, turns, detected, sender, warnings)
         });
         let recorder = (!recorders.is_empty()).then_some(record_sender);
         spawn(scope, guard, "record", (records, warning_sender), move |(records, warnings)| {

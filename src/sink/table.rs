@@ -1,8 +1,8 @@
 //! Results as data: JSON lines, one object a frame, and CSV, one row a face.
 //!
-//! Owns the two formats, which `emocam help data` documents, and which are stable. Boxes are whole frame pixels, times seconds since
-//! the source's first frame, probabilities 0 to 1. What was found is written frame by frame, so a run that breaks loses
-//! nothing.
+//! Owns the two formats, which `emocam help data` documents, and which are stable. Boxes are whole frame pixels, points tenths
+//! of one, times seconds since the source's first frame, probabilities 0 to 1. What was found is written frame by frame, so a
+//! run that breaks loses nothing. What is new in a format comes last, so that what old readers know stays where it is.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::output::Output;
 use super::{Ending, Sink};
 use crate::flow::emotion::{Emotion, Prediction};
+use crate::flow::frame::FacePoints;
 use crate::flow::labelled::Labelled;
 
 /// The version of the JSON format. It changes only when a reader of the old format would misread the new one.
@@ -37,6 +38,9 @@ struct FaceRecord {
     confidence: f64,
     /// By name, whose order is that of the labels, too.
     probabilities: BTreeMap<&'static str, f64>,
+    points: Option<PointsRecord>,
+    turned: bool,
+    read: bool,
 }
 
 #[derive(Serialize)]
@@ -45,6 +49,34 @@ struct BoxRecord {
     y: i64,
     width: i64,
     height: i64,
+}
+
+/// The points of [`FacePoints::NAMES`], each as x and y.
+#[derive(Serialize)]
+struct PointsRecord {
+    right_eye: [f64; 2],
+    left_eye: [f64; 2],
+    nose: [f64; 2],
+    mouth: [f64; 2],
+    right_ear: [f64; 2],
+    left_ear: [f64; 2],
+}
+
+impl From<FacePoints> for PointsRecord {
+    fn from(points: FacePoints) -> Self {
+        let tenths = |point: [f32; 2]| point.map(|value| rounded(value.into(), 1));
+        let [right_eye, left_eye, nose, mouth, right_ear, left_ear] = points.to_array().map(tenths);
+        Self { right_eye, left_eye, nose, mouth, right_ear, left_ear }
+    }
+}
+
+impl PointsRecord {
+    /// As columns: x and y of each, in the order of their names.
+    fn cells(&self) -> [String; 12] {
+        let Self { right_eye, left_eye, nose, mouth, right_ear, left_ear } = self;
+        let all = [right_eye, left_eye, nose, mouth, right_ear, left_ear];
+        std::array::from_fn(|i| all[i / 2][i % 2].to_string())
+    }
 }
 
 impl FrameRecord {
@@ -76,6 +108,9 @@ impl FaceRecord {
             emotion: prediction.label().name(),
             confidence: rounded(prediction.confidence().into(), 4),
             probabilities: probabilities.map(|(emotion, share)| (emotion.name(), rounded(share.into(), 4))).collect(),
+            points: prediction.points.map(PointsRecord::from),
+            turned: prediction.turned,
+            read: prediction.read,
         }
     }
 }
@@ -104,7 +139,9 @@ impl Table {
     pub(super) fn csv(mut out: Output) -> Result<Self> {
         let columns = ["frame", "time_s", "id", "x", "y", "width", "height", "score", "emotion", "confidence"];
         let probabilities = Emotion::ALL.map(|emotion| format!("probability_{}", emotion.name().to_lowercase()));
-        let header = columns.map(String::from).into_iter().chain(probabilities);
+        let points = FacePoints::NAMES.iter().flat_map(|name| ["x", "y"].map(|axis| format!("{name}_{axis}")));
+        let header = columns.map(String::from).into_iter().chain(probabilities).chain(points);
+        let header = header.chain(["turned", "read"].map(String::from));
         // A reader that has gone already is told at the first frame.
         let _ = out.write(&rows([header])?)?;
         Ok(Self { out, lines_of: csv_rows })
@@ -130,13 +167,15 @@ fn json_line(labelled: &Labelled) -> Result<Vec<u8>> {
 fn csv_rows(labelled: &Labelled) -> Result<Vec<u8>> {
     let FrameRecord { frame, time_s, faces, .. } = FrameRecord::of(labelled);
     let row = |face: &FaceRecord| {
-        let FaceRecord { id, bounds: b, score, emotion, confidence, probabilities } = face;
+        let FaceRecord { id, bounds: b, score, emotion, confidence, probabilities, points, turned, read } = face;
         let place = [b.x, b.y, b.width, b.height].map(|value| value.to_string());
         [frame.to_string(), time_s.to_string(), id.to_string()]
             .into_iter()
             .chain(place)
             .chain([score.to_string(), emotion.to_string(), confidence.to_string()])
             .chain(probabilities.values().map(f64::to_string))
+            .chain(points.as_ref().map(PointsRecord::cells).unwrap_or_default())
+            .chain([turned.to_string(), read.to_string()])
             .collect::<Vec<_>>()
     };
     rows(faces.iter().map(row))
@@ -183,10 +222,31 @@ mod tests {
             concat!(
                 r#"{"schema":1,"frame":12,"time_s":0.4,"faces":[{"id":3,"box":{"x":210,"y":90,"width":186,"height":186},"#,
                 r#""score":12.1,"emotion":"Happy","confidence":0.97,"probabilities":{"Anger":0.0,"Disgust":0.0,"Fear":0.0,"#,
-                r#""Happy":0.97,"Neutral":0.02,"Sad":0.0,"Surprise":0.01}}]}"#,
+                r#""Happy":0.97,"Neutral":0.02,"Sad":0.0,"Surprise":0.01},"points":null,"turned":false,"read":true}]}"#,
                 "\n"
             )
         );
+    }
+
+    #[test]
+    fn where_the_parts_of_a_face_are_stands_at_the_end() {
+        let mut face = prediction(0, [1.0, 2.0, 30.0, 40.0], 5.0, [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let points = [[8.04, 12.0], [22.06, 12.5], [-0.04, 20.0], [15.0, 30.0], [f32::NAN, 14.0], [31.0, 14.0]];
+        face.points = Some(FacePoints::from_array(points));
+        (face.turned, face.read) = (true, false);
+        let frame = [labelled(0, 0, 2, 2, vec![face])];
+        let line = jsonl(&frame);
+        let end = concat!(
+            r#","points":{"right_eye":[8.0,12.0],"left_eye":[22.1,12.5],"nose":[0.0,20.0],"mouth":[15.0,30.0],"#,
+            r#""right_ear":[0.0,14.0],"left_ear":[31.0,14.0]},"turned":true,"read":false}]}"#,
+            "\n"
+        );
+        assert!(line.ends_with(end), "{line}");
+        let table = written(Table::csv, &frame);
+        let row = table.lines().nth(1).unwrap_or_default();
+        assert!(row.ends_with(",0,0,8,12,22.1,12.5,0,20,15,30,0,14,31,14,true,false"), "{row}");
+        let columns: Vec<usize> = table.lines().map(|line| line.split(',').count()).collect();
+        assert_eq!(columns, [31, 31]);
     }
 
     #[test]
@@ -198,7 +258,10 @@ mod tests {
         assert!(line.contains(r#""emotion":"Unsure","confidence":0.375,"#), "{line}");
         assert!(line.contains(r#"{"Anger":0.125,"Disgust":0.375,"#), "{line}");
         let table = written(Table::csv, &frame);
-        assert_eq!(table.lines().nth(1), Some("0,0,0,1,2,30,40,5,Unsure,0.375,0.125,0.375,0,0.25,0.25,0,0"));
+        assert_eq!(
+            table.lines().nth(1),
+            Some("0,0,0,1,2,30,40,5,Unsure,0.375,0.125,0.375,0,0.25,0.25,0,0,,,,,,,,,,,,,false,true")
+        );
     }
 
     #[test]
@@ -229,9 +292,10 @@ mod tests {
         assert_eq!(
             written(Table::csv, &frames),
             "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
-             probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise\n\
-             1,0.04,0,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0\n\
-             1,0.04,1,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0\n"
+             probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise,right_eye_x,right_eye_y,\
+             left_eye_x,left_eye_y,nose_x,nose_y,mouth_x,mouth_y,right_ear_x,right_ear_y,left_ear_x,left_ear_y,turned,read\n\
+             1,0.04,0,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0,,,,,,,,,,,,,false,true\n\
+             1,0.04,1,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0,,,,,,,,,,,,,false,true\n"
         );
     }
 

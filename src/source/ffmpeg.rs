@@ -161,13 +161,18 @@ impl Source for FfmpegSource {
         self.ended = !matches!(frame, Ok(Some(_)));
         frame
     }
+
+    fn close(&mut self) {
+        (self.first, self.ended) = (None, true);
+        // Both fail only where it has ended already; waiting is what leaves no zombie behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 impl Drop for FfmpegSource {
     fn drop(&mut self) {
-        // Both fail only where it has ended already; waiting is what leaves no zombie behind.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.close();
     }
 }
 

@@ -34,4 +34,8 @@ impl Source for LimitedSource<'_> {
     fn warnings(&mut self) -> Vec<String> {
         self.inner.warnings()
     }
+
+    fn close(&mut self) {
+        self.inner.close();
+    }
 }

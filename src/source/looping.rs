@@ -62,6 +62,10 @@ impl Source for LoopingSource {
             Frame { id, pts, ..frame }
         }))
     }
+
+    fn close(&mut self) {
+        self.inner.close();
+    }
 }
 
 #[cfg(test)]

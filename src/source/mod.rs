@@ -53,6 +53,9 @@ pub trait Source: Send {
         Vec::new()
     }
 
+    /// Ends what it has started outside of this process, such as a program that decodes. It gives nothing more.
+    fn close(&mut self) {}
+
     /// What went wrong so far and was got over.
     fn health(&self) -> Health {
         Health::default()

@@ -36,10 +36,27 @@ impl Stopwatch {
 }
 
 /// The processor's time that this process has used, all of its threads together. Programs that it started, such as ffmpeg,
-/// are not in it.
+/// are not in it: see [`cpu_of_children`].
 pub fn cpu_of_this_process() -> Option<Duration> {
     #[cfg(unix)]
     let time = read(rustix::time::ClockId::ProcessCPUTime);
+    #[cfg(not(unix))]
+    let time = None;
+    time
+}
+
+/// The processor's time that the programs have used that this process started, such as ffmpeg, as far as they have ended and
+/// were waited for.
+pub fn cpu_of_children() -> Option<Duration> {
+    #[cfg(unix)]
+    let time = {
+        use nix::sys::resource::{UsageWho, getrusage};
+        use nix::sys::time::TimeValLike;
+
+        let used = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
+        let microseconds = used.map(|used| used.user_time().num_microseconds() + used.system_time().num_microseconds());
+        microseconds.and_then(|time| time.try_into().ok()).map(Duration::from_micros)
+    };
     #[cfg(not(unix))]
     let time = None;
     time
@@ -72,5 +89,14 @@ mod tests {
         other.join().expect("the thread ends");
         assert!(watch.spent().cpu.expect("a clock") < Duration::from_millis(20), "another thread's work");
         assert!(cpu_of_this_process().expect("a clock") - before >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn the_work_of_a_child_counts_when_it_was_waited_for() {
+        let before = cpu_of_children().expect("a clock");
+        let count = "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done";
+        let status = std::process::Command::new("sh").args(["-c", count]).status();
+        assert!(status.expect("a shell").success());
+        assert!(cpu_of_children().expect("a clock") - before >= Duration::from_millis(5));
     }
 }

@@ -10,6 +10,7 @@ use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use crate::flow::emotion::Probabilities;
+use crate::flow::labelled::Labelled;
 
 /// A face that was not seen for so long starts anew.
 const FORGOTTEN: Duration = Duration::from_secs(3);
@@ -56,8 +57,8 @@ impl Smoother {
         Self { time_constant: delay.as_secs_f32() / HALFWAY, faces: HashMap::new() }
     }
 
-    /// The smoothed probabilities of one face in the frame of time `pts`.
-    pub fn smooth(&mut self, id: u64, new: Probabilities, pts: Duration) -> Probabilities {
+    /// The smoothed probabilities of one face that was read in the frame of time `pts`.
+    fn smooth(&mut self, id: u64, new: Probabilities, pts: Duration) -> Probabilities {
         if self.time_constant <= 0.0 {
             return new;
         }
@@ -87,8 +88,27 @@ impl Smoother {
         face.probabilities
     }
 
+    /// Smooths all faces of a frame. One that was not read in it shows what it showed last: nothing is new of it, and the
+    /// time until it is read again counts then.
+    pub fn smooth_frame(&mut self, labelled: &mut Labelled) {
+        let pts = labelled.frame.pts;
+        for face in &mut labelled.predictions {
+            if face.read {
+                face.probabilities = self.smooth(face.id, face.probabilities, pts);
+            } else if let Some(shown) = self.shown(face.id) {
+                face.probabilities = shown;
+            }
+        }
+        self.forget(pts);
+    }
+
+    /// What a face showed last, where that is smoothed and known.
+    fn shown(&self, id: u64) -> Option<Probabilities> {
+        self.faces.get(&id).map(|face| face.probabilities)
+    }
+
     /// Forgets faces that have not been seen for long.
-    pub fn forget(&mut self, now: Duration) {
+    fn forget(&mut self, now: Duration) {
         self.faces.retain(|_, face| now.abs_diff(face.pts) <= FORGOTTEN);
     }
 }
@@ -96,7 +116,8 @@ impl Smoother {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::emotion::Emotion;
+    use crate::flow::emotion::{Emotion, Prediction};
+    use crate::sink::tests::{labelled, prediction};
 
     fn certain(emotion: Emotion) -> Probabilities {
         let mut logits = [0.0; Emotion::COUNT];
@@ -180,6 +201,37 @@ mod tests {
         let mut none = Smoother::new(Duration::ZERO);
         none.smooth(0, certain(Emotion::Sad), Duration::ZERO);
         assert_eq!(none.smooth(0, certain(Emotion::Fear), at(1, 30)), certain(Emotion::Fear));
+    }
+
+    #[test]
+    fn a_face_that_is_read_by_turns_changes_as_fast_and_keeps_in_between_what_it_showed() {
+        let mut smoother = Smoother::new(Duration::from_millis(110));
+        let place = [0.0, 0.0, 9.0, 9.0];
+        let mut last = None;
+        let show = |frame: u32| {
+            let now = if frame < 60 { Emotion::Sad } else { Emotion::Happy };
+            let mut face = prediction(3, place, 5.0, [0.0; Emotion::COUNT]);
+            // What comes with a face that was not read is its last reading.
+            face.probabilities = certain(now);
+            face.read = frame.is_multiple_of(4);
+            let pts = at(frame, 30).as_nanos() as u64;
+            let mut labelled = labelled(frame.into(), pts, 1, 1, vec![face.clone()]);
+            smoother.smooth_frame(&mut labelled);
+            let shown = labelled.predictions[0].probabilities;
+            assert!(face.read || last == Some(shown), "frame {frame}");
+            last = Some(shown);
+            shown.top()
+        };
+        let shown: Vec<Emotion> = (0..90).map(show).collect();
+        let changed = shown.iter().position(|&emotion| emotion == Emotion::Happy).expect("it shows");
+        // The reading of frame 60 stands for the 133 ms since the one before it.
+        assert_eq!(changed, 60);
+
+        let mut none = Smoother::new(Duration::ZERO);
+        let unread = Prediction { read: false, ..prediction(0, place, 5.0, [0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]) };
+        let mut frame = labelled(0, 0, 1, 1, vec![unread.clone()]);
+        none.smooth_frame(&mut frame);
+        assert_eq!(frame.predictions, [unread], "without smoothing the last reading stands");
     }
 
     #[test]

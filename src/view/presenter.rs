@@ -145,12 +145,10 @@ impl Presenter<'_> {
 
     /// Here and nowhere else: all that shows a frame comes after this.
     fn smooth(&mut self, labelled: &mut Labelled) {
-        let pts = labelled.frame.pts;
+        self.smoother.smooth_frame(labelled);
         for prediction in &mut labelled.predictions {
-            prediction.probabilities = self.smoother.smooth(prediction.id, prediction.probabilities, pts);
-            prediction.unsure = self.unsure_below.is_some_and(|least| !prediction.is_confident(least));
+            prediction.unsure |= self.unsure_below.is_some_and(|least| !prediction.is_confident(least));
         }
-        self.smoother.forget(pts);
     }
 
     /// A frame's clock stands still in a pause: what it waited there is no latency.

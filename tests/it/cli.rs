@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 use emocam::flow::emotion::Emotion;
+use emocam::flow::frame::FacePoints;
 use emocam::network::calibration::{ClassPrior, Prior};
 use emocam::network::weights::Weights;
 use emocam::source::SourceSpec;
@@ -33,6 +34,11 @@ fn keys(value: &Value) -> Vec<&str> {
     value.as_object().unwrap_or_else(|| panic!("no object: {value}")).keys().map(String::as_str).collect()
 }
 
+/// All that a label can say.
+fn with_unsure() -> Vec<&'static str> {
+    Emotion::ALL.map(Emotion::name).into_iter().chain(["Unsure"]).collect()
+}
+
 fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
 }
@@ -47,7 +53,8 @@ fn assert_schema(line: &Value) {
     assert_eq!(line["schema"], 1);
     assert!(line["frame"].is_u64() && line["time_s"].is_f64() && number(&line["time_s"]) >= 0.0, "{line}");
     for (position, face) in faces(line).iter().enumerate() {
-        assert_eq!(keys(face), ["id", "box", "score", "emotion", "confidence", "probabilities"]);
+        let known = ["id", "box", "score", "emotion", "confidence", "probabilities", "points", "turned", "read"];
+        assert_eq!(keys(face), known);
         assert_eq!(face["id"], position);
         assert_eq!(keys(&face["box"]), ["x", "y", "width", "height"]);
         assert!(face["box"]["x"].is_i64() && face["box"]["y"].is_i64(), "{face}");
@@ -61,7 +68,14 @@ fn assert_schema(line: &Value) {
         // Each of the seven is rounded to four digits.
         assert!((values.iter().sum::<f64>() - 1.0).abs() <= 7.0 * 0.5e-4 + 1e-9, "{face}");
         let top = face["emotion"].as_str().expect("an emotion");
-        assert_eq!(face["confidence"], probabilities[top]);
+        let is_turned = face["turned"].as_bool().expect("whether it is turned away");
+        assert!(if is_turned { top == "Unsure" } else { face["confidence"] == probabilities[top] }, "{face}");
+        assert!(face["read"].is_boolean(), "{face}");
+        if !face["points"].is_null() {
+            assert_eq!(keys(&face["points"]), FacePoints::NAMES);
+            let pair = |name: &&str| face["points"][name].as_array().is_some_and(|point| point.len() == 2);
+            assert!(FacePoints::NAMES.iter().all(pair), "{face}");
+        }
         assert_eq!(number(&face["confidence"]), values.iter().copied().fold(0.0, f64::max));
     }
 }
@@ -118,7 +132,10 @@ fn without_an_output_standard_output_stays_empty() {
     let output = succeed(emocam().args(["annotate", "demo", "--frames", "2"]));
     assert_eq!(text(&output.stdout), "");
     // What a run ends with.
-    for word in ["2 frames", "frames a second", "0 dropped", "p50", "p95", "capture", "detect", "classify", "latency"] {
+    let left_out = "faces smaller than 80 pixels were not looked for";
+    for word in
+        [left_out, "2 frames", "frames a second", "0 dropped", "p50", "p95", "capture", "detect", "classify", "latency"]
+    {
         assert!(text(&output.stderr).contains(word), "{word}");
     }
 }
@@ -149,12 +166,19 @@ fn a_table_says_the_same_as_json_lines() {
     succeed(emocam().args(["annotate", "demo", "--frames", "10", "-o"]).arg(&json).arg("-o").arg(&table));
     let mut table = csv::Reader::from_path(&table).expect("a table");
     let columns = "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
-                   probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise";
+                   probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise,\
+                   right_eye_x,right_eye_y,left_eye_x,left_eye_y,nose_x,nose_y,mouth_x,mouth_y,right_ear_x,right_ear_y,\
+                   left_ear_x,left_ear_y,turned,read";
     assert_eq!(table.headers().expect("a header").iter().collect::<Vec<_>>().join(","), columns);
     let rows: Vec<Vec<Value>> = table
         .records()
         .map(|row| {
-            let value = |cell: &str| cell.parse::<f64>().map_or_else(|_| Value::from(cell), Value::from);
+            let value = |cell: &str| match (cell, cell.parse::<f64>()) {
+                (_, Ok(number)) => number.into(),
+                ("", _) => Value::Null,
+                ("true" | "false", _) => (cell == "true").into(),
+                (text, _) => text.into(),
+            };
             row.expect("a row").iter().map(value).collect()
         })
         .collect();
@@ -166,6 +190,9 @@ fn a_table_says_the_same_as_json_lines() {
             row.extend(["x", "y", "width", "height"].map(|key| &face["box"][key]));
             row.extend([&face["score"], &face["emotion"], &face["confidence"]]);
             row.extend(Emotion::ALL.map(|emotion| &face["probabilities"][emotion.name()]));
+            // Of what is null every part is null.
+            row.extend(FacePoints::NAMES.iter().flat_map(|name| [0, 1].map(|axis| &face["points"][name][axis])));
+            row.extend([&face["turned"], &face["read"]]);
             let value = |value: &Value| value.as_f64().map_or_else(|| value.clone(), Value::from);
             expected.push(row.into_iter().map(value).collect::<Vec<_>>());
         }
@@ -186,9 +213,12 @@ fn statistics_are_written_in_the_documented_form() {
         }
         succeed(&mut command);
         let stats: Value = serde_json::from_slice(&fs::read(&path).expect("a file")).expect("JSON");
-        let counts = ["frames", "fps", "dropped", "damaged", "reconnects", "lost", "faces", "ignored_faces"];
-        let machine = ["cpu_percent_of_one_core", "memory_peak_mb"];
-        assert_eq!(keys(&stats), [&counts[..], &machine, &["stages_ms", "emotions"]].concat());
+        let counts = ["frames", "fps", "dropped", "damaged", "reconnects", "lost", "faces"];
+        let left_out = ["ignored_faces", "ignored_faces_most", "turned_faces", "unread_faces", "smallest_face"];
+        let machine = ["cpu_percent_of_one_core", "children_cpu_percent_of_one_core", "memory_peak_mb"];
+        assert_eq!(keys(&stats), [&counts[..], &left_out, &machine, &["stages_ms", "emotions"]].concat());
+        // A sixth of the demo's height.
+        assert_eq!((&stats["smallest_face"], &stats["unread_faces"]), (&80.into(), &0.into()));
         assert_eq!((&stats["frames"], &stats["dropped"], &stats["lost"]), (&12.into(), &0.into(), &0.into()));
         assert_eq!(stats["faces"], 12);
         assert!(number(&stats["fps"]) > 0.0);
@@ -202,8 +232,8 @@ fn statistics_are_written_in_the_documented_form() {
         }
         // A frame is not shown before it was searched and labelled.
         assert!(number(&stages["latency"]["p95"]) >= number(&stages["detect"]["p50"]));
-        assert_eq!(keys(&stats["emotions"]), Emotion::ALL.map(Emotion::name));
-        let shares: f64 = Emotion::ALL.iter().map(|emotion| number(&stats["emotions"][emotion.name()])).sum();
+        assert_eq!(keys(&stats["emotions"]), with_unsure());
+        let shares: f64 = with_unsure().iter().map(|label| number(&stats["emotions"][label])).sum();
         assert!((shares - 1.0).abs() < 1e-3, "{shares}");
     }
 }
@@ -231,10 +261,8 @@ fn faces_below_the_asked_for_confidence_are_unsure_in_all_outputs() {
     let (sure, sure_shares, sure_picture) = annotate("sure", &["--unsure", "0"]);
     assert_eq!(sure, plain);
     assert!(sure_picture == plain_picture, "a face that is sure enough looks different");
-    assert_eq!(keys(&plain_shares), Emotion::ALL.map(Emotion::name));
-    let with_unsure: Vec<&str> = Emotion::ALL.map(Emotion::name).into_iter().chain(["Unsure"]).collect();
-    assert_eq!(keys(&sure_shares), with_unsure);
-    assert_eq!(sure_shares["Unsure"], 0.0);
+    assert_eq!(keys(&plain_shares), with_unsure());
+    assert_eq!((&plain_shares["Unsure"], sure_shares), (&0.0.into(), plain_shares.clone()));
 
     let (mut unsure, unsure_shares, unsure_picture) = annotate("unsure", &["--unsure", "1"]);
     assert_eq!(unsure["emotion"], "Unsure");

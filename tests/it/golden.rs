@@ -9,12 +9,14 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::common::{astronaut, emocam, in_project, json_lines, lines_of};
 
 /// The most that a probability may differ: processors round differently, and by far less than this.
 const TOLERANCE: f64 = 0.01;
 
-/// The most pixels that a box's side may be off.
+/// The most pixels that a box's side or a point may be off.
 const BOX_TOLERANCE: f64 = 1.0;
 
 fn compare(input: &Path, arguments: &[&str], golden: &str) {
@@ -33,6 +35,19 @@ fn compare(input: &Path, arguments: &[&str], golden: &str) {
                     assert!((found - expected).abs() <= tolerance, "{name} in {at}: {found}");
                 }
             }
+            compare_points(&found["points"], &expected["points"], &at);
+            assert_eq!((&found["turned"], &found["read"]), (&expected["turned"], &expected["read"]), "{at}");
+        }
+    }
+}
+
+/// Where the parts of a face are, where that was known when the data were made.
+fn compare_points(found: &Value, expected: &Value, at: &str) {
+    for (name, expected) in expected.as_object().into_iter().flatten() {
+        for axis in [0, 1] {
+            let [found, expected] =
+                [&found[name][axis], &expected[axis]].map(|value| value.as_f64().expect("a number"));
+            assert!((found - expected).abs() <= BOX_TOLERANCE, "{name} in {at}: {found}");
         }
     }
 }

@@ -24,6 +24,7 @@ mod recording;
 mod shutdown;
 mod structure;
 mod train;
+mod turns;
 mod video;
 #[cfg(target_os = "linux")]
 mod window;

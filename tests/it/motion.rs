@@ -118,6 +118,24 @@ fn of_a_crowd_the_largest_are_labelled_and_the_rest_is_counted() {
     let stats: Value = serde_json::from_slice(&std::fs::read(stats).expect("statistics")).expect("JSON");
     let ignored = stats["ignored_faces"].as_u64().expect("a number");
     assert!((12 * 20..12 * 60).contains(&ignored), "{ignored} faces ignored in 12 frames");
+    let most = stats["ignored_faces_most"].as_u64().expect("a number");
+    assert!(12 * most >= ignored && most < ignored, "at most {most} in a frame, {ignored} in all");
+    assert_eq!((&stats["smallest_face"], &stats["unread_faces"]), (&24.into(), &0.into()));
+    // ffmpeg decoded the video.
+    assert!(stats["children_cpu_percent_of_one_core"].as_f64() > Some(0.0), "{stats:#}");
+    live_takes_turns(&video);
+}
+
+/// In `live` so many are read in a frame as were asked for, and within four frames each of the sixteen.
+fn live_takes_turns(video: &Path) {
+    let mut live = emocam();
+    live.arg("live").arg(video).args(["--headless", "--min-face", "24", "--labels", "4", "-o", "-"]);
+    let lines = lines_of(&mut live);
+    for (number, line) in (1..).zip(&lines) {
+        let faces = line["faces"].as_array().expect("faces");
+        assert_eq!(faces.len(), 16.min(4 * number), "frame {number}");
+        assert_eq!(faces.iter().filter(|face| face["read"] == true).count(), 4, "frame {number}");
+    }
 }
 
 #[test]

@@ -185,6 +185,7 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
             source: &mut source,
             make_detect: || Ok(detect),
             classify,
+            faces_a_frame: None,
             frames_at_once: 1,
             recorders,
             survives_recorders: false,
@@ -230,7 +231,8 @@ fn run_at_once(
     };
     let (recorders, recorded) = recorder();
     let make_detect = || Ok(detect);
-    let stages = Stages { source, make_detect, classify, frames_at_once, recorders, survives_recorders: false };
+    let (faces_a_frame, survives_recorders) = (None, false);
+    let stages = Stages { source, make_detect, classify, faces_a_frame, frames_at_once, recorders, survives_recorders };
     let (mut ids, mut told) = (Vec::new(), Vec::new());
     let (losses, result) = run(stages, delivery, stop, |event| {
         match event {
@@ -348,6 +350,7 @@ fn news_of_a_quiet_camera_come_in_order_and_it_can_be_left() {
             source: &mut source,
             make_detect: || Ok(detect),
             classify,
+            faces_a_frame: None,
             frames_at_once: 1,
             recorders: Vec::new(),
             survives_recorders: false,

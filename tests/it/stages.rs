@@ -166,6 +166,7 @@ pub(crate) fn run_with(
             source,
             make_detect: || Ok(detect),
             classify,
+            faces_a_frame: None,
             frames_at_once: 1,
             recorders,
             survives_recorders: false,

@@ -133,7 +133,7 @@ impl Subject<'_> {
     }
 
     fn run(&mut self, mut source: Playback, drop_policy: DropPolicy, view: View) -> Result<Stats> {
-        let mut stats = Stats::new(false);
+        let mut stats = Stats::new();
         let job = setup::job(&mut source, drop_policy, &self.arguments.dials, Some(&self.arguments.source));
         job.run(self.classifier, view, &Stop::default(), &mut stats)?;
         ensure!(stats.frames() > 0, "{} has no frames", self.arguments.source);

@@ -73,6 +73,10 @@ impl Source for Playback {
         }
         Ok(Some(frame))
     }
+
+    fn close(&mut self) {
+        self.inner.close();
+    }
 }
 
 #[cfg(test)]

@@ -111,6 +111,8 @@ impl Report {
             "dropped": run.dropped(),
             "faces": run.faces(),
             "cpu_percent_of_one_core": run.cpu_percent_of_one_core().map(|share| rounded(share, 1)),
+            "children_cpu_percent_of_one_core":
+                run.children_cpu_percent_of_one_core().map(|share| rounded(share, 1)),
             "stages_ms": stages.collect::<Map<_, _>>(),
         })
     }
@@ -129,8 +131,8 @@ impl Report {
     fn write_run(&self, f: &mut fmt::Formatter<'_>, run: &Stats) -> fmt::Result {
         write!(f, "{} frames in {:.1} s, ", run.frames(), run.elapsed().as_secs_f64())?;
         write!(f, "{:.1} faces a frame", run.faces() as f64 / run.frames().max(1) as f64)?;
-        if let Some(share) = run.cpu_percent_of_one_core() {
-            write!(f, ", {share:.0}% of one core")?;
+        if let Some(processor) = run.processor() {
+            write!(f, ", {processor}")?;
         }
         write!(f, "\n{:<10}{:>10}{:>10}{:>10}{:>10}", "", "p50 ms", "p95 ms", "p99 ms", "CPU ms")?;
         writeln!(f, "{:>13}{:>13}", "p50 in scans", "p95 in scans")?;
@@ -201,7 +203,7 @@ mod tests {
     use emocam::source::Health;
 
     fn report(first_label: Option<Duration>) -> Report {
-        let mut stats = [Stats::new(false), Stats::new(false)];
+        let mut stats = [Stats::new(), Stats::new()];
         stats.iter_mut().for_each(|stats| stats.finish(Losses::default(), Health::default()));
         let [fast, live] = stats;
         let machine = Machine { cpu: "CPU".into(), cores: 2, memory: None, system: "OS".into() };
