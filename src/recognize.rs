@@ -40,7 +40,7 @@ use anyhow::Result;
 use candle_core::Device;
 use image::RgbImage;
 
-use crate::detect::SmallestFace;
+use crate::detect::{Picture, SmallestFace};
 use crate::flow::emotion::Prediction;
 use crate::flow::frame::Frame;
 use crate::flow::labelled::Labelled;
@@ -85,7 +85,7 @@ impl Recognizer {
     pub fn faces(&mut self, picture: &RgbImage) -> Result<Vec<Prediction>> {
         let search = Search { smallest_face: SmallestFace::IN_PICTURES, sequence: Sequence::Pictures };
         let gray = gray_from_rgb(picture, picture.width(), picture.height())?;
-        let found = FaceTracker::new(search)?.track(&gray, 0, Duration::ZERO)?.tracked;
+        let found = FaceTracker::new(search)?.track(Picture { rgb: picture, gray: &gray }, 0, Duration::ZERO)?.tracked;
         let boxes: Vec<_> = found.iter().map(TrackedFace::face).collect();
         let labels = self.classifier.classify(&gray, &boxes)?;
         let labelled = found.into_iter().zip(labels).map(|(face, shares)| face.labelled(shares).unless_turned());
@@ -106,7 +106,7 @@ impl Recognizer {
             source,
             make_detect: || {
                 let mut tracker = FaceTracker::new(search)?;
-                Ok(move |frame: &Frame, gray: &_| tracker.track(gray, frame.id, frame.pts))
+                Ok(move |frame: &Frame, gray: &_| tracker.track(Picture { rgb: &frame.rgb, gray }, frame.id, frame.pts))
             },
             classify: |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
                 classifier.classify_frames(frames, tell)

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use emocam::detect::Picture;
 use emocam::flow::frame::Frame;
 use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
@@ -112,7 +113,7 @@ impl Job<'_> {
                     if std::mem::replace(&mut scene, frame.scene) != frame.scene {
                         tracker.forget();
                     }
-                    tracker.track(gray, frame.id, frame.pts)
+                    tracker.track(Picture { rgb: &frame.rgb, gray }, frame.id, frame.pts)
                 })
             },
             faces_a_frame,

@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use super::cache::Cache;
 use super::listing::{Entry, Picture};
 use super::options::{DataOptions, FacesMode};
-use crate::detect::{FaceDetector, SmallestFace};
+use crate::detect::{self, FaceDetector, SmallestFace};
 use crate::flow::frame::Face;
 use crate::network::preprocess::{InputSpec, Preprocessor, Region, gray_from_rgb};
 use crate::source::images::{MAX_FILE_BYTES, rgb_from_bytes};
@@ -159,7 +159,6 @@ impl<'a> Reader<'a> {
 
 /// A picture as faces are looked for in it, and as they are cut out of it.
 struct Photo {
-    #[expect(dead_code, reason = "for a detector that looks at colours")]
     rgb: RgbImage,
     gray: GrayImage,
 }
@@ -171,7 +170,7 @@ impl Photo {
     }
 
     fn faces(&self, detector: &mut FaceDetector) -> Result<Vec<Face>> {
-        Ok(detector.detect(&self.gray)?.into_iter().map(Face::from).collect())
+        detector.detect(detect::Picture { rgb: &self.rgb, gray: &self.gray })
     }
 }
 

@@ -142,11 +142,12 @@ impl Grid {
 
 #[cfg(test)]
 mod tests {
-    use image::imageops::{FilterType, grayscale, resize};
-    use image::{GrayImage, RgbImage};
+    use image::RgbImage;
+    use image::imageops::{FilterType, resize};
 
     use super::*;
-    use crate::detect::{FaceDetector, SmallestFace};
+    use crate::detect::{FaceDetector, Picture, SmallestFace};
+    use crate::network::preprocess::gray_from_rgb;
 
     const ALL: [Privacy; 3] = [Privacy::Blur, Privacy::Pixelate, Privacy::Box];
 
@@ -158,9 +159,11 @@ mod tests {
     }
 
     /// Faces of a picture, down to a twelfth of its height.
-    fn faces_in(picture: &GrayImage) -> Vec<FaceBox> {
-        let smallest = SmallestFace::Pixels((picture.height() / 12).max(20));
-        FaceDetector::new(smallest).and_then(|mut detector| detector.detect(picture)).expect("a picture")
+    fn faces_in(rgb: &RgbImage) -> Vec<FaceBox> {
+        let smallest = SmallestFace::Pixels((rgb.height() / 12).max(20));
+        let gray = gray_from_rgb(rgb, rgb.width(), rgb.height()).expect("grey");
+        let found = FaceDetector::new(smallest).and_then(|mut detector| detector.detect(Picture { rgb, gray: &gray }));
+        found.expect("a picture").iter().map(|face| face.bounds).collect()
     }
 
     /// Whether the middle of a box lies in another.
@@ -175,14 +178,14 @@ mod tests {
             [&include_bytes!("../../tests/data/astronaut.jpg")[..], include_bytes!("../../tests/data/webcam.jpg")]
         {
             let picture = image::load_from_memory(bytes).expect("a picture").to_rgb8();
-            let faces = faces_in(&grayscale(&picture));
+            let faces = faces_in(&picture);
             assert!(!faces.is_empty());
             for how in ALL {
                 let hidden = hidden(&picture, &faces, how);
                 // A smaller picture has smaller cells: what looks like a face from afar counts, too.
                 for scale in [1, 2, 4] {
                     let (width, height) = (hidden.width() / scale, hidden.height() / scale);
-                    let found = faces_in(&grayscale(&resize(&hidden, width, height, FilterType::Triangle)));
+                    let found = faces_in(&resize(&hidden, width, height, FilterType::Triangle));
                     for face in &faces {
                         let scaled = |found: &FaceBox| {
                             let scale = scale as f32;

@@ -23,7 +23,7 @@ impl LeftOut {
     /// Counts a frame in which faces of this size and more were looked for.
     pub(super) fn add(&mut self, labelled: &Labelled, smallest: Option<SmallestFace>) {
         if let Some(smallest) = smallest {
-            let pixels = pixels(smallest, labelled.frame.width, labelled.frame.height);
+            let pixels = smallest.in_frame(labelled.frame.width, labelled.frame.height).round() as u32;
             let (least, most) = self.smallest.unwrap_or((pixels, pixels));
             self.smallest = Some((least.min(pixels), most.max(pixels)));
         }
@@ -52,14 +52,6 @@ impl LeftOut {
     }
 }
 
-/// The width of the smallest face that is looked for in a frame of this size, in whole pixels.
-fn pixels(smallest: SmallestFace, width: u32, height: u32) -> u32 {
-    match smallest {
-        SmallestFace::Pixels(pixels) => pixels,
-        SmallestFace::Share(share) => (width.min(height) as f32 * share).round() as u32,
-    }
-}
-
 /// Says which faces were not looked for, by the least and the most of that width in a run.
 fn not_looked_for((least, most): (u32, u32)) -> String {
     if least == most {
@@ -79,11 +71,11 @@ mod tests {
     fn what_was_not_looked_for_is_told_in_pixels_of_the_frames() {
         let mut left_out = LeftOut::default();
         assert_eq!(left_out.sentences(), [] as [&str; 0]);
-        left_out.add(&labelled(0, 0, 64, 48, vec![]), Some(SmallestFace::IN_MOTION));
-        assert_eq!(left_out.sentences(), ["faces smaller than 8 pixels were not looked for"]);
-        left_out.add(&labelled(1, 0, 60, 120, vec![]), Some(SmallestFace::IN_MOTION));
-        left_out.add(&labelled(2, 0, 60, 120, vec![]), Some(SmallestFace::Pixels(9)));
-        let sentence = "faces smaller than 8 to 10 pixels, by the frame's size, were not looked for";
+        left_out.add(&labelled(0, 0, 640, 480, vec![]), Some(SmallestFace::IN_MOTION));
+        assert_eq!(left_out.sentences(), ["faces smaller than 24 pixels were not looked for"]);
+        left_out.add(&labelled(1, 0, 600, 1200, vec![]), Some(SmallestFace::IN_MOTION));
+        left_out.add(&labelled(2, 0, 600, 1200, vec![]), Some(SmallestFace::Pixels(9)));
+        let sentence = "faces smaller than 9 to 30 pixels, by the frame's size, were not looked for";
         assert_eq!(left_out.sentences(), [sentence]);
     }
 

@@ -47,7 +47,14 @@ impl FileKind {
         let found = found.with_context(|| format!("expected {name}, found one without a {text}"))?;
         let found = serde_json::from_str(found).with_context(|| format!("the {text} cannot be read"))?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
-        let tensors = file.iter().map(|(name, view)| Ok((name.to_owned(), view.load(&Device::Cpu)?)));
-        Ok((found, tensors.collect::<Result<_>>()?))
+        Ok((found, tensors_of(&file)?))
     }
+}
+
+/// All tensors of a file, of whatever type, on the CPU.
+///
+/// # Errors
+/// When candle can't read one of them.
+pub(crate) fn tensors_of(file: &SafeTensors<'_>) -> Result<Tensors> {
+    file.iter().map(|(name, view)| Ok((name.to_owned(), view.load(&Device::Cpu)?))).collect()
 }

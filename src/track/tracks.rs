@@ -4,6 +4,8 @@
 //! is remembered for a while: a hand before a face makes no new person of it.
 
 use super::motion::Motion;
+use super::points::{Points, is_turned};
+use crate::detect::overlap;
 use crate::flow::emotion::{Prediction, Probabilities};
 use crate::flow::frame::{Face, FaceBox, FacePoints};
 
@@ -49,6 +51,11 @@ pub struct TrackedFace {
 }
 
 impl TrackedFace {
+    /// A face with this number.
+    pub fn new(id: u64, face: FaceBox, points: Option<FacePoints>) -> Self {
+        Self { id, face, points, turned: points.is_some_and(|points| is_turned(&points)) }
+    }
+
     /// What is known of its place.
     pub fn face(&self) -> Face {
         Face { bounds: self.face, points: self.points }
@@ -76,7 +83,7 @@ pub struct Faces {
 /// A box in this frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
-    pub(super) face: FaceBox,
+    pub(super) face: Face,
     /// Whether it is certain enough to be a face that was not known before.
     pub(super) may_be_new: bool,
 }
@@ -85,6 +92,7 @@ pub(super) struct Found {
 struct Track {
     id: u64,
     motion: Motion,
+    points: Option<Points>,
     /// Score in this frame, 0 where it was not found.
     score: f32,
     evidence: f32,
@@ -116,8 +124,13 @@ impl Track {
         FaceBox { score: self.score, ..self.motion.expected() }
     }
 
+    fn tracked(&self) -> TrackedFace {
+        let face = self.face();
+        TrackedFace::new(self.id, face, self.points.as_ref().map(|points| points.within(&face)))
+    }
+
     /// How badly a box fits, or `None` where it can't be this face. The longer a face was not seen, the further it may be.
-    fn misfit(&self, Found { face: found, may_be_new }: &Found) -> Option<f32> {
+    fn misfit(&self, Found { face: Face { bounds: found, .. }, may_be_new }: &Found) -> Option<f32> {
         let expected = self.motion.expected();
         if !self.shown && !may_be_new && (self.doubtful || found.score < RETURN_SCORE) {
             return None;
@@ -190,10 +203,10 @@ impl Tracks {
 
     /// Takes in all boxes of a frame. `seconds` have passed since the last one.
     pub(super) fn update(&mut self, mut found: Vec<Found>, seconds: f32) {
-        found.sort_by(|a, b| b.face.score.total_cmp(&a.face.score));
+        found.sort_by(|a, b| b.face.bounds.score.total_cmp(&a.face.bounds.score));
         let mut distinct: Vec<Found> = Vec::with_capacity(found.len());
         for found in found {
-            match distinct.iter_mut().find(|other| overlap(&other.face, &found.face) > SAME) {
+            match distinct.iter_mut().find(|other| overlap(&other.face.bounds, &found.face.bounds) > SAME) {
                 Some(other) => other.may_be_new |= found.may_be_new,
                 None => distinct.push(found),
             }
@@ -210,8 +223,8 @@ impl Tracks {
             self.all[smallest].shown = false;
         }
         self.ignored = 0;
-        let mut new: Vec<FaceBox> = rest.into_iter().filter(|found| found.may_be_new).map(|found| found.face).collect();
-        new.sort_by(|a, b| area(b).total_cmp(&area(a)));
+        let mut new: Vec<Face> = rest.into_iter().filter(|found| found.may_be_new).map(|found| found.face).collect();
+        new.sort_by(|a, b| area(&b.bounds).total_cmp(&area(&a.bounds)));
         for face in new {
             self.begin(face);
         }
@@ -231,12 +244,16 @@ impl Tracks {
                 continue;
             }
             (track_taken[t], box_taken[f]) = (true, true);
-            let (track, face) = (&mut self.all[t], &found[f].face);
-            let clear = !found.iter().enumerate().any(|(other, found)| other != f && touch(&found.face, face));
+            let (track, Face { bounds: face, points }) = (&mut self.all[t], &found[f].face);
+            let clear = !found.iter().enumerate().any(|(other, found)| other != f && touch(&found.face.bounds, face));
             if !track.shown {
                 // It was elsewhere in between: what is known of its motion has no meaning any more.
                 track.motion = Motion::new(face);
+                track.points = None;
                 track.evidence = face.score.min(MOST_EVIDENCE);
+            }
+            if let Some(points) = points {
+                Points::measure(&mut track.points, points, face, track.unseen);
             }
             track.motion.measure(face, clear);
             (track.score, track.unseen) = (face.score, 0.0);
@@ -245,7 +262,7 @@ impl Tracks {
     }
 
     /// A new face, unless there are too many larger ones.
-    fn begin(&mut self, face: FaceBox) {
+    fn begin(&mut self, Face { bounds: face, points }: Face) {
         let room = self.has_room_for(&face);
         if self.shown().count() >= self.limit {
             self.ignored += 1;
@@ -259,6 +276,7 @@ impl Tracks {
             self.all.push(Track {
                 id,
                 motion: Motion::new(&face),
+                points: points.map(|points| Points::new(&points, &face)),
                 score: face.score,
                 evidence,
                 unseen: 0.0,
@@ -277,13 +295,7 @@ impl Tracks {
             track.unseen > 0.0 && shown.iter().any(covers)
         };
         let tracked = shown.iter().filter(|track| !covered(track));
-        Faces {
-            tracked: tracked
-                .map(|track| TrackedFace { id: track.id, face: track.face(), points: None, turned: false })
-                .collect(),
-            ignored: self.ignored,
-            unlabelled: Vec::new(),
-        }
+        Faces { tracked: tracked.map(|track| track.tracked()).collect(), ignored: self.ignored, unlabelled: Vec::new() }
     }
 }
 
@@ -295,14 +307,6 @@ fn touch(a: &FaceBox, b: &FaceBox) -> bool {
 
 fn area(face: &FaceBox) -> f32 {
     face.width * face.height
-}
-
-/// Intersection over union, 0 to 1.
-pub(super) fn overlap(a: &FaceBox, b: &FaceBox) -> f32 {
-    let width = (a.x + a.width).min(b.x + b.width) - a.x.max(b.x);
-    let height = (a.y + a.height).min(b.y + b.height) - a.y.max(b.y);
-    let intersection = width.max(0.0) * height.max(0.0);
-    intersection / (area(a) + area(b) - intersection).max(f32::MIN_POSITIVE)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use emocam::detect::{FaceDetector, SmallestFace};
+use emocam::detect::{FaceDetector, Picture, SmallestFace};
 use emocam::draw::annotated_picture;
 use emocam::flow::emotion::{Prediction, Probabilities};
 use emocam::flow::frame::Frame;
@@ -44,7 +44,9 @@ fn scanning(criterion: &mut Criterion) {
     group.sample_size(20);
     for smallest in [40, 80, 160] {
         let mut detector = FaceDetector::new(SmallestFace::Pixels(smallest)).expect("the detector loads");
-        group.bench_function(smallest.to_string(), |bencher| bencher.iter(|| detector.detect(black_box(&gray))));
+        group.bench_function(smallest.to_string(), |bencher| {
+            bencher.iter(|| detector.detect(black_box(Picture { rgb: &frame.rgb, gray: &gray })))
+        });
     }
     group.finish();
 }
@@ -58,7 +60,11 @@ fn following(criterion: &mut Criterion) {
     criterion.bench_function("follow a face, with the sweep's share of a frame", |bencher| {
         bencher.iter(|| {
             number += 1;
-            tracker.track(black_box(&gray), number, Duration::from_millis(33) * number as u32)
+            tracker.track(
+                black_box(Picture { rgb: &frame.rgb, gray: &gray }),
+                number,
+                Duration::from_millis(33) * number as u32,
+            )
         });
     });
 }
@@ -67,7 +73,12 @@ fn drawing(criterion: &mut Criterion) {
     let frame = first_frame();
     let gray = gray_from_rgb(&frame.rgb, frame.width, frame.height).expect("a grey frame");
     let mut detector = FaceDetector::new(SmallestFace::IN_MOTION).expect("the detector loads");
-    let face = *detector.detect(&gray).expect("a scan").first().expect("the demo begins with a face");
+    let face = detector
+        .detect(Picture { rgb: &frame.rgb, gray: &gray })
+        .expect("a scan")
+        .first()
+        .expect("the demo begins with a face")
+        .bounds;
     let probabilities = Probabilities::from_logits(&[0.0, 0.0, 0.0, 2.0, 1.0, 0.0, 0.0]);
     let one = Prediction::new(0, face, probabilities);
     let quarter = |id: u64| {

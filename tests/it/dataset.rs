@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use emocam::dataset::{DataOptions, Dataset, FacesMode, Part, Sample, View};
-use emocam::detect::{FaceDetector, SmallestFace};
+use emocam::detect::{FaceDetector, Picture, SmallestFace};
 use emocam::flow::emotion::Emotion;
 use emocam::network::preprocess::{InputSpec, Preprocessor, Region};
 use emocam::network::weights::Weights;
@@ -139,9 +139,10 @@ fn a_photo_becomes_what_live_would_see_and_is_searched_once() {
 
     // Live: the frame, its largest face, the region around it. Here: the stored picture, the whole of it.
     let spec = InputSpec::default();
+    let rgb = image::open(astronaut()).expect("a picture").into_rgb8();
     let frame = gray_frame(&astronaut());
     let mut detector = FaceDetector::new(SmallestFace::IN_PICTURES).expect("a detector");
-    let face = detector.detect(&frame).expect("faces")[0];
+    let face = detector.detect(Picture { rgb: &rgb, gray: &frame }).expect("faces")[0];
     let input = |picture: &GrayImage, region: Region| {
         let mut preprocessor = Preprocessor::new(spec.clone());
         let mut values = vec![0.0; preprocessor.input_len()];
@@ -149,7 +150,7 @@ fn a_photo_becomes_what_live_would_see_and_is_searched_once() {
         values.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };
     let stored = &sample("happy/photo.jpg").image;
-    assert_eq!(input(stored, Region::whole(stored)), input(&frame, Region::of_face(&face.into(), &spec)));
+    assert_eq!(input(stored, Region::whole(stored)), input(&frame, Region::of_face(&face, &spec)));
 
     // Two entries: the small face is not worth one. A face that is put in their place is the one that is read.
     let entries: Vec<_> = fs::read_dir(cache.path())

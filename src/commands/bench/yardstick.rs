@@ -1,23 +1,24 @@
-//! What other figures are measured by: one scan of a whole frame of 640x480 for faces of 40 pixels and more.
+//! What other figures are measured by: one search of a whole frame of 640x480 for faces of 40 pixels and more, by both
+//! detectors.
 //!
-//! It is what any program would spend on each frame that runs the same detector without a thought. Frames of other sizes
+//! It is what any program would spend on each frame that runs the same detectors without a thought. Frames of other sizes
 //! are scaled to that one, so the yardstick has the same length for all sources of like content.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use image::GrayImage;
+use image::RgbImage;
 use image::imageops::{FilterType, resize};
 
 use super::playback::frame_rate;
-use emocam::detect::{FaceDetector, SmallestFace};
+use emocam::detect::{FaceDetector, Picture, SmallestFace};
 use emocam::network::preprocess::gray_from_rgb;
 use emocam::source::SourceSpec;
 
 /// What is scanned, in pixels.
 const SIZE: (u32, u32) = (640, 480);
 
-/// The detector's own window, in pixels: nothing is scaled.
+/// The funnel's own window, in pixels: nothing is scaled.
 const SMALLEST_FACE: SmallestFace = SmallestFace::Pixels(40);
 
 /// How many scans are timed in one go: enough for a median of all that bears an interruption or two.
@@ -25,7 +26,7 @@ const SCANS: usize = 3;
 
 /// Scans the first frame of a source.
 pub(super) struct Yardstick {
-    frame: GrayImage,
+    frame: RgbImage,
     /// Width and height of the source's frames.
     pub(super) source_size: (u32, u32),
     /// Frames a second at which the source is played.
@@ -39,8 +40,9 @@ impl Yardstick {
         let source_fps = frame_rate(opened.info());
         let frame = opened.next_frame()?.with_context(|| format!("{source} has no frames"))?;
         let source_size = (frame.width, frame.height);
-        let gray = gray_from_rgb(&frame.rgb, frame.width, frame.height)?;
-        let frame = resize(&gray, SIZE.0, SIZE.1, FilterType::Triangle);
+        let frame =
+            RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).context("a frame of another size")?;
+        let frame = resize(&frame, SIZE.0, SIZE.1, FilterType::Triangle);
         Ok(Self { frame, source_size, source_fps, times: Vec::new() })
     }
 
@@ -48,13 +50,14 @@ impl Yardstick {
     pub(super) fn scan(&mut self, patience: Duration) -> Result<()> {
         // Made anew each time, so that it keeps no memory while others are measured.
         let mut detector = FaceDetector::new(SMALLEST_FACE)?;
+        let gray = gray_from_rgb(&self.frame, SIZE.0, SIZE.1)?;
         let begun = Instant::now();
         for done in 0..SCANS {
             if done > 0 && begun.elapsed() >= patience {
                 break;
             }
             let start = Instant::now();
-            detector.detect(&self.frame)?;
+            detector.detect(Picture { rgb: &self.frame, gray: &gray })?;
             self.times.push(start.elapsed());
         }
         Ok(())

@@ -28,6 +28,7 @@ mod kernel;
 mod lanes;
 mod norm;
 mod packed;
+mod rows;
 mod storage;
 mod update;
 
@@ -37,6 +38,7 @@ use crate::network::device::is_gpu;
 use by_candle::BiasedConv;
 pub(crate) use conv_norm::{ChannelStatistics, LayerForm, LayerWeights};
 use packed::PackedConv;
+pub(crate) use rows::{ConvWeights, HeadRows, RowLayer, RowNet};
 pub(crate) use update::AdamWStep;
 
 /// Pictures `(batch, channels, height, width)` as [`conv_norm`] takes them.

@@ -3,7 +3,7 @@ use super::*;
 const FRAME: f32 = 1.0 / 30.0;
 
 fn face(x: f32, score: f32) -> Found {
-    Found { face: FaceBox { x, y: 50.0, width: 80.0, height: 80.0, score }, may_be_new: score >= 3.0 }
+    Found { face: FaceBox { x, y: 50.0, width: 80.0, height: 80.0, score }.into(), may_be_new: score >= 3.0 }
 }
 
 fn step(tracks: &mut Tracks, found: Vec<Found>) -> Vec<TrackedFace> {
@@ -98,7 +98,7 @@ fn of_too_many_faces_the_largest_are_kept_and_the_rest_is_counted() {
     let crowd: Vec<Found> = (0..50)
         .map(|i| {
             let (x, y, side) = ((i % 10) as f32 * 100.0, (i / 10) as f32 * 100.0, 40.0 + i as f32);
-            Found { face: FaceBox { x, y, width: side, height: side, score: 5.0 }, may_be_new: true }
+            Found { face: FaceBox { x, y, width: side, height: side, score: 5.0 }.into(), may_be_new: true }
         })
         .collect();
     for _ in 0..5 {
@@ -110,8 +110,10 @@ fn of_too_many_faces_the_largest_are_kept_and_the_rest_is_counted() {
     }
     // A much larger one takes the place of the smallest.
     let mut found = crowd.clone();
-    found
-        .push(Found { face: FaceBox { x: 2000.0, y: 0.0, width: 300.0, height: 300.0, score: 5.0 }, may_be_new: true });
+    found.push(Found {
+        face: FaceBox { x: 2000.0, y: 0.0, width: 300.0, height: 300.0, score: 5.0 }.into(),
+        may_be_new: true,
+    });
     tracks.advance(FRAME);
     tracks.update(found, FRAME);
     assert!(tracks.faces().tracked.iter().any(|face| face.face.width == 300.0));
