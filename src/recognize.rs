@@ -83,7 +83,7 @@ impl Recognizer {
     /// # Errors
     /// When the detector or the network fails.
     pub fn faces(&mut self, picture: &RgbImage) -> Result<Vec<Prediction>> {
-        let search = Search { smallest_face: SmallestFace::IN_PICTURES, sequence: Sequence::Pictures };
+        let search = Search { smallest_face: SmallestFace::IN_PICTURES, sequence: Sequence::Pictures, sees_all: false };
         let gray = gray_from_rgb(picture, picture.width(), picture.height())?;
         let found = FaceTracker::new(search)?.track(Picture { rgb: picture, gray: &gray }, 0, Duration::ZERO)?.tracked;
         let boxes: Vec<_> = found.iter().map(TrackedFace::face).collect();
@@ -99,7 +99,8 @@ impl Recognizer {
     /// The first error of the source, the detector or the network.
     pub fn run(&mut self, source: &mut dyn Source, mut each: impl FnMut(&Labelled) -> ControlFlow<()>) -> Result<()> {
         let drop_policy = if source.info().live { DropPolicy::Latest } else { DropPolicy::Every };
-        let search = Search { smallest_face: SmallestFace::IN_MOTION, sequence: Sequence::Motion(None) };
+        let search =
+            Search { smallest_face: SmallestFace::IN_MOTION, sequence: Sequence::Motion(None), sees_all: false };
         let mut smoother = Smoother::new(SMOOTHING);
         let classifier = &mut self.classifier;
         let stages = Stages {

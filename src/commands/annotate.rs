@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::job::Job;
-use super::setup::{check_outputs, classifier, finish, job, options_of};
+use super::setup::{check_outputs, classifier, finish, job, options_of, to_hide};
 use crate::cli::{Annotate, Common};
 use crate::view::keys::{Controls, Mirror};
 use crate::view::tell::notice;
@@ -107,6 +107,7 @@ fn one(
         ..job(source.as_mut(), DropPolicy::Every, &common.dials, Some(input))
     };
     if common.privacy.is_some() {
+        job.search = to_hide(job.search, &common.dials);
         // There is time: no face is to be seen before the search comes past it.
         job.search.sequence = job.search.sequence.or_every(1);
     }

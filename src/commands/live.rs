@@ -7,7 +7,7 @@ use emocam::pipeline::DropPolicy;
 use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 
 use super::job::Job;
-use super::setup::{check_outputs, classifier, finish, job, options_of};
+use super::setup::{check_outputs, classifier, finish, job, options_of, to_hide};
 use crate::cli::Live;
 use crate::view::keys::Controls;
 use crate::view::tell::notice;
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     notice(&source.info().name);
     let is_live = source.info().live;
     let drop_policy = if is_live { DropPolicy::Latest } else { DropPolicy::EveryInRealTime };
-    let job = Job {
+    let mut job = Job {
         outputs: &outputs,
         options,
         frames: common.frames,
@@ -45,6 +45,9 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
         unsure_below: common.unsure,
         ..job(source.as_mut(), drop_policy, &common.dials, spec.as_ref())
     };
+    if common.privacy.is_some() {
+        job.search = to_hide(job.search, &common.dials);
+    }
     let mut stats = Stats::new();
     let outcome = job.run(&mut classifier, view, &stop.child(), &mut stats);
     outcome.and(finish(&stats, common))

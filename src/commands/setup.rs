@@ -48,6 +48,12 @@ pub(super) fn job<'a>(
     }
 }
 
+/// How faces are looked for where they are to be hidden: as small as they can be found, unless a size was asked for.
+pub(super) fn to_hide(search: Search, dials: &Dials) -> Search {
+    let smallest_face = if dials.min_face.is_none() { SmallestFace::TO_HIDE } else { search.smallest_face };
+    Search { smallest_face, sees_all: true, ..search }
+}
+
 /// How faces are looked for in a source.
 fn search(dials: &Dials, source: Option<&SourceSpec>) -> Search {
     let pictures = source.is_some_and(SourceSpec::is_pictures);
@@ -58,6 +64,7 @@ fn search(dials: &Dials, source: Option<&SourceSpec>) -> Search {
             None => SmallestFace::IN_MOTION,
         },
         sequence: if pictures { Sequence::Pictures } else { Sequence::Motion(dials.detect_every) },
+        sees_all: false,
     }
 }
 

@@ -4,9 +4,10 @@
 //! pixels of the frame; time is the frames' own (`pts`), so that a file gives the same result at any speed. Labels are
 //! smoothed elsewhere (`smooth`).
 //!
-//! In motion every frame is looked at as a whole, which shows near faces, known and new ones, however many there are. Known
-//! faces that are too small for that are looked for near their expected places. New small ones are found by a sweep over
-//! the frame's bands that is spread over several frames. Wherever something new looks like a face, a closer look decides.
+//! In motion a frame is looked at as a whole, which shows near faces, known and new ones, however many there are. Known faces
+//! that are too small for that are looked for near their expected places; where there are few of them, that alone is done in
+//! two of three frames, since it takes less. New small faces are found by a sweep over the frame's bands that is spread over
+//! several frames. Wherever something new looks like a face, a closer look decides.
 
 mod cut;
 mod motion;
@@ -44,6 +45,11 @@ const SUSPICIONS: usize = 16;
 /// How many suspicions are looked at closer in a frame: each takes a millisecond.
 const CLOSER_LOOKS: usize = 2;
 
+/// A whole frame takes as long as about six closer looks. With up to so many the frame is not looked at as a whole for so many
+/// frames: a new face waits for less than a tenth of a second.
+const FEW_LOOKS: usize = 3;
+const FRAMES_WITHOUT: u32 = 2;
+
 /// A place where closer looks found no face is left alone for so long, in seconds, for what is seen there first.
 const LEFT_ALONE: f32 = 0.3;
 
@@ -54,6 +60,9 @@ pub struct Search {
     pub smallest_face: SmallestFace,
     /// How frames follow each other.
     pub sequence: Sequence,
+    /// Whether every frame of a motion is looked at as a whole, so that a new near face is seen in its first one, where every
+    /// third would do.
+    pub sees_all: bool,
 }
 
 /// How frames follow each other.
@@ -88,6 +97,8 @@ pub struct FaceTracker {
     tracks: Tracks,
     cuts: Cuts,
     last: Option<FrameAt>,
+    /// How many frames ago one was looked at as a whole.
+    since_whole: u32,
     /// Where something looked like a face, likeliest last.
     suspicions: Vec<(Face, Look)>,
     /// Where closer looks found none, and how many seconds ago.
@@ -111,6 +122,7 @@ impl FaceTracker {
             tracks: Tracks::new(MOST_FACES),
             cuts: Cuts::default(),
             last: None,
+            since_whole: 0,
             suspicions: Vec::new(),
             refuted: Vec::new(),
             crowd: Vec::new(),
@@ -190,6 +202,7 @@ impl FaceTracker {
     /// The whole frame and all its bands at once.
     fn scan(&mut self, picture: Picture<'_>, seconds: f32) -> Result<Faces> {
         self.schedule.restart();
+        self.since_whole = 0;
         self.suspicions.clear();
         self.crowd.clear();
         let Sighting { faces: seen, doubtful } = self.detector.scan(picture)?;
@@ -205,14 +218,20 @@ impl FaceTracker {
         Ok(faces)
     }
 
-    /// Looks at the whole frame, and near the places of known faces that can't be seen in it. Returns what may be known
+    /// Looks at the whole frame where that is due, and near the places of known faces that were not seen in it. Returns what may be known
     /// faces, and all places that are known now; what was seen elsewhere becomes a suspicion.
     fn follow(&mut self, picture: Picture<'_>) -> Result<(Vec<Found>, Vec<FaceBox>)> {
-        let mut seen = self.detector.look_at_whole(picture)?;
         let (shown, hidden) = (self.tracks.shown_places(), self.tracks.hidden_places());
         let is_at = |place: &FaceBox, faces: &[Face]| faces.iter().any(|face| overlap(&face.bounds, place) > KNOWN);
         let mut missed = shown.clone();
         missed.extend(&hidden);
+        self.since_whole += 1;
+        let in_whole =
+            self.search.sees_all || self.since_whole > FRAMES_WITHOUT || FaceDetector::looks_near(&missed) > FEW_LOOKS;
+        let mut seen = if in_whole { self.detector.look_at_whole(picture)? } else { Vec::new() };
+        if in_whole {
+            self.since_whole = 0;
+        }
         missed.retain(|place| !is_at(place, &seen));
         let near = self.detector.near(picture, missed)?;
         let news = seen.iter().filter(|face| !shown.iter().any(|place| overlap(place, &face.bounds) > KNOWN));
@@ -297,7 +316,8 @@ mod tests {
 
     fn tracker() -> FaceTracker {
         let smallest_face = SmallestFace::IN_MOTION;
-        FaceTracker::new(Search { smallest_face, sequence: Sequence::Motion(None) }).expect("a tracker")
+        FaceTracker::new(Search { smallest_face, sequence: Sequence::Motion(None), sees_all: false })
+            .expect("a tracker")
     }
 
     fn ids(faces: &Faces) -> Vec<u64> {
@@ -370,7 +390,7 @@ mod tests {
     #[test]
     fn each_picture_is_by_itself() {
         let head = head();
-        let search = Search { smallest_face: SmallestFace::IN_PICTURES, sequence: Sequence::Pictures };
+        let search = Search { smallest_face: SmallestFace::IN_PICTURES, sequence: Sequence::Pictures, sees_all: false };
         let mut tracker = FaceTracker::new(search).expect("a tracker");
         for places in [&[(20, 40)][..], &[(20, 40), (380, 200)], &[(380, 200)]] {
             let faces = track(&mut tracker, &frame(&head, places), 0, Duration::ZERO);

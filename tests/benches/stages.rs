@@ -54,7 +54,7 @@ fn scanning(criterion: &mut Criterion) {
 fn following(criterion: &mut Criterion) {
     let frame = first_frame();
     let gray = gray_from_rgb(&frame.rgb, frame.width, frame.height).expect("a grey frame");
-    let search = Search { smallest_face: SmallestFace::IN_MOTION, sequence: Sequence::Motion(None) };
+    let search = Search { smallest_face: SmallestFace::IN_MOTION, sequence: Sequence::Motion(None), sees_all: false };
     let mut tracker = FaceTracker::new(search).expect("the detector loads");
     let mut number = 0;
     criterion.bench_function("follow a face, with the sweep's share of a frame", |bencher| {

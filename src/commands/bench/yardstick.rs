@@ -81,7 +81,7 @@ mod tests {
         assert_eq!((yardstick.source_size, yardstick.source_fps), ((640, 480), 30.0));
         assert_eq!(yardstick.median(), Duration::ZERO);
         // Blank and tiny, because a scan of a real frame takes seconds in a build for tests.
-        yardstick.frame = GrayImage::new(40, 40);
+        yardstick.frame = RgbImage::new(40, 40);
         yardstick.scan(Duration::ZERO).expect("a scan");
         assert_eq!(yardstick.times.len(), 1);
         yardstick.scan(Duration::MAX).expect("scans");
