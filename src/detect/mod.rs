@@ -23,7 +23,7 @@ use crate::flow::frame::{Face, FaceBox, FacePoints};
 pub(crate) use blaze::Part;
 use blaze::{BlazeFace, Form, STRAIGHT};
 use funnel::Funnel;
-use parts::{around, bands, squares, whole};
+use parts::{around, bands, found_in_whole, squares, whole};
 
 /// The most pixels of a frame's bands, as the network sees them: about half a minute of search.
 const MOST_PIXELS: u64 = 1024 * 1024 * 1024;
@@ -66,6 +66,9 @@ const LEAST: f32 = 0.1;
 
 /// Boxes that overlap more are one face (intersection over union).
 const SAME: f32 = 0.3;
+
+/// So are two of which the smaller one lies in the other with more than this share.
+const WITHIN: f32 = 0.6;
 
 /// The funnel's box by BlazeFace's points: its side over the sum of two distances, that of the eyes and that from their middle
 /// to the mouth, and how far its centre lies from the eyes towards the mouth, in sides. Medians over a hundred faces; they
@@ -187,7 +190,7 @@ impl FaceDetector {
         let (width, height) = picture.gray.dimensions();
         let smallest = self.smallest_face.in_frame(width, height).max(FUNNEL_SHARE * width.min(height) as f32);
         for bounds in self.funnel.detect(picture.gray, smallest)? {
-            if faces.iter().any(|face| overlap(&face.bounds, &bounds) > SAME) {
+            if faces.iter().any(|face| is_same(&face.bounds, &bounds)) {
                 continue;
             }
             let seen = self.near(picture, vec![bounds])?.pop();
@@ -213,7 +216,7 @@ impl FaceDetector {
         let (mut faces, mut doubtful): (Vec<Face>, _) = (Vec::new(), Vec::new());
         for (noted, by) in [(in_whole, Look::Whole), (in_bands, Look::Band)] {
             for noted in distinct(noted) {
-                if faces.iter().any(|face| overlap(&face.bounds, &noted.bounds) > SAME) {
+                if faces.iter().any(|face| is_same(&face.bounds, &noted.bounds)) {
                     continue;
                 }
                 match self.confirmed(picture, &noted, by)? {
@@ -271,6 +274,16 @@ impl FaceDetector {
             seen.extend(faces);
         }
         Ok(seen)
+    }
+
+    /// The width from which faces are seen well in the whole of a frame.
+    pub(crate) fn seen_in_whole(frame: &GrayImage) -> f32 {
+        found_in_whole(frame.width(), frame.height())
+    }
+
+    /// Whether a face was seen well enough to count as the known one that is expected there.
+    pub(crate) fn is_seen(face: &Face) -> bool {
+        face.bounds.score >= score_of(SEEN)
     }
 
     /// How many closer looks [`Self::near`] takes.
@@ -379,12 +392,18 @@ fn center_of(face: &FaceBox) -> [f32; 2] {
     [face.x + face.width / 2.0, face.y + face.height / 2.0]
 }
 
+/// Whether two boxes are of one face: they overlap, or one lies mostly in the other, as a rough look's box may.
+pub(crate) fn is_same(a: &FaceBox, b: &FaceBox) -> bool {
+    let smaller = (a.width * a.height).min(b.width * b.height).max(f32::MIN_POSITIVE);
+    overlap(a, b) > SAME || intersection(a, b) > WITHIN * smaller
+}
+
 /// Each face once, as the surest look has it.
 fn distinct(mut faces: Vec<Face>) -> Vec<Face> {
     faces.sort_by(|a, b| b.bounds.score.total_cmp(&a.bounds.score));
     let mut distinct: Vec<Face> = Vec::with_capacity(faces.len());
     for face in faces {
-        if distinct.iter().all(|other| overlap(&other.bounds, &face.bounds) <= SAME) {
+        if !distinct.iter().any(|other| is_same(&other.bounds, &face.bounds)) {
             distinct.push(face);
         }
     }
@@ -396,11 +415,16 @@ fn largest_first(mut faces: Vec<Face>) -> Vec<Face> {
     faces
 }
 
-/// Intersection over union, 0 to 1.
-pub(crate) fn overlap(a: &FaceBox, b: &FaceBox) -> f32 {
+/// The area that two boxes share.
+fn intersection(a: &FaceBox, b: &FaceBox) -> f32 {
     let width = (a.x + a.width).min(b.x + b.width) - a.x.max(b.x);
     let height = (a.y + a.height).min(b.y + b.height) - a.y.max(b.y);
-    let intersection = width.max(0.0) * height.max(0.0);
+    width.max(0.0) * height.max(0.0)
+}
+
+/// Intersection over union, 0 to 1.
+pub(crate) fn overlap(a: &FaceBox, b: &FaceBox) -> f32 {
+    let intersection = intersection(a, b);
     intersection / (a.width * a.height + b.width * b.height - intersection).max(f32::MIN_POSITIVE)
 }
 

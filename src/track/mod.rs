@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::detect::{FaceDetector, Look, Picture, Sighting, SmallestFace, overlap};
+use crate::detect::{FaceDetector, Look, Picture, Sighting, SmallestFace, is_same, overlap};
 use crate::flow::frame::{Face, FaceBox};
 use cut::Cuts;
 use schedule::Schedule;
@@ -45,13 +45,13 @@ const SUSPICIONS: usize = 16;
 /// How many suspicions are looked at closer in a frame: each takes a millisecond.
 const CLOSER_LOOKS: usize = 2;
 
-/// A whole frame takes as long as about six closer looks. With up to so many the frame is not looked at as a whole for so many
+/// A whole frame takes as long as about five closer looks. With up to so many the frame is not looked at as a whole for so many
 /// frames: a new face waits for less than a tenth of a second.
-const FEW_LOOKS: usize = 3;
+const FEW_LOOKS: usize = 4;
 const FRAMES_WITHOUT: u32 = 2;
 
 /// A place where closer looks found no face is left alone for so long, in seconds, for what is seen there first.
-const LEFT_ALONE: f32 = 0.3;
+const LEFT_ALONE: f32 = 0.5;
 
 /// How faces are looked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,7 +70,7 @@ pub struct Search {
 pub enum Sequence {
     /// Pictures that have nothing to do with each other: each is scanned whole, and faces are numbered in each.
     Pictures,
-    /// A camera or a video, swept over for small faces in this many frames; `None` for 0.6 s.
+    /// A camera or a video, swept over for small faces in this many frames; `None` for 0.9 s.
     Motion(Option<u32>),
 }
 
@@ -101,8 +101,8 @@ pub struct FaceTracker {
     since_whole: u32,
     /// Where something looked like a face, likeliest last.
     suspicions: Vec<(Face, Look)>,
-    /// Where closer looks found none, and how many seconds ago.
-    refuted: Vec<(FaceBox, f32)>,
+    /// Where closer looks at what another look had noted found none, and how many seconds ago.
+    refuted: Vec<(FaceBox, Look, f32)>,
     /// Where this sweep saw faces that there is no room for, and how many the last one saw.
     crowd: Vec<FaceBox>,
     last_crowd: Vec<FaceBox>,
@@ -154,7 +154,7 @@ impl FaceTracker {
         };
         let (seconds, frames) = self.passed(last, now);
         self.tracks.advance(seconds);
-        self.refuted.retain_mut(|(_, age)| {
+        self.refuted.retain_mut(|(.., age)| {
             *age += seconds;
             *age < LEFT_ALONE
         });
@@ -169,7 +169,7 @@ impl FaceTracker {
         faces.ignored = faces.ignored.max(self.last_crowd.len());
         faces.unlabelled = self.tracks.hidden_places();
         faces.unlabelled.extend(self.suspicions.iter().map(|(face, _)| face.bounds));
-        faces.unlabelled.extend(self.refuted.iter().map(|(place, _)| *place));
+        faces.unlabelled.extend(self.refuted.iter().map(|(place, ..)| *place));
         faces.unlabelled.extend(self.crowd.iter().chain(&self.last_crowd));
         Ok(faces)
     }
@@ -222,7 +222,9 @@ impl FaceTracker {
     /// faces, and all places that are known now; what was seen elsewhere becomes a suspicion.
     fn follow(&mut self, picture: Picture<'_>) -> Result<(Vec<Found>, Vec<FaceBox>)> {
         let (shown, hidden) = (self.tracks.shown_places(), self.tracks.hidden_places());
-        let is_at = |place: &FaceBox, faces: &[Face]| faces.iter().any(|face| overlap(&face.bounds, place) > KNOWN);
+        let is_at = |place: &FaceBox, faces: &[Face]| {
+            faces.iter().any(|face| overlap(&face.bounds, place) > KNOWN && FaceDetector::is_seen(face))
+        };
         let mut missed = shown.clone();
         missed.extend(&hidden);
         self.since_whole += 1;
@@ -232,6 +234,10 @@ impl FaceTracker {
         if in_whole {
             self.since_whole = 0;
         }
+        // What the whole of a frame shows of a small face is rough: where one is known, a closer look counts.
+        let well_seen = FaceDetector::seen_in_whole(picture.gray);
+        let is_small = |place: &FaceBox| place.width < well_seen;
+        seen.retain(|face| !missed.iter().any(|place| is_small(place) && is_same(place, &face.bounds)));
         missed.retain(|place| !is_at(place, &seen));
         let near = self.detector.near(picture, missed)?;
         let news = seen.iter().filter(|face| !shown.iter().any(|place| overlap(place, &face.bounds) > KNOWN));
@@ -253,10 +259,13 @@ impl FaceTracker {
             let seen = self.detector.look_at_band(picture, band)?;
             self.suspicions.extend(seen.into_iter().map(|face| (face, Look::Band)));
         }
-        let is_known = |face: &FaceBox| known.iter().any(|known| overlap(known, face) > KNOWN);
+        let is_known = |face: &FaceBox| known.iter().any(|known| overlap(known, face) > KNOWN || is_same(known, face));
         self.suspicions.retain(|(face, _)| !is_known(&face.bounds));
         let refuted = &self.refuted;
-        self.suspicions.retain(|(face, _)| refuted.iter().all(|(place, _)| overlap(place, &face.bounds) <= KNOWN));
+        let is_refuted = |(face, by): &(Face, Look)| {
+            refuted.iter().any(|(place, look, _)| look == by && overlap(place, &face.bounds) > KNOWN)
+        };
+        self.suspicions.retain(|suspicion| !is_refuted(suspicion));
         let turned_away = self.suspicions.extract_if(.., |(face, _)| !self.tracks.has_room_for(&face.bounds));
         for (face, _) in turned_away {
             if self.crowd.iter().all(|other| overlap(other, &face.bounds) <= KNOWN) {
@@ -270,11 +279,14 @@ impl FaceTracker {
         let mut found = Vec::new();
         for _ in 0..CLOSER_LOOKS {
             let Some((suspicion, by)) = self.suspicions.pop() else { break };
-            // The same face shows in several looks.
-            self.suspicions.retain(|(face, _)| overlap(&face.bounds, &suspicion.bounds) <= KNOWN);
-            match self.detector.confirmed(picture, &suspicion, by)? {
+            let confirmed = self.detector.confirmed(picture, &suspicion, by)?;
+            // The same face shows in several bands, and what one kind of look did not see well the other may.
+            self.suspicions.retain(|(face, look)| {
+                overlap(&face.bounds, &suspicion.bounds) <= KNOWN || (confirmed.is_none() && *look != by)
+            });
+            match confirmed {
                 Some(face) => found.push(Found { face, may_be_new: true }),
-                None => self.refuted.push((suspicion.bounds, 0.0)),
+                None => self.refuted.push((suspicion.bounds, by, 0.0)),
             }
         }
         let excess = self.suspicions.len().saturating_sub(SUSPICIONS);

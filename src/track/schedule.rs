@@ -2,10 +2,10 @@
 
 /// How long a sweep for small faces takes, in seconds, unless its number of frames was asked for: a new one has to wait at
 /// most this long. (Near ones are found at once.)
-const SWEEP_SECONDS: f32 = 0.6;
+const SWEEP_SECONDS: f32 = 0.9;
 
 /// The most frames of a sweep, at any rate.
-const MOST_FRAMES: f32 = 30.0;
+const MOST_FRAMES: f32 = 60.0;
 
 /// How much of a new time between frames enters the known one.
 const BLEND: f32 = 0.2;
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_sweep_takes_the_same_time_at_every_rate() {
-        for (rate, expected) in [(30.0, 18), (60.0, 30), (15.0, 9), (1.5, 1), (1000.0, 30)] {
+        for (rate, expected) in [(30.0, 27), (60.0, 54), (15.0, 14), (1.0, 1), (1000.0, 60)] {
             let mut schedule = Schedule::new(None);
             (0..50).for_each(|_| schedule.note(1.0 / rate));
             assert_eq!(schedule.frames(), expected, "at {rate} frames a second");

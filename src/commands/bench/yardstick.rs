@@ -50,7 +50,7 @@ impl Yardstick {
     pub(super) fn scan(&mut self, patience: Duration) -> Result<()> {
         // Made anew each time, so that it keeps no memory while others are measured.
         let mut detector = FaceDetector::new(SMALLEST_FACE)?;
-        let gray = gray_from_rgb(&self.frame, SIZE.0, SIZE.1)?;
+        let gray = gray_from_rgb(&self.frame, self.frame.width(), self.frame.height())?;
         let begun = Instant::now();
         for done in 0..SCANS {
             if done > 0 && begun.elapsed() >= patience {

@@ -105,11 +105,18 @@ impl RowNet {
 fn advance(arch: Arch, stages: &mut [Stage]) {
     let Some((stage, rest)) = stages.split_first_mut() else { return };
     while stage.is_ready() {
-        stage.compute(arch);
-        if let Some(next) = rest.first_mut() {
+        let Some(next) = rest.first_mut() else {
+            stage.compute(arch, None);
+            continue;
+        };
+        if next.stride == 1 {
+            // What one layer computes is what the next one keeps.
+            stage.compute(arch, Some(next.next_row()));
+        } else {
+            stage.compute(arch, None);
             next.accept(stage.out_rows());
-            advance(arch, rest);
         }
+        advance(arch, rest);
     }
 }
 
@@ -306,6 +313,14 @@ impl Stage {
         self.accepted += 1;
     }
 
+    /// Where the next row goes, for whoever writes it as it is kept, at a stride of 1.
+    fn next_row(&mut self) -> &mut [f32] {
+        let len = self.kept_shape.len();
+        let row = &mut self.kept[self.accepted % self.reach * len..][..len];
+        self.accepted += 1;
+        row
+    }
+
     /// Whether the next output row can be computed: all rows under the kernel are there, or will never come.
     fn is_ready(&self) -> bool {
         let last = self.stride * self.emitted + self.reach - 1;
@@ -324,8 +339,8 @@ impl Stage {
         y.map_or(self.reach, |y| y % self.reach) * self.kept_shape.len()
     }
 
-    /// Computes the next output row, and what the head makes of it.
-    fn compute(&mut self, arch: Arch) {
+    /// Computes the next output row into `target` or, without one, into a row of its own; and what the head makes of it.
+    fn compute(&mut self, arch: Arch, target: Option<&mut [f32]>) {
         let Self { out_shape, .. } = *self;
         let (stride, filled) = (out_shape.stride(), out_shape.filled());
         if self.depth.is_none() {
@@ -350,9 +365,15 @@ impl Stage {
             }
         };
         let skip = skip.map(|rows| (rows, self.in_channels));
-        arch.dispatch(pointwise(&self.point, input, &self.taps, skip, true, out_shape, &mut self.out_row));
+        let target = target.unwrap_or(&mut self.out_row);
+        arch.dispatch(pointwise(&self.point, input, &self.taps, skip, true, out_shape, target));
+        if out_shape.width < filled {
+            // What lies beyond the picture is 0 for the next layer.
+            let channels = target[PAD..].chunks_mut(stride).take(out_shape.channels);
+            channels.for_each(|channel| channel[out_shape.width..filled].fill(0.0));
+        }
         if let Some(Head { point, taps, shape, row, values }) = &mut self.head {
-            arch.dispatch(pointwise(point, &self.out_row[PAD..], taps, None, false, *shape, row));
+            arch.dispatch(pointwise(point, &target[PAD..], taps, None, false, *shape, row));
             for channel in 0..shape.channels {
                 values.extend_from_slice(&row[shape.at(channel, 0)..][..shape.width]);
             }
