@@ -16,8 +16,8 @@
 //! | [`flow`] | what flows from stage to stage, and what stops it |
 //! | [`source`] | where frames come from: camera, video, pictures, demo |
 //! | [`network`] | from faces to probabilities: preprocessing, network, weights, calibration, device |
-//! | [`detect`] | finding faces in a frame, or in a part of it |
-//! | [`track`] | which face is which from frame to frame; labels that do not flicker |
+//! | [`detect`] | finding faces and their eyes, nose, mouth and ears: BlazeFace, and rustface for pictures |
+//! | [`track`] | which look is due when; which face is which from frame to frame; labels that do not flicker |
 //! | [`draw`] | boxes, labels, bars: pure functions on pixels |
 //! | [`plot`] | curves, matrices, diagrams, timelines; takes numbers |
 //! | [`sink`] | where results go: video, tables, pictures, the summary of each face |

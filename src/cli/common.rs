@@ -46,7 +46,8 @@ pub(crate) struct Common {
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub(crate) frames: Option<u64>,
 
-    /// Hide faces in the window, in recordings and in pictures: blur, pixelate or box. Labels and data stay
+    /// Hide faces in the window, in recordings and in pictures: blur, pixelate or box. Labels and data stay. Faces are
+    /// looked for down to 16 pixels then, where nothing else is asked for
     #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true, help_heading = "Picture")]
     pub(crate) privacy: Option<Privacy>,
 
@@ -54,7 +55,8 @@ pub(crate) struct Common {
     #[command(flatten)]
     pub(crate) dials: Dials,
 
-    /// Say "Unsure" of a face whose likeliest emotion has a probability below this, from 0 to 1, such as 0.45
+    /// Say "Unsure" of a face whose likeliest emotion has a probability below this, from 0 to 1, such as 0.45; it is said
+    /// of a face that is turned away in any case
     #[arg(long, value_name = "CONFIDENCE", value_parser = confidence, help_heading = "Faces and labels")]
     pub(crate) unsure: Option<f32>,
 }

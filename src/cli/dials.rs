@@ -15,13 +15,13 @@ pub(super) const DEVICE: &str = "Where the network runs: auto (a GPU where this 
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Faces and labels")]
 pub(crate) struct Dials {
-    /// Width of the smallest face to be found, in pixels; larger is faster [default: a sixth of the frame's shorter side; a
-    /// tenth in pictures]
+    /// Width of the smallest face to be found, in pixels; larger is faster [default: a twentieth of the frame's shorter
+    /// side, in pictures a thirtieth, but not less than 16]
     #[arg(long, value_name = "PIXELS", value_parser = value_parser!(u32).range(1..))]
     pub(crate) min_face: Option<u32>,
 
-    /// Sweep the whole frame for new faces in this many frames, while known ones are followed in each; 1 scans every
-    /// frame whole, which takes several times as long [default: as many as there are in 0.3 s]
+    /// Sweep the frame for new small faces in this many frames, while near ones and known ones are looked for in each; 1
+    /// scans every frame whole, which takes several times as long [default: as many as there are in 0.6 s]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1000))]
     pub(crate) detect_every: Option<u32>,
 

@@ -14,7 +14,7 @@ use emocam::source::{SourceSpec, WantedFormat};
   emocam live 1 -o today.mp4             camera 1, and a recording
   emocam live C920                       the camera with this in its name
   emocam live demo                       a short clip inside the program
-  emocam live --privacy blur             nobody can be recognized
+  emocam live --privacy blur             faces are hidden
   emocam live --headless -o - | jq .     no window, JSON lines
 
 Keys in the window: h shows them all, q or Esc ends the run, r records,
@@ -28,7 +28,7 @@ pub(crate) struct Live {
     #[command(flatten)]
     pub(crate) common: Common,
 
-    /// Label at most this many faces of a frame, and the others by turns in the next ones: in between each keeps what it
+    /// Read at most this many faces of a frame, and the others by turns in the next ones: in between each keeps what it
     /// showed last [default: 4 for each of --threads, where a camera's time is short; all on a GPU and of files]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Faces and labels")]
     pub(crate) labels: Option<usize>,

@@ -71,9 +71,9 @@ pub enum View {
     HL,
     /// Half right profile
     HR,
-    /// Full left profile; the detector finds hardly any
+    /// Full left profile
     FL,
-    /// Full right profile; the detector finds hardly any
+    /// Full right profile
     FR,
 }
 
