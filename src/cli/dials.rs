@@ -31,7 +31,7 @@ pub(crate) struct Dials {
     pub(crate) smoothing: u16,
 
     /// Threads that the network computes on, where a frame has several faces; the results do not depend on it [default:
-    /// half of the processors: the other stages need some, too]
+    /// half of the processors, since the other stages need some, too; `annotate` takes all]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) threads: Option<usize>,
 

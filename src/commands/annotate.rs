@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::job::Job;
-use super::setup::{check_outputs, classifier, finish, job, options_of, to_hide};
+use super::setup::{Threads, check_outputs, classifier, finish, job, options_of, to_hide};
 use crate::cli::{Annotate, Common};
 use crate::view::keys::{Controls, Mirror};
 use crate::view::tell::notice;
@@ -37,7 +37,7 @@ struct Task {
 /// When arguments don't fit what is there, and when an input failed or the run was interrupted.
 pub(super) fn run(arguments: &Annotate, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
-    let mut classifier = classifier(&common.dials)?;
+    let mut classifier = classifier(&common.dials, Threads::All)?;
     let all = tasks(&arguments.inputs, &common.all_outputs())?;
     let count = all.len();
     let (tasks, done): (Vec<Task>, Vec<Task>) = all.into_iter().partition(|task| common.force || !is_done(task));

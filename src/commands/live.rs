@@ -7,7 +7,7 @@ use emocam::pipeline::DropPolicy;
 use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 
 use super::job::Job;
-use super::setup::{check_outputs, classifier, finish, job, options_of, to_hide};
+use super::setup::{Threads, check_outputs, classifier, finish, job, options_of, to_hide};
 use crate::cli::Live;
 use crate::view::keys::Controls;
 use crate::view::tell::notice;
@@ -18,7 +18,7 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;
     check_source_options(arguments, spec.as_ref())?;
-    let mut classifier = classifier(&common.dials)?;
+    let mut classifier = classifier(&common.dials, Threads::Half)?;
     let options = options_of(common, true);
     let outputs = common.all_outputs();
     check_outputs(&outputs, options, common, spec.as_ref())?;

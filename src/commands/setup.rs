@@ -1,5 +1,6 @@
 //! What commands share: outputs, the classifier and the job that were asked for, and the account at the end.
 
+use std::num::NonZero;
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, iter, thread};
@@ -68,11 +69,23 @@ fn search(dials: &Dials, source: Option<&SourceSpec>) -> Search {
     }
 }
 
+/// How many threads label where none were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Threads {
+    /// Half of the processors: a person does other things meanwhile.
+    Half,
+    /// All of them: a person waits for the end.
+    All,
+}
+
 /// The classifier that was asked for. A prior that is not the natural one is never used silently.
-pub(super) fn classifier(dials: &Dials) -> Result<Classifier> {
+pub(super) fn classifier(dials: &Dials, threads: Threads) -> Result<Classifier> {
     let device = dials.device.open(notice)?;
-    let half = || thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
-    set_threads(dials.threads.unwrap_or_else(half))?;
+    let by_default = || {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        if threads == Threads::All { processors } else { processors.div_ceil(2) }
+    };
+    set_threads(dials.threads.unwrap_or_else(by_default))?;
     let weights = dials.weights.as_deref().map_or_else(Weights::embedded, Weights::load)?;
     let classifier = match Classifier::new(&weights, dials.prior, device) {
         // What was not asked for by name is not insisted on: its memory may be full.

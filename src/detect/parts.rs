@@ -32,8 +32,9 @@ pub(super) fn around(center: [f32; 2], side: f32) -> Part {
     Part { x: center[0] - side / 2.0, y: center[1] - side / 2.0, scale, width: 128, height: 128, turn: STRAIGHT }
 }
 
-/// The width of a face in the input of a look at several faces at once.
-const AMONG_OTHERS: f32 = 28.0;
+/// The width of a face in the input of a look at several faces at once, and the margin around each, in its widths.
+const AMONG_OTHERS: f32 = 25.0;
+const MARGIN: f32 = 0.4;
 
 /// Squares that show so many places at once as they can, each place well inside of one and large enough to be seen; with
 /// each the places that it shows. A place alone is shown in a square of `side` boxes.
@@ -42,7 +43,7 @@ pub(super) fn squares(mut places: Vec<FaceBox>, side: f32) -> Vec<(Part, Vec<Fac
     while let Some(first) = places.pop() {
         // Left, top, right, bottom with a margin around each face, and the smallest width.
         let edges = |face: &FaceBox| {
-            let margin = (side - 1.0) / 2.0 * face.width;
+            let margin = MARGIN * face.width;
             [face.x - margin, face.y - margin, face.x + face.width + margin, face.y + face.height + margin]
         };
         let (mut all, mut smallest, mut shown) = (edges(&first), first.width.max(1.0), vec![first]);
@@ -58,7 +59,9 @@ pub(super) fn squares(mut places: Vec<FaceBox>, side: f32) -> Vec<(Part, Vec<Fac
             !fits
         });
         let [left, top, right, bottom] = all;
-        squares.push((around([(left + right) / 2.0, (top + bottom) / 2.0], (right - left).max(bottom - top)), shown));
+        let alone = side * smallest * f32::from(u8::from(shown.len() == 1));
+        let side = (right - left).max(bottom - top).max(alone);
+        squares.push((around([(left + right) / 2.0, (top + bottom) / 2.0], side), shown));
     }
     squares
 }

@@ -99,6 +99,8 @@ pub struct FaceTracker {
     last: Option<FrameAt>,
     /// How many frames ago one was looked at as a whole.
     since_whole: u32,
+    /// Whose turn it is where known faces can't all be looked at closer.
+    turn: usize,
     /// Where something looked like a face, likeliest last.
     suspicions: Vec<(Face, Look)>,
     /// Where closer looks at what another look had noted found none, and how many seconds ago.
@@ -123,6 +125,7 @@ impl FaceTracker {
             cuts: Cuts::default(),
             last: None,
             since_whole: 0,
+            turn: 0,
             suspicions: Vec::new(),
             refuted: Vec::new(),
             crowd: Vec::new(),
@@ -162,7 +165,7 @@ impl FaceTracker {
         if self.schedule.frames() == 1 || (seconds > GAP && frames == 1) {
             return self.scan(picture, seconds);
         }
-        let (mut found, places) = self.follow(picture)?;
+        let (mut found, places) = self.follow(picture, seconds)?;
         found.extend(self.look_for_new(picture, &places)?);
         self.tracks.update(found, seconds);
         let mut faces = self.tracks.faces();
@@ -220,7 +223,7 @@ impl FaceTracker {
 
     /// Looks at the whole frame where that is due, and near the places of known faces that were not seen in it. Returns what may be known
     /// faces, and all places that are known now; what was seen elsewhere becomes a suspicion.
-    fn follow(&mut self, picture: Picture<'_>) -> Result<(Vec<Found>, Vec<FaceBox>)> {
+    fn follow(&mut self, picture: Picture<'_>, seconds: f32) -> Result<(Vec<Found>, Vec<FaceBox>)> {
         let (shown, hidden) = (self.tracks.shown_places(), self.tracks.hidden_places());
         let is_at = |place: &FaceBox, faces: &[Face]| {
             faces.iter().any(|face| overlap(&face.bounds, place) > KNOWN && FaceDetector::is_seen(face))
@@ -237,9 +240,11 @@ impl FaceTracker {
         // What the whole of a frame shows of a small face is rough: where one is known, a closer look counts.
         let well_seen = FaceDetector::seen_in_whole(picture.gray);
         let is_small = |place: &FaceBox| place.width < well_seen;
-        seen.retain(|face| !missed.iter().any(|place| is_small(place) && is_same(place, &face.bounds)));
+        seen.retain(|face| !missed.iter().any(|place| is_small(place) && overlap(place, &face.bounds) > KNOWN));
         missed.retain(|place| !is_at(place, &seen));
-        let near = self.detector.near(picture, missed)?;
+        let (near, left_out) = self.detector.near(picture, missed, self.turn)?;
+        self.turn = self.turn.wrapping_add(1);
+        self.tracks.excuse(&left_out, seconds);
         let news = seen.iter().filter(|face| !shown.iter().any(|place| overlap(place, &face.bounds) > KNOWN));
         self.suspicions.extend(news.map(|&face| (face, Look::Whole)));
         seen.extend(near);

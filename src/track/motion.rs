@@ -43,6 +43,9 @@ const TRUST: f32 = 1.0;
 /// The same for a size: what comes nearer does not do so for long.
 const TRUST_IN_SIZE: f32 = 0.1;
 
+/// How much of itself a size gains or loses in a second at most: looks that differ in their framing are no movement.
+const FASTEST_GROWTH: f32 = 2.0;
+
 /// How fast a speed is forgotten that can't be measured, in seconds.
 const FORGET_SPEED: f32 = 1.0;
 
@@ -147,6 +150,8 @@ impl Motion {
             steady.correct(expected_value, residual, (seconds, memory), self.updates, clear);
         }
         self.width.value = self.width.value.max(1.0);
+        let fastest = FASTEST_GROWTH * self.width.value;
+        self.width.rate = self.width.rate.clamp(-fastest, fastest);
         self.aspect = found.height / found.width;
         self.unseen = 0.0;
     }

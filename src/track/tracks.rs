@@ -96,8 +96,10 @@ struct Track {
     /// Score in this frame, 0 where it was not found.
     score: f32,
     evidence: f32,
-    /// Seconds since it was found.
+    /// Seconds since it was found, of those in which it was looked for.
     unseen: f32,
+    /// Whether nobody looked for it in this frame.
+    excused: bool,
     /// Whether it is to be seen, as of the last frame.
     shown: bool,
     /// Whether it was taken out of sight because what is there hardly looks like a face.
@@ -170,9 +172,17 @@ impl Tracks {
         for track in &mut self.all {
             track.motion.advance(seconds);
             track.unseen += seconds;
-            track.score = 0.0;
+            (track.score, track.excused) = (0.0, false);
         }
         self.all.retain(|track| track.unseen <= REMEMBERED);
+    }
+
+    /// What is expected at these places is not looked for in this frame: that it is not found says nothing.
+    pub(super) fn excuse(&mut self, places: &[FaceBox], seconds: f32) {
+        for track in self.all.iter_mut().filter(|track| places.contains(&track.motion.expected())) {
+            track.excused = true;
+            track.unseen = (track.unseen - seconds).max(0.0);
+        }
     }
 
     /// Where shown faces should be now.
@@ -213,7 +223,7 @@ impl Tracks {
         }
         let rest = self.assign(distinct);
         let blend = 1.0 - (-seconds / EVIDENCE_SECONDS).exp();
-        for track in &mut self.all {
+        for track in self.all.iter_mut().filter(|track| !track.excused || track.score > 0.0) {
             track.evidence += blend * (track.score.min(MOST_EVIDENCE) - track.evidence);
             track.decide();
         }
@@ -280,6 +290,7 @@ impl Tracks {
                 score: face.score,
                 evidence,
                 unseen: 0.0,
+                excused: false,
                 shown: true,
                 doubtful: false,
             });

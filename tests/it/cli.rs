@@ -217,8 +217,8 @@ fn statistics_are_written_in_the_documented_form() {
         let left_out = ["ignored_faces", "ignored_faces_most", "turned_faces", "unread_faces", "smallest_face"];
         let machine = ["cpu_percent_of_one_core", "children_cpu_percent_of_one_core", "memory_peak_mb"];
         assert_eq!(keys(&stats), [&counts[..], &left_out, &machine, &["stages_ms", "emotions"]].concat());
-        // A sixth of the demo's height.
-        assert_eq!((&stats["smallest_face"], &stats["unread_faces"]), (&80.into(), &0.into()));
+        // A twentieth of the demo's height.
+        assert_eq!((&stats["smallest_face"], &stats["unread_faces"]), (&24.into(), &0.into()));
         assert_eq!((&stats["frames"], &stats["dropped"], &stats["lost"]), (&12.into(), &0.into(), &0.into()));
         assert_eq!(stats["faces"], 12);
         assert!(number(&stats["fps"]) > 0.0);

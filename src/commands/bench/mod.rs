@@ -55,7 +55,7 @@ struct Subject<'a> {
 /// # Errors
 /// When the source can't be played or has no frames, a stage fails, or `out` takes no more.
 pub(super) fn run(arguments: &Bench, started: Instant, out: &mut dyn Write) -> Result<()> {
-    let mut classifier = setup::classifier(&arguments.dials)?;
+    let mut classifier = setup::classifier(&arguments.dials, setup::Threads::Half)?;
     let report = measure(Subject { arguments, classifier: &mut classifier, started })?;
     if arguments.json { writeln!(out, "{:#}", report.to_json()) } else { writeln!(out, "{report}") }
         .context("the figures can't be written")
