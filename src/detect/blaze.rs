@@ -170,9 +170,9 @@ impl BlazeFace {
             "BlazeFace on {width}x{height} pixels, which are no multiples of {STEP}"
         );
         if part.turn == STRAIGHT {
-            self.fill(picture, part)?
+            self.fill(picture, part)?;
         } else {
-            self.fill_turned(picture, part)?
+            self.fill_turned(picture, part)?;
         }
         let heads = self.net.forward(&self.input, height as usize, width as usize)?;
         let mut guesses = Vec::new();
@@ -250,7 +250,7 @@ fn inside(start: f32, scale: f32, count: u32, length: u32) -> Option<(u32, u32, 
     let first = (-start / scale - 1e-3).ceil().clamp(0.0, f64::from(count));
     let end = ((length - start) / scale + 1e-3).floor().clamp(0.0, f64::from(count));
     let (begin, stop) = ((start + first * scale).max(0.0), (start + end * scale).min(length));
-    (end > first && stop > begin).then(|| (first as u32, (end - first) as u32, begin, stop - begin))
+    (end > first && stop > begin).then_some((first as u32, (end - first) as u32, begin, stop - begin))
 }
 
 /// A guess of the network, in pixels of its input.

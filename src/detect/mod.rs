@@ -15,6 +15,7 @@
 mod blaze;
 mod funnel;
 mod parts;
+mod smallest;
 
 use anyhow::{Result, ensure};
 use image::GrayImage;
@@ -24,9 +25,10 @@ pub(crate) use blaze::Part;
 use blaze::{BlazeFace, Form, STRAIGHT};
 use funnel::Funnel;
 use parts::{around, bands, found_in_whole, squares, whole};
+pub use smallest::SmallestFace;
 
-/// The most pixels of a frame's bands, as the network sees them: about half a minute of search.
-const MOST_PIXELS: u64 = 1024 * 1024 * 1024;
+/// The most pixels of a frame's bands, as the network sees them: about eight seconds of search.
+const MOST_PIXELS: u64 = 128 * 1024 * 1024;
 
 /// Whole frames: what scores this much, 0 to 1, is noted, and is a face if this score and the mean of two closer looks sum
 /// up to [`TRUE_IN_WHOLE`], and the points of both looks differ by no more than [`STEADY_IN_WHOLE`] widths of the box.
@@ -97,52 +99,6 @@ pub(crate) struct Sighting {
     pub(crate) faces: Vec<Face>,
     /// Where something looked like a face, and closer looks did not confirm it.
     pub(crate) doubtful: Vec<FaceBox>,
-}
-
-/// The smallest face to be found, as a width.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum SmallestFace {
-    /// In pixels, at least 1.
-    Pixels(u32),
-    /// As a share of the frame's shorter side, but not less than 16 pixels.
-    Share(f32),
-}
-
-impl SmallestFace {
-    /// For cameras and videos: 24 pixels at 640x480, someone six metres away from a webcam.
-    pub const IN_MOTION: Self = Self::Share(1.0 / 20.0);
-
-    /// For pictures, where nothing is in a hurry and people stand in groups.
-    pub const IN_PICTURES: Self = Self::Share(1.0 / 30.0);
-
-    /// For hiding faces: as small as they can be found.
-    pub const TO_HIDE: Self = Self::Share(0.0);
-
-    /// Of smaller faces neither detector finds most.
-    const LEAST: f32 = 16.0;
-
-    /// Refuses a size that no face in such a frame can have.
-    ///
-    /// # Errors
-    /// When it is larger than the frame.
-    pub(crate) fn check(self, frame: &GrayImage) -> Result<()> {
-        let (width, height) = frame.dimensions();
-        if let Self::Pixels(pixels) = self {
-            ensure!(
-                pixels <= width.min(height),
-                "no face of {pixels} pixels and more fits into a frame of {width}x{height}: ask for smaller ones (--min-face)"
-            );
-        }
-        Ok(())
-    }
-
-    /// In pixels of a frame of this size.
-    pub fn in_frame(self, width: u32, height: u32) -> f32 {
-        match self {
-            Self::Pixels(pixels) => pixels as f32,
-            Self::Share(share) => (width.min(height) as f32 * share).max(Self::LEAST),
-        }
-    }
 }
 
 /// The smallest faces that the funnel looks for by itself, as a share of the frame's shorter side. A tenth of a second for

@@ -45,7 +45,7 @@ fn scanning(criterion: &mut Criterion) {
     for smallest in [40, 80, 160] {
         let mut detector = FaceDetector::new(SmallestFace::Pixels(smallest)).expect("the detector loads");
         group.bench_function(smallest.to_string(), |bencher| {
-            bencher.iter(|| detector.detect(black_box(Picture { rgb: &frame.rgb, gray: &gray })))
+            bencher.iter(|| detector.detect(black_box(Picture { rgb: &frame.rgb, gray: &gray })));
         });
     }
     group.finish();

@@ -132,7 +132,7 @@ fn without_an_output_standard_output_stays_empty() {
     let output = succeed(emocam().args(["annotate", "demo", "--frames", "2"]));
     assert_eq!(text(&output.stdout), "");
     // What a run ends with.
-    let left_out = "faces smaller than 80 pixels were not looked for";
+    let left_out = "faces smaller than 24 pixels were not looked for";
     for word in
         [left_out, "2 frames", "frames a second", "0 dropped", "p50", "p95", "capture", "detect", "classify", "latency"]
     {

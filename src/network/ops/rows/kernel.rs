@@ -174,8 +174,8 @@ impl Pointwise<'_> {
         block: &mut [[S::f32s; V]; C],
     ) {
         let mut sums = [[simd.splat_f32s(0.0); V]; C];
-        for c in 0..C {
-            sums[c] = [simd.splat_f32s(self.bias[tile][first + c]); V];
+        for (sums, bias) in sums.iter_mut().zip(&self.bias[tile][first..]) {
+            *sums = [simd.splat_f32s(*bias); V];
         }
         let weights = &self.weights[tile * self.taps.len()..][..self.taps.len()];
         let input = &self.input[at * S::F32_LANES..];
