@@ -123,18 +123,26 @@ fn of_a_crowd_the_largest_are_labelled_and_the_rest_is_counted() {
     assert_eq!((&stats["smallest_face"], &stats["unread_faces"]), (&20.into(), &0.into()));
     // ffmpeg decoded the video.
     assert!(stats["children_cpu_percent_of_one_core"].as_f64() > Some(0.0), "{stats:#}");
-    live_takes_turns(&video);
 }
 
-/// In `live` so many are read in a frame as were asked for, and within eight frames each of the sixty-four.
-fn live_takes_turns(video: &Path) {
+#[test]
+fn live_reads_so_many_faces_a_frame_and_each_in_its_turn() {
+    let folder = temporary_folder();
+    let head = head(100);
+    let frames = (0..12i64).map(|shift| {
+        let mut frame = background();
+        (0..16i64).for_each(|i| imageops::overlay(&mut frame, &head, (i % 4) * 150 + shift / 4, (i / 4) * 115 + 8));
+        frame
+    });
+    let test = "live_reads_so_many_faces_a_frame_and_each_in_its_turn";
+    let Some(video) = video(test, folder.path(), frames) else { return };
     let mut live = emocam();
-    live.arg("live").arg(video).args(["--headless", "--min-face", "20", "--labels", "8", "-o", "-"]);
+    live.arg("live").arg(video).args(["--headless", "--labels", "4", "-o", "-"]);
     let lines = lines_of(&mut live);
     for (number, line) in (1..).zip(&lines) {
         let faces = line["faces"].as_array().expect("faces");
-        assert_eq!(faces.len(), 64.min(8 * number), "frame {number}");
-        assert_eq!(faces.iter().filter(|face| face["read"] == true).count(), 8, "frame {number}");
+        assert_eq!(faces.len(), 16.min(4 * number), "frame {number}");
+        assert_eq!(faces.iter().filter(|face| face["read"] == true).count(), 4, "frame {number}");
     }
 }
 
