@@ -21,7 +21,7 @@ pub(crate) struct Dials {
     pub(crate) min_face: Option<u32>,
 
     /// Sweep the frame for new small faces in this many frames, while near ones and known ones are looked for in each; 1
-    /// scans every frame whole, which takes several times as long [default: as many as there are in 0.6 s]
+    /// scans every frame whole, which takes several times as long [default: as many as there are in 0.9 s]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1000))]
     pub(crate) detect_every: Option<u32>,
 
