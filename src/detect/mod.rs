@@ -126,10 +126,11 @@ impl FaceDetector {
 
     /// All that decides which faces a detector like this finds, as text: what was found with other settings is outdated.
     pub(crate) fn settings(smallest_face: SmallestFace) -> String {
-        let funnel = Funnel::settings();
-        format!(
-            "{funnel} {FUNNEL_SHARE} {FUNNEL_ALONE} blaze 1 {NOTED_IN_WHOLE} {TRUE_IN_WHOLE} {NOTED_IN_BAND} {TRUE_IN_BAND} {SIDE} {smallest_face:?}"
-        )
+        let funnel = (Funnel::settings(), FUNNEL_SHARE, FUNNEL_ALONE);
+        let in_whole = [NOTED_IN_WHOLE, TRUE_IN_WHOLE, STEADY_IN_WHOLE];
+        let in_band = [NOTED_IN_BAND, TRUE_IN_BAND, LIKELY_IN_BAND, STEADY_IN_BAND];
+        let closer = (CLOSER, SEEN, ON_ITS_HEAD, LEANING, SIDE, BELOW_EYES, SIDE_IN_BOXES);
+        format!("{funnel:?} {in_whole:?} {in_band:?} {closer:?} {smallest_face:?}")
     }
 
     /// All faces of a picture, largest first.

@@ -221,8 +221,8 @@ impl FaceTracker {
         Ok(faces)
     }
 
-    /// Looks at the whole frame where that is due, and near the places of known faces that were not seen in it. Returns what may be known
-    /// faces, and all places that are known now; what was seen elsewhere becomes a suspicion.
+    /// Looks at the whole frame where that is due, and near the places of known faces that were not seen in it. Returns what
+    /// may be known faces, and all places that are known now; what was seen elsewhere becomes a suspicion.
     fn follow(&mut self, picture: Picture<'_>, seconds: f32) -> Result<(Vec<Found>, Vec<FaceBox>)> {
         let (shown, hidden) = (self.tracks.shown_places(), self.tracks.hidden_places());
         let is_at = |place: &FaceBox, faces: &[Face]| {

@@ -10,7 +10,8 @@
 //! parts whose number does not depend on the machine, and partial sums are added in a fixed order: on the same kind of
 //! processor, the same numbers in give the same numbers out, bit for bit, whatever the number of threads.
 //!
-//! Inference has other loops (`block`): few pictures, so output channels side by side, and weights packed once.
+//! Inference has other loops (`block`): few pictures, so output channels side by side, and weights packed once. BlazeFace has
+//! its own (`rows`), and runs on the CPU beside a GPU, too: candle's depthwise convolution is one launch for each channel.
 //!
 //! A GPU runs candle's operations (`by_candle`), which its users run every day. They are tested on a CPU, where they compute
 //! the same.
