@@ -1,4 +1,4 @@
-//! Random changes to training pictures: mirror, turn, scale, shift, light, and a hidden patch.
+//! Random changes to training pictures: mirror, turn, scale, shift, light, hidden parts, and what poor cameras do.
 //!
 //! They happen on the grey picture, before `preprocess.rs` turns it into a tensor, so that training and live use share that
 //! one path. Every change is drawn from a generator that the caller seeds: the same seed gives the same
@@ -6,9 +6,12 @@
 
 use std::ops::Range;
 
+use anyhow::Result;
+use image::imageops::FilterType;
 use image::{GrayImage, Luma, imageops};
 use rand::{Rng, RngExt};
 
+use super::degrade::{self, Covered, Noise};
 use super::settings::settings;
 
 settings! {
@@ -33,15 +36,96 @@ settings! {
     gamma: f64 = 0.4, "LOG", 0.0..=3.0;
     /// Chance of a hidden rectangle
     erase: f64 = 0.5, "CHANCE", 0.0..=1.0;
+    /// Chance of a covered mouth or of covered eyes; the picture's label counts for less then
+    cover: f64 = 0.05, "CHANCE", 0.0..=1.0;
+    /// Chance of light that falls off to one side
+    shade: f64 = 0.2, "CHANCE", 0.0..=1.0;
+    /// Chance of a face of few pixels
+    shrink: f64 = 0.3, "CHANCE", 0.0..=1.0;
+    /// Chance of a blur
+    blur: f64 = 0.3, "CHANCE", 0.0..=1.0;
+    /// Chance of a camera's noise
+    noise: f64 = 0.4, "CHANCE", 0.0..=1.0;
+    /// Chance of JPEG's traces
+    jpeg: f64 = 0.2, "CHANCE", 0.0..=1.0;
 }
 
 /// Sides of the erased rectangle, as shares of the picture's side.
 const ERASED: Range<f32> = 0.125..0.375;
 
+/// The darkest side in uneven light, as a share of the lightest.
+const SHADE: Range<f32> = 0.2..0.8;
+
+/// Faces of few pixels, as shares of the picture's side: of 48 pixels 18 to 40.
+const SHRUNK: Range<f32> = 0.375..0.83;
+
+/// Blurs, in 48ths of the picture's side.
+const BLUR: Range<f32> = 0.3..1.5;
+
+/// Deviations of noise, in grey levels.
+const NOISE: Range<f32> = 1.0..12.0;
+
+/// Qualities of JPEG.
+const QUALITY: Range<u8> = 15..80;
+
+/// How much less a label counts where mouth or eyes are covered: what is seen of the face need not show it.
+const DOUBT_WHERE_COVERED: f32 = 0.3;
+
+/// A changed picture.
+#[derive(Debug)]
+pub struct Changed {
+    /// The picture, of the same size.
+    pub picture: GrayImage,
+    /// The share of its label that is to be spread over all emotions.
+    pub doubt: f32,
+}
+
 impl Augmentation {
     /// A changed copy of the picture, of the same size.
-    pub fn apply(&self, picture: &GrayImage, rng: &mut impl Rng) -> GrayImage {
-        self.draw(picture.dimensions(), rng).apply(picture)
+    ///
+    /// # Errors
+    /// When the picture has no pixels, or more than a JPEG can have.
+    pub fn apply(&self, picture: &GrayImage, rng: &mut impl Rng) -> Result<Changed> {
+        let change = self.draw(picture.dimensions(), rng);
+        let (changed, doubt) = if rng.random::<f64>() < self.cover {
+            let (mut covered, part) = (picture.clone(), if rng.random() { Covered::Mouth } else { Covered::Eyes });
+            degrade::cover(&mut covered, part, rng.random());
+            (change.apply(&covered), DOUBT_WHERE_COVERED)
+        } else {
+            (change.apply(picture), 0.0)
+        };
+        Ok(Changed { picture: self.photographed(changed, rng)?, doubt })
+    }
+
+    /// As a poor camera would show it: light, lens, sensor, file, in this order.
+    fn photographed(&self, mut picture: GrayImage, rng: &mut impl Rng) -> Result<GrayImage> {
+        let size = picture.dimensions();
+        let side = size.0.max(size.1) as f32;
+        if rng.random::<f64>() < self.shade {
+            degrade::shade(&mut picture, rng.random_range(0.0..std::f32::consts::TAU), 1.0 - rng.random_range(SHADE));
+        }
+        let is_small = rng.random::<f64>() < self.shrink;
+        if is_small {
+            let filter = if rng.random() { FilterType::Triangle } else { FilterType::CatmullRom };
+            picture = degrade::shrink(&picture, (rng.random_range(SHRUNK) * side) as u32, filter);
+        } else if rng.random::<f64>() < self.blur {
+            picture = degrade::blur(&picture, rng.random_range(BLUR) * side / 48.0);
+        }
+        let noise = (rng.random::<f64>() < self.noise).then(|| rng.random_range(NOISE));
+        let kind = [Noise::White, Noise::White, Noise::Shot, Noise::Blotches][rng.random_range(0..4)];
+        // The noise of a small face is as coarse as its pixels, or that of a picture that was enlarged by others.
+        let is_coarse = rng.random();
+        if let Some(sigma) = noise.filter(|_| is_coarse) {
+            degrade::add_noise(&mut picture, sigma, kind, rng);
+        }
+        if is_small {
+            let filter = if rng.random() { FilterType::Triangle } else { FilterType::CatmullRom };
+            picture = degrade::stretch(&picture, size, filter);
+        }
+        if let Some(sigma) = noise.filter(|_| !is_coarse) {
+            degrade::add_noise(&mut picture, sigma, kind, rng);
+        }
+        if rng.random::<f64>() < self.jpeg { degrade::jpeg(&picture, rng.random_range(QUALITY)) } else { Ok(picture) }
     }
 
     /// Draws what happens to a picture of this size.
@@ -159,6 +243,12 @@ mod tests {
         contrast: 0.0,
         gamma: 0.0,
         erase: 0.0,
+        cover: 0.0,
+        shade: 0.0,
+        shrink: 0.0,
+        blur: 0.0,
+        noise: 0.0,
+        jpeg: 0.0,
     };
 
     fn picture() -> GrayImage {
@@ -166,7 +256,7 @@ mod tests {
     }
 
     fn apply(augmentation: &Augmentation, seed: u64) -> GrayImage {
-        augmentation.apply(&picture(), &mut ChaCha8Rng::seed_from_u64(seed))
+        augmentation.apply(&picture(), &mut ChaCha8Rng::seed_from_u64(seed)).expect("a picture").picture
     }
 
     #[test]
@@ -186,6 +276,12 @@ mod tests {
             Augmentation { contrast: 0.2, ..NOTHING },
             Augmentation { gamma: 0.4, ..NOTHING },
             Augmentation { erase: 1.0, ..NOTHING },
+            Augmentation { cover: 1.0, ..NOTHING },
+            Augmentation { shade: 1.0, ..NOTHING },
+            Augmentation { shrink: 1.0, ..NOTHING },
+            Augmentation { blur: 1.0, ..NOTHING },
+            Augmentation { noise: 1.0, ..NOTHING },
+            Augmentation { jpeg: 1.0, ..NOTHING },
         ] {
             assert_ne!(apply(&augmentation, 3), picture(), "{augmentation:?}");
         }
@@ -197,7 +293,7 @@ mod tests {
         let row = |changed: &GrayImage| changed.pixels().take(48).map(|p| f32::from(p.0[0])).collect::<Vec<_>>();
         // Grey is 5 times the column: inside, neighbours still differ by 5 wherever the picture went.
         let wide = GrayImage::from_fn(48, 48, |x, _| Luma([(x * 5) as u8]));
-        let changed = row(&augmentation.apply(&wide, &mut ChaCha8Rng::seed_from_u64(3)));
+        let changed = row(&augmentation.draw((48, 48), &mut ChaCha8Rng::seed_from_u64(3)).apply(&wide));
         let steps: Vec<f32> = changed.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(steps.iter().filter(|step| (4.0..=6.0).contains(*step)).count() >= 34, "{steps:?}");
         assert!(steps.iter().all(|step| (0.0..=6.0).contains(step)), "{steps:?}");
@@ -209,7 +305,7 @@ mod tests {
             let picture = GrayImage::from_pixel(width, height, Luma([9]));
             for seed in 0..20 {
                 let changed = Augmentation::default().apply(&picture, &mut ChaCha8Rng::seed_from_u64(seed));
-                assert_eq!(changed.dimensions(), (width, height));
+                assert_eq!(changed.expect("a picture").picture.dimensions(), (width, height));
             }
         }
     }

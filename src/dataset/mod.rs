@@ -8,6 +8,7 @@
 pub(crate) mod augment;
 mod cache;
 mod csv;
+pub(crate) mod degrade;
 mod ferplus;
 mod folders;
 mod format;

@@ -122,8 +122,11 @@ impl Batches<'_> {
     /// The batch of these samples at a step of the run.
     fn prepare(&self, indices: &[usize], step: usize) -> Result<Batch> {
         let Recipe { seed, mixup, .. } = *self.recipe;
-        let mut inputs = self.values(indices, step)?;
-        let mut targets: Vec<f32> = indices.iter().flat_map(|&index| self.samples[index].target).collect();
+        let (mut inputs, doubts) = self.values(indices, step)?;
+        let target = |(&index, &doubt): (&usize, &f32)| {
+            self.samples[index].target.map(|share| share * (1.0 - doubt) + doubt / Emotion::COUNT as f32)
+        };
+        let mut targets: Vec<f32> = indices.iter().zip(&doubts).flat_map(target).collect();
         if mixup > 0.0 {
             let mixture = Mixture::draw(indices.len(), mixup, &mut random(seed, Stream::Mixup, step))?;
             mixture.blend(&mut inputs);
@@ -132,19 +135,21 @@ impl Batches<'_> {
         Ok(Batch { inputs, targets })
     }
 
-    fn values(&self, indices: &[usize], step: usize) -> Result<Vec<f32>> {
+    /// What the network sees of these samples, and how doubtful the label of each is after its changes.
+    fn values(&self, indices: &[usize], step: usize) -> Result<(Vec<f32>, Vec<f32>)> {
         let len = self.input.size * self.input.size;
-        let mut inputs = vec![0.0; indices.len() * len];
-        inputs.par_chunks_mut(len).zip(indices).enumerate().try_for_each_init(
+        let (mut inputs, mut doubts) = (vec![0.0; indices.len() * len], vec![0.0; indices.len()]);
+        inputs.par_chunks_mut(len).zip(&mut doubts).zip(indices).enumerate().try_for_each_init(
             || Preprocessor::new(self.input.clone()),
-            |preprocessor, (i, (out, &index))| {
+            |preprocessor, (i, ((out, doubt), &index))| {
                 let image = &self.samples[index].image;
                 let mut rng = random(self.recipe.seed, Stream::Augmentation, step * self.recipe.batch_size + i);
-                let picture = self.recipe.augmentation.apply(image, &mut rng);
-                preprocessor.write_input(&picture, Region::whole(&picture), out)
+                let changed = self.recipe.augmentation.apply(image, &mut rng)?;
+                *doubt = changed.doubt;
+                preprocessor.write_input(&changed.picture, Region::whole(&changed.picture), out)
             },
         )?;
-        Ok(inputs)
+        Ok((inputs, doubts))
     }
 }
 
