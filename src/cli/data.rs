@@ -5,12 +5,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use emocam::dataset::{DataOptions, FacesMode, Format, SplitRule, View};
+use emocam::dataset::{ClassMap, DataOptions, FacesMode, Format, SplitRule, View};
 use emocam::network::preprocess::InputSpec;
 
 /// The help of `--data`.
 pub(super) const DATA: &str = "Data set: the folder of FER+, of KDEF, or with a folder for each class (maybe below train, \
                                val and test); or FER2013 as a .csv file";
+
+/// The help of `--data` where there may be several.
+pub(super) const SOURCES: &str = "Data set: the folder of FER+, of KDEF, with a folder for each class (maybe below train, \
+                                  val and test) or with manifest.csv; or a table. Several are learned from together, and \
+                                  the first decides. Behind a comma: name, weight, sampling, format, split, faces, \
+                                  labels, trust and map, as in web,weight=0.5,map=contempt:disgust";
 
 /// Options of commands that read a data set.
 #[derive(Clone, Debug, PartialEq, Args)]
@@ -28,6 +34,11 @@ pub(crate) struct DataArgs {
     /// Leave this class folder aside; may be given several times
     #[arg(long = "ignore-class", value_name = "NAME")]
     pub(crate) ignored_classes: Vec<String>,
+
+    /// What a class counts as: NAME=EMOTION, NAME=none to leave it aside, or whose numbers they are: raf-db, affectnet or
+    /// fer2013; may be given several times
+    #[arg(long = "map", value_name = "RULE")]
+    pub(crate) maps: Vec<ClassMap>,
 
     /// Views of KDEF to use, with commas between them
     #[arg(long, value_enum, value_delimiter = ',', ignore_case = true, default_value = "S")]
@@ -49,9 +60,14 @@ pub(crate) struct DataArgs {
 impl DataArgs {
     /// Whether anything is named that decides which samples there are.
     pub(crate) fn decides(&self) -> bool {
-        let Self { format, split, ignored_classes, views, faces, cache: _, no_cache: _ } = self;
+        let Self { format, split, ignored_classes, maps, views, faces, cache: _, no_cache: _ } = self;
         let DataOptions { views: own_views, faces: own_faces, .. } = DataOptions::default();
-        format.is_some() || split.is_some() || !ignored_classes.is_empty() || *views != own_views || *faces != own_faces
+        format.is_some()
+            || split.is_some()
+            || !ignored_classes.is_empty()
+            || !maps.is_empty()
+            || *views != own_views
+            || *faces != own_faces
     }
 
     /// The options for reading the data, with the seed of the split and the input that faces are cut for.
@@ -60,11 +76,13 @@ impl DataArgs {
             format: self.format,
             split: self.split,
             ignored_classes: self.ignored_classes.clone(),
+            map: self.maps.iter().fold(ClassMap::default(), |all, map| all.with(map)),
             views: self.views.clone(),
             faces: self.faces,
             seed,
             input,
             cache: self.cache_folder(),
+            ..DataOptions::default()
         }
     }
 

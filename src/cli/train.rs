@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use super::data::{DATA, DataArgs};
+use super::data::{DataArgs, SOURCES};
 use super::dials::{DEVICE, positive};
+use emocam::dataset::DataSpec;
 use emocam::network::device::DeviceSpec;
 use emocam::train::{Init, Recipe, RecipeOptions};
 
@@ -22,8 +23,12 @@ A run's folder holds best.safetensors (the weights to use), config.json,
 history.csv and the checkpoint from which --resume goes on. Ctrl-C ends a run
 after a checkpoint.")]
 pub(crate) struct Train {
-    #[arg(long, value_name = "DIR", required_unless_present = "resume", help = DATA)]
-    pub(crate) data: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", required_unless_present = "resume", help = SOURCES)]
+    pub(crate) data: Vec<DataSpec>,
+
+    /// Set that is only measured after each epoch, with all of its parts, as NAME=DIR; may be given several times
+    #[arg(long = "watch", value_name = "NAME=DIR", value_parser = watched)]
+    pub(crate) watched: Vec<DataSpec>,
 
     /// Folder for what the run writes
     #[arg(long, value_name = "RUN", required_unless_present = "resume", conflicts_with = "resume")]
@@ -51,6 +56,15 @@ pub(crate) struct Train {
     /// How the weights learn
     #[command(flatten)]
     pub(crate) recipe: RecipeOptions,
+}
+
+/// A watched set: its name before its place.
+fn watched(text: &str) -> Result<DataSpec> {
+    let (name, place) = text.split_once('=').context("expected NAME=DIR")?;
+    ensure!(!name.is_empty() && !name.contains(['/', ',']), "expected NAME=DIR, found no name before the =");
+    let mut spec: DataSpec = place.parse()?;
+    spec.name = Some(name.into());
+    Ok(spec)
 }
 
 impl Train {

@@ -13,23 +13,23 @@ use crate::view::tell::notice;
 
 /// Starts a run, or goes on with one.
 pub(super) fn run(arguments: &Train, stop: &Stop) -> Result<()> {
-    let Train { data, out, resume, init, device, threads, data_options, recipe } = arguments;
+    let Train { data, watched, out, resume, init, device, threads, data_options, recipe } = arguments;
     if let Some(threads) = *threads {
         set_threads(threads)?;
     }
     let (device, mut log) = (device.open(notice)?, train::Log(io::stdout()));
-    match (resume, data, out) {
-        (Some(run), data, _) => {
-            let place = DataPlace { data: data.as_deref(), cache: data_options.cache_folder() };
+    match (resume, out) {
+        (Some(run), _) => {
+            let place = DataPlace { data, watched, cache: data_options.cache_folder() };
             train::resume(run, place, recipe, &device, stop, &mut log)
         }
-        (None, Some(data), Some(out)) => {
+        (None, Some(out)) => {
             let init = init.as_ref().unwrap_or(&Init::Shipped);
             // The seed of the split and the size of faces are the run's: it puts them in.
             let data_options = &data_options.options(0, InputSpec::default());
-            let new = NewRun { data, data_options, out, init, recipe };
+            let new = NewRun { data, watched, data_options, out, init, recipe };
             train::start(new, &device, stop, &mut log)
         }
-        (None, ..) => bail!("expected --data DIR and --out RUN, or --resume RUN"),
+        (None, None) => bail!("expected --data DIR and --out RUN, or --resume RUN"),
     }
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 
+use super::class_map::{Class, ClassMap};
 use super::kdef;
-use super::labels::{emotion_from_name, known_names, plain};
+use super::labels::{emotion_from_name, plain};
 use super::listing::{
     Content, Entry, Listing, Picture, content_of, count, file_name, files_below, name_below, some_of,
 };
@@ -25,7 +26,7 @@ const SPLITS: [(Part, &[&str]); 3] = [
 ];
 
 /// The split that a folder is named after.
-fn part_from_name(name: &str) -> Option<Part> {
+pub(super) fn part_from_name(name: &str) -> Option<Part> {
     let name = name.to_lowercase();
     SPLITS.iter().find(|(_, names)| names.contains(&name.as_str())).map(|(part, _)| *part)
 }
@@ -37,9 +38,9 @@ pub(super) fn is_folders(content: &Content) -> bool {
 }
 
 /// Lists the pictures of every class.
-pub(super) fn list(folder: &Path, ignored: &[String]) -> Result<Listing> {
+pub(super) fn list(folder: &Path, ignored: &[String], map: &ClassMap) -> Result<Listing> {
     let mut found =
-        Found { root: folder, ignored, listing: Listing::default(), set_aside: Vec::new(), used: Vec::new() };
+        Found { root: folder, ignored, map, listing: Listing::default(), set_aside: Vec::new(), used: Vec::new() };
     found.listing.name = format!("folders of {}", file_name(folder));
     let content = content_of(folder)?;
     let splits: Vec<_> =
@@ -70,6 +71,7 @@ pub(super) fn list(folder: &Path, ignored: &[String]) -> Result<Listing> {
 struct Found<'a> {
     root: &'a Path,
     ignored: &'a [String],
+    map: &'a ClassMap,
     listing: Listing,
     /// Files that are no pictures, or in no class.
     set_aside: Vec<String>,
@@ -92,16 +94,16 @@ impl Found<'_> {
             if self.is_ignored(&path) {
                 continue;
             }
-            let Some(emotion) = emotion_from_name(&file_name(&path)) else {
-                bail!(
-                    "{}: the class {:?} is none of emocam's; to leave it aside: --ignore-class {:?}. Known names: {}",
+            let name = file_name(&path);
+            match self.map.class(&name) {
+                Class::Emotion(emotion) => self.class(&path, emotion, part)?,
+                Class::Aside => {}
+                Class::Unknown => bail!(
+                    "{}: the class {name:?} is none of emocam's; to leave it aside: --ignore-class {name:?}; {}",
                     path.display(),
-                    file_name(&path),
-                    file_name(&path),
-                    known_names()
-                );
-            };
-            self.class(&path, emotion, part)?;
+                    ClassMap::advice(&name)
+                ),
+            }
         }
         Ok(())
     }
@@ -158,7 +160,7 @@ mod tests {
     #[test]
     fn classes_are_read_at_any_depth_and_without_a_split() {
         let folder = folder_of(&["Angry/1.png", "Angry/more/2.jpg", "happiness/3.webp", "AF/4.PNG"]);
-        let listing = list(folder.path(), &[]).unwrap();
+        let listing = list(folder.path(), &[], &ClassMap::default()).unwrap();
         let expected = [
             ("AF/4.PNG", Emotion::Fear, None),
             ("Angry/1.png", Emotion::Anger, None),
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn a_split_of_its_own_is_kept() {
         let folder = folder_of(&["TRAIN/sad/1.png", "Validation/sad/1.png", "test/Neutral/1.png", "test/readme.txt"]);
-        let listing = list(folder.path(), &[]).unwrap();
+        let listing = list(folder.path(), &[], &ClassMap::default()).unwrap();
         let expected = [
             ("TRAIN/sad/1.png", Emotion::Sad, Some(Part::Train)),
             ("Validation/sad/1.png", Emotion::Sad, Some(Part::Validation)),
@@ -185,12 +187,12 @@ mod tests {
     #[test]
     fn unknown_classes_are_refused_by_name_unless_they_are_ignored() {
         let folder = folder_of(&["angry/1.png", "Contempt/2.png", "fear/3.txt"]);
-        let error = list(folder.path(), &[]).unwrap_err().to_string();
+        let error = list(folder.path(), &[], &ClassMap::default()).unwrap_err().to_string();
         for word in ["\"Contempt\"", "--ignore-class \"Contempt\"", "surprised", "fear, fearful"] {
             assert!(error.contains(word), "{error}");
         }
         let ignored = ["contempt".to_string(), "boredom".to_string()];
-        let listing = list(folder.path(), &ignored).unwrap();
+        let listing = list(folder.path(), &ignored, &ClassMap::default()).unwrap();
         assert_eq!(found(&listing), [("angry/1.png", Emotion::Anger, None)]);
         let warnings = listing.warnings.join("\n");
         for words in ["fear of a class holds no picture", "fear/3.txt", "boredom: there is no such class"] {
@@ -201,16 +203,17 @@ mod tests {
     #[test]
     fn a_folder_beside_a_split_is_refused_and_so_are_classes_without_pictures() {
         let beside = folder_of(&["train/angry/1.png", "more/2.png"]);
-        let error = list(beside.path(), &[]).unwrap_err().to_string();
+        let error = list(beside.path(), &[], &ClassMap::default()).unwrap_err().to_string();
         assert!(error.contains("\"more\"") && error.contains("--ignore-class"), "{error}");
         let empty = folder_of(&["angry/notes.txt"]);
-        assert!(list(empty.path(), &[]).unwrap_err().to_string().contains("no picture in them"));
+        assert!(list(empty.path(), &[], &ClassMap::default()).unwrap_err().to_string().contains("no picture in them"));
     }
 
     #[test]
     fn names_as_in_kdef_say_who_it_is() {
         let folder = folder_of(&["angry/AF01ANS.JPG", "angry/x.jpg"]);
-        let subjects: Vec<_> = list(folder.path(), &[]).unwrap().entries.into_iter().map(|e| e.subject).collect();
+        let subjects: Vec<_> =
+            list(folder.path(), &[], &ClassMap::default()).unwrap().entries.into_iter().map(|e| e.subject).collect();
         assert_eq!(subjects, [Some("F01".to_string()), None]);
     }
 }

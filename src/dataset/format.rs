@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::listing::{Content, Files, Listing, content_of, count, file_name, files_below, name_below, some_of};
 use super::options::{DataOptions, Format};
-use super::{csv, ferplus, folders, kdef};
+use super::{csv, ferplus, folders, kdef, manifest};
 
 /// Lists a data set in the format that the options name, or in the one that is found.
 pub(super) fn list(path: &Path, options: &DataOptions) -> Result<Listing> {
@@ -15,7 +15,8 @@ pub(super) fn list(path: &Path, options: &DataOptions) -> Result<Listing> {
     let mut listing = match format {
         Format::Ferplus => ferplus::list(path),
         Format::Fer2013Csv => list_table(path),
-        Format::Folders => folders::list(path, &options.ignored_classes),
+        Format::Folders => folders::list(path, &options.ignored_classes, &options.map),
+        Format::Manifest => list_manifest(path, options),
         Format::Kdef => kdef::list(path, &options.views),
     }?;
     if format != Format::Folders && !options.ignored_classes.is_empty() {
@@ -35,6 +36,17 @@ fn list_table(path: &Path) -> Result<Listing> {
     csv::list(&table.with_context(|| format!("{}: {expected}", path.display()))?)
 }
 
+fn list_manifest(path: &Path, options: &DataOptions) -> Result<Listing> {
+    if path.is_file() {
+        return manifest::list(path, &options.map);
+    }
+    let missing = || {
+        let names = manifest::NAMES.join(" or ");
+        format!("{}: expected {names} with the columns path and label, found none", path.display())
+    };
+    manifest::list(&manifest::table_of(path).with_context(missing)?, &options.map)
+}
+
 fn find(path: &Path) -> Result<Format> {
     if path.is_file() {
         let is_table = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
@@ -43,7 +55,7 @@ fn find(path: &Path) -> Result<Format> {
             "{}: expected the folder of a data set, or FER2013 as a .csv file, found a file of another kind",
             path.display()
         );
-        return Ok(Format::Fer2013Csv);
+        return Ok(if manifest::is_manifest(path) { Format::Manifest } else { Format::Fer2013Csv });
     }
     let content = content_of(path)?;
     if path.join(ferplus::LABELS).is_file() {
@@ -51,6 +63,9 @@ fn find(path: &Path) -> Result<Format> {
     }
     if csv::table_of(path, &content)?.is_some() {
         return Ok(Format::Fer2013Csv);
+    }
+    if manifest::table_of(path).is_some() {
+        return Ok(Format::Manifest);
     }
     if folders::is_folders(&content) {
         return Ok(Format::Folders);
@@ -61,11 +76,12 @@ fn find(path: &Path) -> Result<Format> {
     }
     bail!(
         "{}: this is no data set that emocam knows. Looked for: {} beside the folders of FER+ (ferplus); a .csv file with \
-         the columns emotion, pixels and Usage (fer2013-csv); a folder for each class, maybe below train, val and test \
+         the columns emotion, pixels and Usage (fer2013-csv); {} with the columns path and label (manifest); a folder for each class, maybe below train, val and test \
          (folders); pictures with names such as AF01ANS.JPG (kdef). Found: {}. Name the folder that holds these, or the \
          format with --format",
         path.display(),
         ferplus::LABELS,
+        manifest::NAMES.join(" or "),
         found(path, &content, &files)
     )
 }

@@ -1,12 +1,13 @@
 //! Labelled faces: what a sample is, which part of a data set it belongs to, and how copies across parts are found.
 //!
 //! A data set is read in three steps. A format lists its pictures with what is known of them (`ferplus`, `csv`, `folders`,
-//! `kdef`; `format` finds which it is); they are dealt out to training, validation and test (`split`); then the pictures are
+//! `kdef`, `manifest`; `format` finds which it is); they are dealt out to training, validation and test (`split`); then the pictures are
 //! opened, and the faces in them cut out (`pictures`, `cache`). This module owns the result and the rules that hold for every
 //! format. Every picture is grey, `input.size` squared, and what `live` would make its input of.
 
 pub(crate) mod augment;
 mod cache;
+mod class_map;
 mod csv;
 pub(crate) mod degrade;
 mod ferplus;
@@ -15,24 +16,28 @@ mod format;
 mod kdef;
 mod labels;
 mod listing;
+mod manifest;
 mod options;
 mod pictures;
 mod sample;
 pub(crate) mod settings;
+mod spec;
 mod split;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use image::GrayImage;
 use sha2::{Digest, Sha256};
 
+pub use self::class_map::ClassMap;
 use self::listing::{Entry, Listing, count, some_of};
-pub use self::options::{DataOptions, FacesMode, Format, View};
+pub use self::options::{DataOptions, FacesMode, Format, Labels, View};
 use self::pictures::Outcome;
-use self::sample::top;
 pub use self::sample::{Part, Sample};
+use self::sample::{Target, certain, top};
+pub use self::spec::DataSpec;
 pub use self::split::{SplitBy, SplitRule};
 use crate::flow::emotion::Emotion;
 use crate::system::files::write_whole;
@@ -86,7 +91,9 @@ impl Dataset {
         let outcomes = pictures::read(&entries, options, &mut warnings)?;
         let mut dataset = Self { name, split: how, warnings, ..Self::default() };
         dataset.take_in(path, entries, &parts, outcomes)?;
+        dataset.warnings.extend(dataset.contradictions());
         dataset.remove_copies();
+        dataset.train.iter_mut().for_each(|sample| sample.target = taught(&sample.target, options));
         for part in Part::ALL {
             dataset.warnings.extend(warning_of_part(part, dataset.part(part), parts.contains(&part)));
         }
@@ -172,6 +179,30 @@ impl Dataset {
         write_whole(&folder.join("missed.csv"), &table.into_inner().context("a table in memory")?)
     }
 
+    /// What to say of pictures that are there several times, as different emotions.
+    fn contradictions(&self) -> Option<String> {
+        let mut seen = HashMap::new();
+        let mut names = Vec::new();
+        for sample in self.test.iter().chain(&self.validation).chain(&self.train) {
+            let (label, first) = *seen.entry(picture_hash(&sample.image)).or_insert((sample.label(), &sample.name));
+            if label != sample.label() {
+                names.push(format!("{} ({}) and {first} ({label})", sample.name, sample.label()));
+            }
+        }
+        (!names.is_empty()).then(|| {
+            let are =
+                format!("{} as another emotion, too, and count as what is named second", count(names.len(), "picture"));
+            format!("{are}: {}", some_of(&names))
+        })
+    }
+
+    /// Leaves out of the training pictures those that are among others, and returns how many they were.
+    pub(crate) fn leave_out(&mut self, others: &HashSet<[u8; 32]>) -> usize {
+        let before = self.train.len();
+        self.train.retain(|sample| !others.contains(&picture_hash(&sample.image)));
+        before - self.train.len()
+    }
+
     /// Leaves out each picture whose pixels stand in the test split, in validation, or earlier in its own split: a figure
     /// measured on pictures that were trained on is inflated.
     fn remove_copies(&mut self) {
@@ -207,6 +238,15 @@ impl Dataset {
     }
 }
 
+/// What a picture for training counts as.
+fn taught(target: &Target, options: &DataOptions) -> Target {
+    let target = match options.labels {
+        Labels::Soft => *target,
+        Labels::Hard => certain(top(target)),
+    };
+    target.map(|share| share * options.trust + (1.0 - options.trust) / Emotion::COUNT as f32)
+}
+
 fn of_part(parts: &[Part], part: Part) -> usize {
     parts.iter().filter(|&&of| of == part).count()
 }
@@ -223,7 +263,7 @@ fn warning_of_part(part: Part, samples: &[Sample], had_pictures: bool) -> Option
 }
 
 /// SHA-256 of a picture's size and pixels.
-fn picture_hash(image: &GrayImage) -> [u8; 32] {
+pub(crate) fn picture_hash(image: &GrayImage) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(image.width().to_le_bytes());
     hash.update(image.as_raw());

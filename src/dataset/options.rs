@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::class_map::ClassMap;
 use super::split::SplitRule;
 use crate::network::preprocess::InputSpec;
 
@@ -19,6 +20,15 @@ pub struct DataOptions {
     pub split: Option<SplitRule>,
     /// Names of class folders that are left aside, in any case.
     pub ignored_classes: Vec<String>,
+    /// What classes count as whose names don't say it.
+    #[serde(default, skip_serializing_if = "ClassMap::is_empty")]
+    pub map: ClassMap,
+    /// What pictures for training count as.
+    #[serde(default)]
+    pub labels: Labels,
+    /// How far labels are trusted in training, 0 to 1: the rest of a label is spread over all emotions.
+    #[serde(default = "fully")]
+    pub trust: f32,
     /// Which views of a head are used where the data name them (KDEF).
     pub views: Vec<View>,
     /// Whether faces are looked for in the pictures.
@@ -38,6 +48,9 @@ impl Default for DataOptions {
             format: None,
             split: None,
             ignored_classes: Vec::new(),
+            map: ClassMap::default(),
+            labels: Labels::default(),
+            trust: fully(),
             views: vec![View::S],
             faces: FacesMode::Auto,
             seed: 0,
@@ -45,6 +58,21 @@ impl Default for DataOptions {
             cache: None,
         }
     }
+}
+
+fn fully() -> f32 {
+    1.0
+}
+
+/// What a picture for training counts as where raters disagree.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Labels {
+    /// Each emotion by its share
+    #[default]
+    Soft,
+    /// The emotion with the largest share
+    Hard,
 }
 
 /// How labelled pictures are kept in files.
@@ -59,6 +87,8 @@ pub enum Format {
     Folders,
     /// File names such as AF01ANS.JPG, in any folders
     Kdef,
+    /// manifest.csv or labels.csv, or any table with the columns path and label
+    Manifest,
 }
 
 /// From where a head is seen, in the letters of KDEF's file names.

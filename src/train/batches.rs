@@ -16,6 +16,7 @@ use rand_distr::{Beta, Distribution};
 use rayon::prelude::*;
 
 use super::config::{Recipe, Sampling};
+use super::sources::Shown;
 use crate::dataset::Sample;
 use crate::flow::emotion::Emotion;
 use crate::network::preprocess::{InputSpec, Preprocessor, Region};
@@ -50,6 +51,7 @@ pub(super) struct Batch {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batches<'a> {
     pub(super) samples: &'a [Sample],
+    pub(super) shown: &'a [Shown],
     pub(super) recipe: &'a Recipe,
     pub(super) input: &'a InputSpec,
 }
@@ -57,7 +59,7 @@ pub(super) struct Batches<'a> {
 impl Batches<'_> {
     /// Steps in an epoch, at least one. What does not fill a batch waits for the next epoch's order.
     pub(super) fn per_epoch(&self) -> usize {
-        (self.samples.len() / self.recipe.batch_size).max(1)
+        (self.shown.iter().map(Shown::pictures).sum::<usize>() / self.recipe.batch_size).max(1)
     }
 
     /// Runs `consume` with the batches of an epoch from step `first` on, which a thread prepares beside it. The thread ends
@@ -91,27 +93,31 @@ impl Batches<'_> {
     /// Which samples an epoch shows, in order.
     fn order(&self, epoch: usize) -> Vec<usize> {
         let mut rng = random(self.recipe.seed, Stream::Order, epoch);
-        let mut order: Vec<usize> = match self.recipe.sampling {
-            Sampling::Natural => (0..self.samples.len()).collect(),
-            Sampling::Balanced => self.balanced(&mut rng),
-        };
+        let mut order = Vec::new();
+        for source in self.shown {
+            match source.sampling {
+                Sampling::Natural => order.extend(natural(source, &mut rng)),
+                Sampling::Balanced => order.extend(self.balanced(source, &mut rng)),
+            }
+        }
         order.shuffle(&mut rng);
         // Fewer pictures than a step takes are shown several times in it, each time changed anew.
         let shown = order.len().max(self.recipe.batch_size);
         order.into_iter().cycle().take(shown).collect()
     }
 
-    /// As many samples as there are, in turn from each class that has some; a class is gone through again when it ends.
-    fn balanced(&self, rng: &mut impl Rng) -> Vec<usize> {
+    /// Samples of a source, in turn from each class that has some; a class is gone through again when it ends.
+    fn balanced(&self, source: &Shown, rng: &mut impl Rng) -> Vec<usize> {
         let mut classes = vec![Vec::new(); Emotion::COUNT];
-        for (i, sample) in self.samples.iter().enumerate() {
-            classes[sample.label().index()].push(i);
+        for i in source.range.clone() {
+            classes[self.samples[i].label().index()].push(i);
         }
         classes.retain(|class| !class.is_empty());
-        let (each, rest) = (self.samples.len() / classes.len().max(1), self.samples.len() % classes.len().max(1));
+        let count = source.pictures();
+        let (each, rest) = (count / classes.len().max(1), count % classes.len().max(1));
         // Which classes get one more differs from epoch to epoch.
         classes.shuffle(rng);
-        let mut order = Vec::with_capacity(self.samples.len());
+        let mut order = Vec::with_capacity(count);
         for (i, class) in classes.iter_mut().enumerate() {
             class.shuffle(rng);
             order.extend(class.iter().cycle().take(each + usize::from(i < rest)));
@@ -151,6 +157,16 @@ impl Batches<'_> {
         )?;
         Ok((inputs, doubts))
     }
+}
+
+/// Each sample of a source as often as its weight says; by chance where that is no whole number.
+fn natural(source: &Shown, rng: &mut impl Rng) -> Vec<usize> {
+    let (count, length) = (source.pictures(), source.range.len().max(1));
+    let mut order: Vec<usize> = source.range.clone().cycle().take(count / length * length).collect();
+    let mut rest: Vec<usize> = if count % length > 0 { source.range.clone().collect() } else { Vec::new() };
+    rest.shuffle(rng);
+    order.extend(rest.into_iter().take(count % length));
+    order
 }
 
 /// How each picture and its target are blended with another one of the batch, by a share from Beta(alpha, alpha)
@@ -202,6 +218,10 @@ mod tests {
         Recipe { batch_size: 4, mixup: 0.4, ..Recipe::default() }
     }
 
+    fn all(samples: &[Sample]) -> [Shown; 1] {
+        [Shown { range: 0..samples.len(), weight: 1.0, sampling: Sampling::Natural }]
+    }
+
     fn input() -> InputSpec {
         InputSpec { size: 16, ..InputSpec::default() }
     }
@@ -213,7 +233,7 @@ mod tests {
     #[test]
     fn an_epoch_can_be_entered_at_any_step() {
         let (samples, recipe, input) = (samples(&[5, 6]), recipe(), input());
-        let batches = Batches { samples: &samples, recipe: &recipe, input: &input };
+        let batches = Batches { samples: &samples, shown: &all(&samples), recipe: &recipe, input: &input };
         let all = collect(&batches, 3, 0);
         assert_eq!(all.len(), 2);
         assert_eq!(all[0].inputs.len(), 4 * 16 * 16);
@@ -225,7 +245,7 @@ mod tests {
     #[test]
     fn a_consumer_that_leaves_early_ends_the_thread() {
         let (samples, recipe, input) = (samples(&[50, 50]), recipe(), input());
-        let batches = Batches { samples: &samples, recipe: &recipe, input: &input };
+        let batches = Batches { samples: &samples, shown: &all(&samples), recipe: &recipe, input: &input };
         let first = batches.run(0, 0, |receiver| receiver.recv()?).expect("a batch");
         assert_eq!(first, collect(&batches, 0, 0)[0]);
     }
@@ -234,8 +254,9 @@ mod tests {
     fn natural_sampling_shows_each_picture_once_and_balanced_sampling_each_class_equally_often() {
         let (samples, input) = (samples(&[1, 9, 0, 4]), input());
         for sampling in [Sampling::Natural, Sampling::Balanced] {
-            let recipe = Recipe { sampling, ..recipe() };
-            let mut order = Batches { samples: &samples, recipe: &recipe, input: &input }.order(0);
+            let recipe = recipe();
+            let shown = [Shown { sampling, ..all(&samples)[0].clone() }];
+            let mut order = Batches { samples: &samples, shown: &shown, recipe: &recipe, input: &input }.order(0);
             assert_eq!(order.len(), 14);
             order.sort_unstable();
             let counts = [0..1, 1..10, 10..14].map(|class| order.iter().filter(|&i| class.contains(i)).count());
@@ -244,6 +265,20 @@ mod tests {
                 Sampling::Balanced => assert!(counts.iter().all(|count| (4..=5).contains(count)), "{counts:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_source_is_shown_as_often_as_its_weight_says() {
+        let (samples, recipe, input) = (samples(&[8, 4]), recipe(), input());
+        let shown = [
+            Shown { range: 0..8, weight: 1.0, sampling: Sampling::Natural },
+            Shown { range: 8..12, weight: 2.5, sampling: Sampling::Natural },
+        ];
+        let order = Batches { samples: &samples, shown: &shown, recipe: &recipe, input: &input }.order(1);
+        let times = |i| order.iter().filter(|&&shown| shown == i).count();
+        assert!((0..8).all(|i| times(i) == 1), "{order:?}");
+        assert_eq!(order.len(), 18);
+        assert!((8..12).all(|i| (2..=3).contains(&times(i))), "{order:?}");
     }
 
     #[test]

@@ -147,7 +147,6 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::DataOptions;
     use crate::network::model::Architecture;
     use crate::network::preprocess::InputSpec;
     use crate::plot::Epoch;
@@ -155,8 +154,7 @@ mod tests {
 
     fn checkpoint() -> Checkpoint {
         let recipe = Recipe { epochs: 9, patience: Some(2), ..Recipe::default() };
-        let config =
-            TrainConfig { data: "data".into(), data_options: DataOptions::default(), init: Init::Scratch, recipe };
+        let config = TrainConfig { sources: Vec::new(), watched: Vec::new(), init: Init::Scratch, recipe };
         let card = ModelCard::new(Architecture::default(), InputSpec::default(), "test".into(), "0".into(), 3);
         let mut state = State::new(config, card, "0".into());
         // Sums of this kind are what a parser of JSON may get wrong in the last digit.
@@ -198,7 +196,7 @@ mod tests {
     #[test]
     fn a_run_is_over_after_its_epochs_or_its_patience() {
         let mut state = checkpoint().state;
-        let record = EpochRecord { figures: Epoch::default(), timing: None };
+        let record = EpochRecord { figures: Epoch::default(), watched: Vec::new(), timing: None };
         for (epochs, over) in [(1, false), (2, false), (3, true)] {
             state.history = vec![record.clone(); epochs];
             assert_eq!(state.is_over(), over, "best epoch 1, patience 2, {epochs} done");

@@ -4,34 +4,42 @@ use std::array;
 
 use anyhow::{Result, bail, ensure};
 
-use super::config::{ClassWeights, Recipe, Sampling};
+use super::config::{ClassWeights, Sampling};
+use super::sources::Shown;
 use crate::dataset::{Dataset, Sample};
 use crate::flow::emotion::Emotion;
 use crate::network::calibration::ClassPrior;
 
-/// Each class's share of the training targets as they are shown: with balanced sampling every class that has pictures is
-/// shown equally often.
-pub(super) fn shown_shares(samples: &[Sample], sampling: Sampling) -> [f64; Emotion::COUNT] {
-    let counts = counts(samples);
+/// Each class's share of the training targets as they are shown: with balanced sampling every class that has pictures in a
+/// source is shown equally often.
+pub(super) fn shown_shares(samples: &[Sample], shown: &[Shown]) -> [f64; Emotion::COUNT] {
     let mut shares = [0.0; Emotion::COUNT];
-    for sample in samples {
-        let weight = match sampling {
-            Sampling::Natural => 1.0,
-            Sampling::Balanced => 1.0 / counts[sample.label().index()] as f64,
-        };
-        shares.iter_mut().zip(sample.target).for_each(|(sum, share)| *sum += weight * f64::from(share));
+    for Shown { range, weight, sampling } in shown {
+        let samples = &samples[range.clone()];
+        let counts = counts(samples);
+        let each = samples.len() as f64 / counts.iter().filter(|&&count| count > 0).count().max(1) as f64;
+        for sample in samples {
+            let times = match sampling {
+                Sampling::Natural => *weight,
+                Sampling::Balanced => weight * each / counts[sample.label().index()] as f64,
+            };
+            shares.iter_mut().zip(sample.target).for_each(|(sum, share)| *sum += times * f64::from(share));
+        }
     }
     let total: f64 = shares.iter().sum();
     shares.map(|share| share / total.max(f64::MIN_POSITIVE))
 }
 
-/// How often classes occur, and how often the network will come to expect them: it learns what is shown, times its weight.
-pub(super) fn prior(samples: &[Sample], recipe: &Recipe) -> ClassPrior {
-    let shown = shown_shares(samples, recipe.sampling);
-    let weights = weights(&shown, recipe.class_weights).map(f64::from);
+/// How often classes occur in the first source, and how often the network will come to expect them: it learns what is shown,
+/// times its weight.
+pub(super) fn prior(samples: &[Sample], sources: &[Shown], rule: ClassWeights) -> ClassPrior {
+    let shown = shown_shares(samples, sources);
+    let weights = weights(&shown, rule).map(f64::from);
     let learned: [f64; Emotion::COUNT] = array::from_fn(|i| shown[i] * weights[i]);
     let total = learned.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-    ClassPrior { data: shown_shares(samples, Sampling::Natural), learned: learned.map(|share| share / total) }
+    let first: Vec<Shown> =
+        sources.iter().take(1).map(|source| Shown { sampling: Sampling::Natural, ..source.clone() }).collect();
+    ClassPrior { data: shown_shares(samples, &first), learned: learned.map(|share| share / total) }
 }
 
 /// What each class's loss is multiplied by, with mean 1; a class that is never shown weighs nothing.
@@ -83,7 +91,7 @@ mod tests {
     #[test]
     fn rare_classes_weigh_more_and_missing_ones_nothing() {
         let samples = samples(&[(Emotion::Anger, 4), (Emotion::Fear, 1)]);
-        let shares = shown_shares(&samples, Sampling::Natural);
+        let shares = shown_shares(&samples, &[Shown { range: 0..5, weight: 1.0, sampling: Sampling::Natural }]);
         assert!((shares[Emotion::Anger.index()] - 0.8).abs() < 1e-9);
         for (rule, ratio) in [(ClassWeights::None, 1.0), (ClassWeights::InverseSqrt, 2.0), (ClassWeights::Inverse, 4.0)]
         {
@@ -98,7 +106,7 @@ mod tests {
     fn what_is_learned_is_what_is_shown_times_its_weight() {
         let samples = samples(&[(Emotion::Anger, 4), (Emotion::Fear, 1)]);
         let of = |class_weights, sampling| {
-            let prior = prior(&samples, &Recipe { class_weights, sampling, ..Recipe::default() });
+            let prior = prior(&samples, &[Shown { range: 0..5, weight: 1.0, sampling }], class_weights);
             assert!((prior.data[Emotion::Anger.index()] - 0.8).abs() < 1e-9);
             prior.learned[Emotion::Anger.index()]
         };

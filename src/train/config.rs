@@ -8,21 +8,20 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::DataOptions;
 use crate::dataset::augment::Augmentation;
 use crate::dataset::settings::settings;
-use crate::eval::Metrics;
 use crate::network::calibration::Prior;
 use crate::train::optim::ScheduleShape;
+use crate::train::selection::Selection;
+use crate::train::sources::Source;
 
 /// A whole training run: `config.json` in its folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct TrainConfig {
-    /// Folder or file of the data set.
-    pub(super) data: PathBuf,
-    /// Which samples it has.
-    #[serde(default)]
-    pub(super) data_options: DataOptions,
+    /// The data sets that are learned from; the first decides.
+    pub(super) sources: Vec<Source>,
+    /// Those that are only measured.
+    pub(super) watched: Vec<Source>,
     /// What the weights start from.
     pub(super) init: Init,
     /// How they learn.
@@ -82,8 +81,9 @@ settings! {
     /// Blend pictures and targets by pairs (mixup), with this parameter of the beta distribution; 0 for none
     #[arg(help_heading = "Augmentation of training pictures", display_order = 100)]
     mixup: f64 = 0.0, "ALPHA";
-    /// Figure on validation by which the best epoch is chosen
-    select: Selection = Selection::Accuracy, "FIGURE";
+    /// Figure on validation by which the best epoch is chosen: accuracy, macro-f1, mean-recall or loss; its mean over several
+    /// sets as in mean-recall:ferplus,web, by the names of data and watched sets
+    select: Selection = Selection::default(), "FIGURE";
     /// End after N epochs without a better one
     patience: Option<usize> = None, "N", 1..=100_000;
     /// The prior that the weights' probabilities follow, in validation and afterwards
@@ -115,29 +115,6 @@ pub enum Sampling {
     Natural,
     /// As many pictures of each class; those of rare classes several times
     Balanced,
-}
-
-/// By which figure on validation the best epoch is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Selection {
-    /// The share of right answers
-    Accuracy,
-    /// The mean of the classes' F1
-    MacroF1,
-    /// The mean negative log likelihood
-    Loss,
-}
-
-impl Selection {
-    /// The figure; more is better.
-    pub(super) fn score(self, validation: &Metrics) -> f64 {
-        match self {
-            Self::Accuracy => validation.accuracy(),
-            Self::MacroF1 => validation.macro_f1(),
-            Self::Loss => -validation.loss(),
-        }
-    }
 }
 
 /// How many epochs the average of the weights reaches back, roughly. With the 208 steps that FER+ has in an epoch this is a

@@ -11,6 +11,8 @@ pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
 pub(super) const BEST: &str = "best.safetensors";
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const HISTORY: &str = "history.csv";
+/// The folder of reports on watched sets.
+pub(super) const WATCHED: &str = "watched";
 
 /// Removes what a kill in the middle of writing left behind.
 pub(super) fn remove_leftovers(folder: &Path) -> Result<()> {

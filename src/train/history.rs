@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::eval::Metrics;
 use crate::plot::Epoch;
 use crate::system::files::{read_at_most, write_whole};
 
@@ -20,9 +21,25 @@ pub(super) struct EpochRecord {
     /// What it came to.
     #[serde(flatten)]
     pub(super) figures: Epoch,
+    /// What it came to on watched sets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) watched: Vec<WatchedFigures>,
     /// How long it took; not known where a run was killed before it wrote that down.
     #[serde(skip)]
     pub(super) timing: Option<Timing>,
+}
+
+/// The figures of an epoch on a set that is only watched.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct WatchedFigures {
+    accuracy: f64,
+    mean_recall: f64,
+}
+
+impl WatchedFigures {
+    pub(super) fn of(metrics: &Metrics) -> Self {
+        Self { accuracy: metrics.accuracy(), mean_recall: metrics.macro_average().recall }
+    }
 }
 
 /// How long an epoch took.
@@ -34,20 +51,28 @@ pub(super) struct Timing {
     pub(super) pictures_per_second: f64,
 }
 
-/// The columns of `history.csv`; where they end, times follow.
+/// The columns of `history.csv`; where they end, two for each watched set follow, and then times.
 const COLUMNS: [&str; 7] =
     ["epoch", "learning_rate", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "val_macro_f1"];
 const TIME_COLUMNS: [&str; 2] = ["seconds", "images_per_second"];
 
 impl EpochRecord {
     /// The line for people, in the habit of the field. Epochs count from 1.
-    pub(super) fn line(&self, epoch: usize, epochs: usize) -> String {
+    pub(super) fn line(&self, epoch: usize, epochs: usize, sets: &[&str]) -> String {
         let Epoch { train_loss, validation_loss, validation_macro_f1, .. } = self.figures;
         let (train, validation) = (100.0 * self.figures.train_accuracy, 100.0 * self.figures.validation_accuracy);
         let time = self.timing.map_or_else(String::new, |Timing { seconds, .. }| format!("  ({seconds:.0} s)"));
+        let watched: String = sets
+            .iter()
+            .skip(1)
+            .zip(&self.watched)
+            .map(|(name, figures)| {
+                format!(" | {name}: {:.2}%, mean recall {:.2}%", 100.0 * figures.accuracy, 100.0 * figures.mean_recall)
+            })
+            .collect();
         format!(
             "Epoch [{epoch}/{epochs}]  Train Loss: {train_loss:.4} | Train Acc: {train:.2}%  \
-             || Val Loss: {validation_loss:.4} | Val Acc: {validation:.2}% | Val F1: {validation_macro_f1:.4}{time}"
+             || Val Loss: {validation_loss:.4} | Val Acc: {validation:.2}% | Val F1: {validation_macro_f1:.4}{watched}{time}"
         )
     }
 
@@ -57,6 +82,9 @@ impl EpochRecord {
         let mut row = vec![epoch.to_string(), format!("{learning_rate:.6e}")];
         let figures = [train_loss, train_accuracy, validation_loss, validation_accuracy, validation_macro_f1];
         row.extend(figures.map(|figure| format!("{figure:.6}")));
+        row.extend(
+            self.watched.iter().flat_map(|of| [of.accuracy, of.mean_recall]).map(|figure| format!("{figure:.6}")),
+        );
         row.extend(match self.timing {
             Some(Timing { seconds, pictures_per_second }) => {
                 [format!("{seconds:.3}"), format!("{pictures_per_second:.1}")]
@@ -67,10 +95,12 @@ impl EpochRecord {
     }
 }
 
-/// Writes all epochs, as a whole.
-pub(super) fn write(path: &Path, history: &[EpochRecord]) -> Result<()> {
+/// Writes all epochs, as a whole, with the names of the watched sets.
+pub(super) fn write(path: &Path, watched: &[&str], history: &[EpochRecord]) -> Result<()> {
     let mut table = csv::Writer::from_writer(Vec::new());
-    table.write_record(COLUMNS.iter().chain(&TIME_COLUMNS))?;
+    let of_watched = watched.iter().flat_map(|name| [format!("{name}_accuracy"), format!("{name}_mean_recall")]);
+    let names = |columns: &[&str]| columns.iter().map(ToString::to_string).collect::<Vec<_>>();
+    table.write_record(names(&COLUMNS).into_iter().chain(of_watched).chain(names(&TIME_COLUMNS)))?;
     for (i, record) in history.iter().enumerate() {
         table.write_record(record.row(i + 1))?;
     }
@@ -85,7 +115,8 @@ pub(super) fn recall_timings(path: &Path, history: &mut [EpochRecord]) {
         let number = |column: usize| row.get(column)?.parse::<f64>().ok().filter(|number| number.is_finite());
         let epoch = row.get(0).and_then(|epoch| epoch.parse::<usize>().ok()).and_then(|epoch| epoch.checked_sub(1));
         let record = epoch.and_then(|epoch| history.get_mut(epoch));
-        let times = number(COLUMNS.len()).zip(number(COLUMNS.len() + 1));
+        let first = row.len().saturating_sub(TIME_COLUMNS.len()).max(COLUMNS.len());
+        let times = number(first).zip(number(first + 1));
         if let (Some(record), Some((seconds, pictures_per_second))) = (record, times) {
             record.timing = Some(Timing { seconds, pictures_per_second });
         }
@@ -105,7 +136,7 @@ mod tests {
             validation_accuracy: accuracy,
             validation_macro_f1: 0.125,
         };
-        EpochRecord { figures, timing }
+        EpochRecord { figures, watched: Vec::new(), timing }
     }
 
     const TIMING: Timing = Timing { seconds: 2.5, pictures_per_second: 1000.5 };
@@ -113,7 +144,7 @@ mod tests {
     #[test]
     fn the_line_is_in_the_habit_of_the_field() {
         assert_eq!(
-            record(0.5, Some(TIMING)).line(3, 50),
+            record(0.5, Some(TIMING)).line(3, 50, &[]),
             "Epoch [3/50]  Train Loss: 1.5000 | Train Acc: 25.00%  || Val Loss: 1.2500 | Val Acc: 50.00% \
              | Val F1: 0.1250  (2 s)"
         );
@@ -123,7 +154,7 @@ mod tests {
     fn times_come_back_from_the_file_and_nothing_else_does() {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("history.csv");
-        write(&path, &[record(0.5, Some(TIMING)), record(0.6, None), record(0.7, Some(TIMING))]).expect("write");
+        write(&path, &[], &[record(0.5, Some(TIMING)), record(0.6, None), record(0.7, Some(TIMING))]).expect("write");
         let text = std::fs::read_to_string(&path).expect("read");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4);

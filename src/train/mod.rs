@@ -29,6 +29,8 @@ mod optim;
 mod options;
 mod progress;
 mod run;
+mod selection;
+mod sources;
 mod start;
 
 use std::io::Write;
@@ -38,12 +40,13 @@ use anyhow::{Context, Result, ensure};
 use candle_core::Device;
 use serde_json::json;
 
-pub use config::{ClassWeights, Init, Recipe, Sampling, Selection};
+pub use config::{ClassWeights, Init, Recipe, Sampling};
 pub use log::Log;
 pub use optim::ScheduleShape;
 pub use options::RecipeOptions;
+pub use selection::Selection;
 
-use crate::dataset::{DataOptions, Dataset, Part};
+use crate::dataset::{DataOptions, DataSpec};
 use crate::flow::stop::Stop;
 use crate::network::weights::ModelCard;
 use checkpoint::{Checkpoint, State};
@@ -51,14 +54,17 @@ use config::TrainConfig;
 use folder::{CHECKPOINT, refuse_existing, remove_leftovers};
 use learner::Learner;
 use run::Run;
+use sources::{Pictures, Shown, Source};
 use start::Start;
 
 /// What a new run is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct NewRun<'a> {
     /// Folder or file of the data set.
-    pub data: &'a Path,
-    /// Which samples it has, but for the seed of the split and the input that faces are cut for, which are the run's.
+    pub data: &'a [DataSpec],
+    /// Sets that are only measured after each epoch.
+    pub watched: &'a [DataSpec],
+    /// Which samples they have, but for the seed of the split and the input that faces are cut for, which are the run's.
     pub data_options: &'a DataOptions,
     /// The run's folder, which is made if it is not there.
     pub out: &'a Path,
@@ -71,8 +77,10 @@ pub struct NewRun<'a> {
 /// Where the data of an older run are now.
 #[derive(Clone, Debug)]
 pub struct DataPlace<'a> {
-    /// Folder or file, where it has moved.
-    pub data: Option<&'a Path>,
+    /// Folders or files, in the order of the run's, where they have moved; else none.
+    pub data: &'a [DataSpec],
+    /// As `data`, for watched sets.
+    pub watched: &'a [DataSpec],
     /// Folder for faces that were cut out.
     pub cache: Option<PathBuf>,
 }
@@ -84,20 +92,25 @@ pub struct DataPlace<'a> {
 /// When the folder holds a run already or can't be written, the data or the weights to start from can't be read, a setting
 /// makes no sense, the loss is no longer finite, or the run was stopped.
 pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write) -> Result<()> {
-    let NewRun { data, data_options, out, init, recipe: options } = new;
+    let NewRun { data, watched, data_options, out, init, recipe: options } = new;
+    ensure!(!data.is_empty(), "expected a data set to train on, found none");
     refuse_existing(out)?;
     let recipe = if *init == Init::Scratch { Recipe::default() } else { Recipe::fine_tuning() };
     let recipe = options.applied_to(recipe)?;
     recipe.check()?;
     let start = Start::open(init, options, recipe.seed)?;
     let data_options = DataOptions { seed: recipe.seed, input: start.input.clone(), ..data_options.clone() };
-    let dataset = load(data, &data_options, log)?;
-    let wish = recipe.batch_size;
-    let recipe = options.suited(recipe, dataset.train.len());
+    let source = |spec| Source::new(spec, &data_options);
+    let sources = data.iter().map(source).collect::<Result<Vec<_>>>()?;
+    let watched = watched.iter().map(source).collect::<Result<Vec<_>>>()?;
+    let pictures = Pictures::load(&sources, &watched, recipe.sampling, log)?;
+    pictures.check_selection(&sources, &recipe)?;
+    let (dataset, wish) = (&pictures.dataset, recipe.batch_size);
+    let recipe = options.suited(recipe, pictures.shown.iter().map(Shown::pictures).sum());
     if recipe.batch_size < wish {
         writeln!(log, "warning: fewer training pictures than a step's {wish}: {} a step", recipe.batch_size)?;
     }
-    let split_hash = dataset.split_hash();
+    let split_hash = pictures.split_hash().to_owned();
     if let Some(warning) = start.leak(&dataset.name, &split_hash) {
         writeln!(log, "warning: {warning}")?;
     }
@@ -105,16 +118,21 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
 
     let mut card =
         ModelCard::new(start.arch.clone(), start.input.clone(), dataset.name.clone(), split_hash, recipe.seed);
-    card.class_prior = Some(classes::prior(&dataset.train, &recipe));
+    card.class_prior = Some(classes::prior(&dataset.train, &pictures.shown, recipe.class_weights));
     card.prior = recipe.prior;
-    card.training = Some(json!({ "init": start.record(), "data": data_options, "recipe": recipe }));
+    card.training = Some(json!({
+        "init": start.record(),
+        "data": sources[0].options,
+        "sources": pictures.record(&sources),
+        "recipe": recipe
+    }));
     let init = match init {
         Init::File(path) => Init::File(absolute(path)?),
         other => other.clone(),
     };
-    let config = TrainConfig { data: absolute(data)?, data_options, init, recipe };
+    let config = TrainConfig { sources, watched, init, recipe };
     let run =
-        Run::new(out.to_owned(), &dataset, device, State::new(config, card, dataset.order_hash()), &start.tensors)?;
+        Run::new(out.to_owned(), &pictures, device, State::new(config, card, dataset.order_hash()), &start.tensors)?;
     run.create()?;
     run.go_on(stop, log)
 }
@@ -147,26 +165,31 @@ pub fn resume(
         folder.display(),
         other.join(", ")
     );
-    if let Some(data) = place.data {
-        state.config.data = absolute(data)?;
-    }
-    state.config.data_options.cache = place.cache;
-    let dataset = load(&state.config.data, &state.config.data_options, log)?;
-    let (expected, found) = (&state.card.split_hash, dataset.split_hash());
+    let config = &mut state.config;
+    moved("--data", &mut config.sources, place.data)?;
+    moved("--watch", &mut config.watched, place.watched)?;
+    config
+        .sources
+        .iter_mut()
+        .chain(&mut config.watched)
+        .for_each(|source| source.options.cache.clone_from(&place.cache));
+    let config = &state.config;
+    let pictures = Pictures::load(&config.sources, &config.watched, config.recipe.sampling, log)?;
+    let dataset = &pictures.dataset;
+    let data = config.sources[0].path.display();
+    let (expected, found) = (&state.card.split_hash, pictures.split_hash());
     ensure!(
-        *expected == found,
-        "{}: expected the pictures and the split that the run was started with (split hash {expected}), found others ({found})",
-        state.config.data.display()
+        expected == found,
+        "{data}: expected the pictures and the split that the run was started with (split hash {expected}), found others ({found})"
     );
     ensure!(
         state.data_hash.is_empty() || state.data_hash == dataset.order_hash(),
-        "{}: expected the labels and the order of pictures that the run was started with, found others; start another run with \
-         --out",
-        state.config.data.display()
+        "{data}: expected the labels and the order of pictures that the run was started with, found others; start another run with \
+         --out"
     );
     remove_leftovers(folder)?;
     let done = state.history.len();
-    let mut run = Run::new(folder.to_owned(), &dataset, device, state, &Learner::variables_of(&tensors))?;
+    let mut run = Run::new(folder.to_owned(), &pictures, device, state, &Learner::variables_of(&tensors))?;
     run.restore(&tensors, best).with_context(|| format!("checkpoint {}", path.display()))?;
     if run.state.is_over() {
         writeln!(log, "the run is complete: there is nothing left to do")?;
@@ -176,19 +199,16 @@ pub fn resume(
     run.go_on(stop, log)
 }
 
-/// The data set, and what there is to say about it.
-fn load(path: &Path, options: &DataOptions, log: &mut dyn Write) -> Result<Dataset> {
-    let dataset = Dataset::load(path, options)?;
-    let [train, validation, test] = Part::ALL.map(|part| dataset.part(part).len());
-    let Dataset { name, split, copies, .. } = &dataset;
-    writeln!(
-        log,
-        "{name}: {train} training, {validation} validation, {test} test pictures (split: {split}); \
-         {copies} exact copies left out"
-    )?;
-    for warning in &dataset.warnings {
-        writeln!(log, "warning: {warning}")?;
+/// Takes the new places of sources, where some are named.
+fn moved(flag: &str, sources: &mut [Source], to: &[DataSpec]) -> Result<()> {
+    ensure!(
+        to.is_empty() || to.len() == sources.len(),
+        "{flag}: expected the places of all {} sets of the run, in their order, or none, found {}",
+        sources.len(),
+        to.len()
+    );
+    for (source, spec) in sources.iter_mut().zip(to) {
+        source.path = absolute(&spec.path)?;
     }
-    classes::check(&dataset)?;
-    Ok(dataset)
+    Ok(())
 }

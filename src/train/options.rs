@@ -136,7 +136,6 @@ fn flat(recipe: &Recipe) -> Vec<(String, Value)> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::config::Selection;
     use super::*;
     use crate::dataset::augment::Augmentation;
     use crate::network::calibration::Prior;
@@ -173,7 +172,7 @@ pub(super) mod tests {
         let expected = Recipe {
             epochs: 3,
             mixup: 0.2,
-            select: Selection::MacroF1,
+            select: "macro-f1".parse().expect("a selection"),
             prior: Prior::Balanced,
             patience: Some(2),
             // No larger than the set.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::iter;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -13,11 +14,12 @@ use super::batches::Batches;
 use super::checkpoint::{Best, Checkpoint, Partial, State};
 use super::classes;
 use super::config::{Recipe, TrainConfig};
-use super::folder::{BEST, CHECKPOINT, CONFIG, HISTORY};
-use super::history::{self, EpochRecord, Timing};
+use super::folder::{BEST, CHECKPOINT, CONFIG, HISTORY, WATCHED};
+use super::history::{self, EpochRecord, Timing, WatchedFigures};
 use super::learner::Learner;
 use super::progress::{bar, say};
-use crate::dataset::Dataset;
+use super::sources::{Pictures, Watched};
+use crate::dataset::Sample;
 use crate::eval::{self, Metrics, Report, ReportHeader};
 use crate::flow::stop::Stop;
 use crate::network::device::{GpuError, GpuFailure, abandon};
@@ -26,10 +28,17 @@ use crate::network::weights::Weights;
 use crate::plot::{self, Epoch};
 use crate::system::files::write_whole;
 
+/// What an epoch came to.
+struct Validated {
+    validation: Metrics,
+    watched: Vec<Metrics>,
+    temperature: f32,
+}
+
 /// A training run.
 pub(super) struct Run<'a> {
     folder: PathBuf,
-    dataset: &'a Dataset,
+    pictures: &'a Pictures,
     device: &'a Device,
     pub(super) state: State,
     /// The file of the best weights so far.
@@ -42,22 +51,22 @@ impl<'a> Run<'a> {
     /// A run that is in this state and whose weights are these tensors.
     pub(super) fn new(
         folder: PathBuf,
-        dataset: &'a Dataset,
+        pictures: &'a Pictures,
         device: &'a Device,
         state: State,
         tensors: &Tensors,
     ) -> Result<Self> {
         let State { config: TrainConfig { recipe, .. }, card, .. } = &state;
-        let (samples, input) = (&dataset.train, &card.input);
-        let steps_per_epoch = Batches { samples, recipe, input }.per_epoch();
+        let (samples, shown, input) = (&pictures.dataset.train, &pictures.shown, &card.input);
+        let steps_per_epoch = Batches { samples, shown, recipe, input }.per_epoch();
         ensure!(
             steps_per_epoch > state.partial.steps,
             "expected at most {steps_per_epoch} steps in an epoch, found {} done",
             state.partial.steps
         );
-        let weights = classes::weights(&classes::shown_shares(&dataset.train, recipe.sampling), recipe.class_weights);
+        let weights = classes::weights(&classes::shown_shares(samples, shown), recipe.class_weights);
         let learner = Learner::new(card, tensors, recipe, weights, steps_per_epoch * recipe.epochs, device)?;
-        Ok(Self { folder, dataset, device, best: None, learner, steps_per_epoch, state })
+        Ok(Self { folder, pictures, device, best: None, learner, steps_per_epoch, state })
     }
 
     /// Steps done in the whole run.
@@ -113,7 +122,7 @@ impl<'a> Run<'a> {
 
     /// The one loop.
     fn epochs(&mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
-        let Recipe { epochs, batch_size, select, .. } = self.state.config.recipe;
+        let Recipe { epochs, batch_size, .. } = self.state.config.recipe;
         let pictures = |steps: usize| steps * batch_size;
         let progress = bar(pictures(self.steps_per_epoch * epochs), pictures(self.step()));
         while !self.state.is_over() {
@@ -127,12 +136,13 @@ impl<'a> Run<'a> {
                 let run = self.folder.display();
                 bail!("interrupted in epoch {epoch} of {epochs}; go on with emocam train --resume {run}");
             }
-            let (validation, temperature) = self.validate()?;
-            let record = self.record(&validation, start, trained);
-            say(&progress, log, &record.line(epoch, epochs))?;
+            let Validated { validation, watched, temperature } = self.validate()?;
+            let record = self.record(&validation, &watched, start, trained);
+            say(&progress, log, &record.line(epoch, epochs, &self.names()))?;
             self.state.history.push(record);
             self.state.partial = Partial::default();
-            let score = select.score(&validation);
+            let sets: Vec<_> = self.names().into_iter().zip(iter::once(&validation).chain(&watched)).collect();
+            let score = self.state.config.recipe.select.score(&sets);
             let candidate = Best { epoch, score, loss: validation.loss() };
             let better = self.state.best.is_none_or(|best| candidate.is_better_than(&best));
             if better {
@@ -141,7 +151,7 @@ impl<'a> Run<'a> {
             }
             // First the checkpoint: whatever is lost after it can be made from it again.
             self.save()?;
-            history::write(&self.folder.join(HISTORY), &self.state.history)?;
+            history::write(&self.folder.join(HISTORY), &self.names()[1..], &self.state.history)?;
             if better {
                 self.write_best()?;
                 say(&progress, log, &format!("  new best, saved to {}", self.folder.join(BEST).display()))?;
@@ -156,7 +166,8 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         let (epoch, first, before) = (self.state.history.len(), self.state.partial.steps, self.step());
         let State { config: TrainConfig { recipe, .. }, card, partial, .. } = &mut self.state;
-        let batches = Batches { samples: &self.dataset.train, recipe, input: &card.input };
+        let Pictures { dataset, shown, .. } = self.pictures;
+        let batches = Batches { samples: &dataset.train, shown, recipe, input: &card.input };
         let learner = &mut self.learner;
         let diverged = batches.run(epoch, first, |prepared| {
             for (step, batch) in (before..).zip(prepared.iter()) {
@@ -195,17 +206,33 @@ impl<'a> Run<'a> {
         )
     }
 
-    /// What the averaged weights are worth on validation, under the prior that they will be used with; and their temperature.
-    fn validate(&self) -> Result<(Metrics, f32)> {
-        let card = &self.state.card;
-        let net = EmotionNet::new(&card.arch, &self.learner.averaged()?)?.fold(self.device)?;
-        let evaluation = eval::evaluate(&net, &card.input, &self.dataset.validation, self.device)?;
-        let calibration = card.calibration(None);
-        let temperature = eval::fit_temperature(&evaluation.logits(&calibration));
-        Ok((evaluation.metrics(&calibration), temperature))
+    /// The names of the sets that are measured: the first source, then the watched ones.
+    fn names(&self) -> Vec<&str> {
+        let first = self.state.config.sources.first().map_or("", |source| source.name.as_str());
+        iter::once(first).chain(self.pictures.watched.iter().map(|watched| watched.name.as_str())).collect()
     }
 
-    fn record(&self, validation: &Metrics, start: Instant, (seconds, steps): (f64, usize)) -> EpochRecord {
+    /// What the averaged weights are worth, under the prior that they will be used with; and their temperature.
+    fn validate(&self) -> Result<Validated> {
+        let card = &self.state.card;
+        let net = EmotionNet::new(&card.arch, &self.learner.averaged()?)?.fold(self.device)?;
+        let evaluation = eval::evaluate(&net, &card.input, &self.pictures.dataset.validation, self.device)?;
+        let calibration = card.calibration(None);
+        let temperature = eval::fit_temperature(&evaluation.logits(&calibration));
+        let watched = |watched: &Watched| {
+            Ok(eval::evaluate(&net, &card.input, &watched.samples, self.device)?.metrics(&calibration))
+        };
+        let watched = self.pictures.watched.iter().map(watched).collect::<Result<_>>()?;
+        Ok(Validated { validation: evaluation.metrics(&calibration), watched, temperature })
+    }
+
+    fn record(
+        &self,
+        validation: &Metrics,
+        watched: &[Metrics],
+        start: Instant,
+        (seconds, steps): (f64, usize),
+    ) -> EpochRecord {
         let (partial, batch_size) = (self.state.partial, self.state.config.recipe.batch_size);
         let figures = Epoch {
             learning_rate: self.learner.schedule.at(self.step() - 1).rate,
@@ -216,7 +243,12 @@ impl<'a> Run<'a> {
             validation_macro_f1: validation.macro_f1(),
         };
         let pictures_per_second = (steps * batch_size) as f64 / seconds.max(1e-9);
-        EpochRecord { figures, timing: Some(Timing { seconds: start.elapsed().as_secs_f64(), pictures_per_second }) }
+        let watched = watched.iter().map(WatchedFigures::of).collect();
+        EpochRecord {
+            figures,
+            watched,
+            timing: Some(Timing { seconds: start.elapsed().as_secs_f64(), pictures_per_second }),
+        }
     }
 
     /// The averaged weights with a card of their own.
@@ -246,8 +278,8 @@ impl<'a> Run<'a> {
         self.write_best()?;
         let config = format!("{}\n", serde_json::to_string_pretty(&self.state.config)?);
         write_whole(&self.folder.join(CONFIG), config.as_bytes())?;
-        self.dataset.write_missed(&self.folder)?;
-        history::write(&self.folder.join(HISTORY), &self.state.history)
+        self.pictures.dataset.write_missed(&self.folder)?;
+        history::write(&self.folder.join(HISTORY), &self.names()[1..], &self.state.history)
     }
 
     /// Writes what a run leaves when it ends, by itself or by Ctrl-C: curves, and a report of the best weights on validation.
@@ -262,17 +294,26 @@ impl<'a> Run<'a> {
         plot::history(&self.folder, &epochs, Some(epoch - 1))?;
         let weights = Weights::from_bytes(best)?;
         let net = weights.net()?.fold(self.device)?;
-        let evaluation = eval::evaluate(&net, &weights.card.input, &self.dataset.validation, self.device)?;
+        let card = &weights.card;
+        let measured = |samples: &[Sample]| eval::evaluate(&net, &card.input, samples, self.device);
         let header = ReportHeader {
-            dataset: &self.dataset.name,
+            dataset: &self.pictures.dataset.name,
             part: "validation",
-            split_hash: &weights.card.split_hash,
-            card: &weights.card,
-            prior: weights.card.prior,
+            split_hash: &card.split_hash,
+            card,
+            prior: card.prior,
         };
+        let evaluation = measured(&self.pictures.dataset.validation)?;
         let report = Report::new(&evaluation, header);
         eval::write::folder(&self.folder, &report)?;
-        let text = eval::write::text(&report);
+        let mut text = eval::write::text(&report);
+        for Watched { name, dataset, split_hash, samples } in &self.pictures.watched {
+            let evaluation = measured(samples)?;
+            let report = Report::new(&evaluation, ReportHeader { dataset, part: name, split_hash, ..header });
+            let folder = self.folder.join(WATCHED).join(name);
+            eval::write::folder(&folder, &report)?;
+            text.push_str(&format!("\n{}", eval::write::text(&report)));
+        }
         say(progress, log, &format!("\nbest epoch: {epoch}, in {}\n\n{text}", self.folder.join(BEST).display()))
     }
 }
