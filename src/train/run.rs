@@ -113,7 +113,7 @@ impl<'a> Run<'a> {
 
     /// The one loop.
     fn epochs(&mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
-        let Recipe { epochs, batch_size, select, .. } = self.state.config.recipe;
+        let Recipe { epochs, batch_size, .. } = self.state.config.recipe;
         let pictures = |steps: usize| steps * batch_size;
         let progress = bar(pictures(self.steps_per_epoch * epochs), pictures(self.step()));
         while !self.state.is_over() {
@@ -121,33 +121,51 @@ impl<'a> Run<'a> {
             progress.set_prefix(format!("[{epoch}/{epochs}]"));
             let start = Instant::now();
             let trained = self.epoch(stop, &progress)?;
-            if self.state.partial.steps < self.steps_per_epoch {
+            let is_whole = self.state.partial.steps == self.steps_per_epoch;
+            if is_whole {
+                self.end_epoch(start, trained, log, &progress)?;
+            } else {
                 self.save()?;
+            }
+            // Also where the epoch's last step was at hand, which is each one where an epoch has one step.
+            if stop.is_requested() && !self.state.is_over() {
                 self.finish(log, &progress)?;
-                let run = self.folder.display();
-                bail!("interrupted in epoch {epoch} of {epochs}; go on with emocam train --resume {run}");
-            }
-            let (validation, temperature) = self.validate()?;
-            let record = self.record(&validation, start, trained);
-            say(&progress, log, &record.line(epoch, epochs))?;
-            self.state.history.push(record);
-            self.state.partial = Partial::default();
-            let score = select.score(&validation);
-            let candidate = Best { epoch, score, loss: validation.loss() };
-            let better = self.state.best.is_none_or(|best| candidate.is_better_than(&best));
-            if better {
-                self.state.best = Some(candidate);
-                self.best = Some(self.weights(&validation, temperature)?.to_bytes()?);
-            }
-            // First the checkpoint: whatever is lost after it can be made from it again.
-            self.save()?;
-            history::write(&self.folder.join(HISTORY), &self.state.history)?;
-            if better {
-                self.write_best()?;
-                say(&progress, log, &format!("  new best, saved to {}", self.folder.join(BEST).display()))?;
+                let (when, run) = (if is_whole { "after" } else { "in" }, self.folder.display());
+                bail!("interrupted {when} epoch {epoch} of {epochs}; go on with emocam train --resume {run}");
             }
         }
         self.finish(log, &progress)
+    }
+
+    /// What comes after the last step of an epoch: validation, the checkpoint, the other files.
+    fn end_epoch(
+        &mut self,
+        start: Instant,
+        trained: (f64, usize),
+        log: &mut dyn Write,
+        progress: &ProgressBar,
+    ) -> Result<()> {
+        let Recipe { epochs, select, .. } = self.state.config.recipe;
+        let (validation, temperature) = self.validate()?;
+        let record = self.record(&validation, start, trained);
+        let epoch = self.state.history.len() + 1;
+        say(progress, log, &record.line(epoch, epochs))?;
+        self.state.history.push(record);
+        self.state.partial = Partial::default();
+        let candidate = Best { epoch, score: select.score(&validation), loss: validation.loss() };
+        let better = self.state.best.is_none_or(|best| candidate.is_better_than(&best));
+        if better {
+            self.state.best = Some(candidate);
+            self.best = Some(self.weights(&validation, temperature)?.to_bytes()?);
+        }
+        // First the checkpoint: whatever is lost after it can be made from it again.
+        self.save()?;
+        history::write(&self.folder.join(HISTORY), &self.state.history)?;
+        if better {
+            self.write_best()?;
+            say(progress, log, &format!("  new best, saved to {}", self.folder.join(BEST).display()))?;
+        }
+        Ok(())
     }
 
     /// Runs the rest of the epoch at hand, or as much of it as there is before a stop. Returns the seconds that it took and

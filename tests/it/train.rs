@@ -176,6 +176,22 @@ fn ctrl_c_ends_a_run_after_a_checkpoint() {
 }
 
 #[test]
+fn ctrl_c_is_heard_where_an_epoch_has_one_step() {
+    let folder = temporary_folder();
+    let data = data_set(folder.path(), [4, 4, 4, 4, 4, 4, 0]);
+    let out = folder.path().join("run");
+    let mut running = start(&mut train(&data, &out, "--epochs 5000 --batch-size 24"));
+    running.wait_for("the first epoch", || epochs(&out).filter(|&epochs| epochs >= 1));
+    running.interrupt();
+    let output = running.finish(common::LIMIT);
+    assert_exit(&output, 1, &["interrupted after epoch", "of 5000", "emocam train --resume"]);
+    assert_eq!(names_in(&out), FILES);
+    let done = epochs(&out).expect("a history");
+    let mut again = start(&mut resume(&out));
+    again.wait_for("one more epoch", || epochs(&out).filter(|&epochs| epochs > done));
+}
+
+#[test]
 fn what_contradicts_a_run_is_refused_and_what_repeats_it_is_not() {
     let (folder, data) = workshop();
     let out = folder.path().join("run");
