@@ -61,6 +61,9 @@ settings! {
     /// Learning rate of the layers before the last one, as a multiple of its rate; at 0 only their normalization follows the
     /// data
     body_rate: f64 = 1.0, "FACTOR", 0.0..=10.0;
+    /// Only the last layer learns: the layers before it stay as they are, bit for bit, with their normalization
+    #[arg(conflicts_with = "body_rate")]
+    freeze: bool = false, "";
     /// How the learning rate goes up and down
     schedule: ScheduleShape = ScheduleShape::OneCycle, "SHAPE";
     /// Share of the steps in which the learning rate rises

@@ -89,7 +89,7 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
     let recipe = if *init == Init::Scratch { Recipe::default() } else { Recipe::fine_tuning() };
     let recipe = options.applied_to(recipe)?;
     recipe.check()?;
-    let start = Start::open(init, options, recipe.seed)?;
+    let start = Start::open(init, options, &recipe)?;
     let data_options = DataOptions { seed: recipe.seed, input: start.input.clone(), ..data_options.clone() };
     let dataset = load(data, &data_options, log)?;
     let wish = recipe.batch_size;

@@ -32,7 +32,8 @@ impl Args for RecipeOptions {
             let at = scratch.iter().position(|(name, _)| argument.get_id() == name.as_str());
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
             match at {
-                Some(at) if !help.contains("[default: ") => {
+                // A switch needs no word on what it is without being given.
+                Some(at) if !scratch[at].1.is_boolean() && !help.contains("[default: ") => {
                     let default = default_in_words(&scratch[at].1, &fine[at].1);
                     argument.help(format!("{help} [default: {default}]"))
                 }
@@ -80,7 +81,10 @@ impl RecipeOptions {
     /// # Errors
     /// Never for what was parsed as these options.
     pub fn applied_to(&self, mut recipe: Recipe) -> Result<Recipe> {
+        // A switch that is not given says nothing; clap takes it for a no.
+        let freeze = recipe.freeze;
         recipe.update_from_arg_matches(&self.recipe)?;
+        recipe.freeze |= freeze;
         Ok(recipe)
     }
 

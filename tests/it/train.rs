@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use image::{GrayImage, Luma};
+use safetensors::SafeTensors;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -271,6 +272,46 @@ fn weights_that_have_learned_are_fine_tuned_in_their_own_network() {
     command.arg("--channels").arg("4,4,8,8").arg("--out").arg(folder.path().join("third"));
     let output = run(&mut command);
     assert!(!output.status.success());
+}
+
+/// The tensors of a weights file: its name and its bytes.
+fn tensors(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let bytes = fs::read(path).expect("weights");
+    let file = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let mut all: Vec<_> = file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_frozen_network_learns_by_its_last_layer_alone() {
+    let (folder, data) = workshop();
+    let (first, second, again) =
+        (folder.path().join("first"), folder.path().join("second"), folder.path().join("again"));
+    succeed(&mut train(&data, &first, "--epochs 2"));
+    let weights = first.join("best.safetensors");
+    let frozen = |out: &Path| {
+        let mut command = emocam();
+        command.arg("train").arg("--data").arg(&data).arg("--out").arg(out).arg("--init").arg(&weights);
+        command.args(["--epochs", "3", "--freeze", "--device", "cpu"]);
+        command
+    };
+    succeed(&mut frozen(&second));
+    assert_eq!(config(&second)["recipe"]["freeze"], true);
+    for ((name, before), (found, after)) in tensors(&weights).iter().zip(&tensors(&second.join("best.safetensors"))) {
+        assert_eq!(name, found);
+        assert_eq!(before != after, name.starts_with("head."), "{name}");
+    }
+
+    // Interrupted and gone on with, it ends the same.
+    let mut killed = start(&mut frozen(&again));
+    killed.wait_for("the first checkpoint", || again.join("config.json").is_file().then_some(()));
+    drop(killed);
+    succeed(&mut resume(&again));
+    assert_same(&second, &again);
+
+    fail(&mut train(&data, &folder.path().join("third"), "--freeze"), 1, &["--freeze", "--init none"]);
+    fail(frozen(&folder.path().join("third")).args(["--body-rate", "1"]), 2, &["--freeze", "--body-rate"]);
 }
 
 #[test]
