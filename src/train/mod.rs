@@ -93,8 +93,8 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
     let data_options = DataOptions { seed: recipe.seed, input: start.input.clone(), ..data_options.clone() };
     let dataset = load(data, &data_options, log)?;
     let wish = recipe.batch_size;
-    let recipe = options.suited(recipe, dataset.train.len());
-    if recipe.batch_size < wish {
+    let recipe = options.suited(recipe, init, dataset.train.len());
+    if recipe.batch_size < wish && recipe.batch_size == dataset.train.len() {
         writeln!(log, "warning: fewer training pictures than a step's {wish}: {} a step", recipe.batch_size)?;
     }
     let split_hash = dataset.split_hash();
@@ -112,7 +112,8 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
         Init::File(path) => Init::File(absolute(path)?),
         other => other.clone(),
     };
-    let config = TrainConfig { data: absolute(data)?, data_options, init, recipe };
+    let adjusted = options.adjusted(&recipe)?;
+    let config = TrainConfig { data: absolute(data)?, data_options, init, recipe, adjusted };
     let run =
         Run::new(out.to_owned(), &dataset, device, State::new(config, card, dataset.order_hash()), &start.tensors)?;
     run.create()?;
@@ -120,7 +121,8 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
 }
 
 /// Goes on with a run from its checkpoint, so that it ends as one that was never interrupted. The data may have moved to
-/// another folder; settings may be repeated, but not changed.
+/// another folder; settings may be repeated, but not changed, except for the number of epochs: then the learning rate is from
+/// the next step on that of a run with as many epochs, at the same step.
 ///
 /// # Errors
 /// When the folder holds no run, the settings or the data are not those of the run, or as [`start`].
@@ -139,7 +141,7 @@ pub fn resume(
         path.display()
     );
     let Checkpoint { mut state, tensors, best } = Checkpoint::load(&path)?;
-    let other = options.contradictions(&state.config.recipe, &state.card.arch)?;
+    let other = options.contradictions(&state.config, &state.card.arch)?;
     ensure!(
         other.is_empty(),
         "{}: a run goes on with the settings that it was started with; asked for {}. Leave that out, or start another \
@@ -147,6 +149,14 @@ pub fn resume(
         folder.display(),
         other.join(", ")
     );
+    let planned = state.config.recipe.epochs;
+    if let Some(epochs) = options.epochs().filter(|epochs| *epochs != planned) {
+        state.set_epochs(epochs)?;
+        writeln!(
+            log,
+            "{epochs} epochs instead of {planned}: the learning rate is now that of a run with {epochs} epochs"
+        )?;
+    }
     if let Some(data) = place.data {
         state.config.data = absolute(data)?;
     }

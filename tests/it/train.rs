@@ -198,7 +198,7 @@ fn what_contradicts_a_run_is_refused_and_what_repeats_it_is_not() {
     let out = folder.path().join("run");
     succeed(&mut train(&data, &out, "--epochs 1"));
     succeed(resume(&out).args(["--epochs", "1", "--channels", "4,4,8,8"]));
-    fail(resume(&out).args(["--epochs", "5"]), 1, &["epochs 5 instead of 1", "--out"]);
+    fail(resume(&out).args(["--flip", "0.2"]), 1, &["flip 0.2 instead of 0.5", "--out"]);
     fail(resume(&out).args(["--channels", "4,4,8,9"]), 1, &["channels [4, 4, 8, 9] instead of [4, 4, 8, 8]"]);
     fail(&mut train(&data, &out, "--epochs 1"), 1, &["exists already", "--resume"]);
 
@@ -214,6 +214,41 @@ fn what_contradicts_a_run_is_refused_and_what_repeats_it_is_not() {
     fail(&mut resume(&nothing), 1, &["nothing", "expected the checkpoint", "--out"]);
     fs::write(out.join("checkpoint.safetensors"), "torn").expect("a file");
     fail(&mut resume(&out), 1, &["checkpoint.safetensors", "damaged"]);
+}
+
+#[test]
+fn a_runs_own_command_goes_on_with_it_also_where_a_value_was_adjusted() {
+    let folder = temporary_folder();
+    let data = data_set(folder.path(), [4, 4, 4, 4, 4, 4, 0]);
+    let out = folder.path().join("run");
+    succeed(&mut train(&data, &out, "--epochs 2 --batch-size 100"));
+    let config = config(&out);
+    assert_eq!((&config["recipe"]["batch_size"], &config["adjusted"]["batch_size"]), (&24.into(), &100.into()));
+    succeed(resume(&out).arg("--data").arg(&data).args(["--epochs", "2", "--batch-size", "100"]));
+    succeed(resume(&out).args(["--batch-size", "24"]));
+    fail(resume(&out).args(["--batch-size", "50"]), 1, &["batch_size 50 instead of 24"]);
+}
+
+#[test]
+fn a_run_may_get_more_epochs_when_it_is_gone_on_with() {
+    let (folder, data) = workshop();
+    let out = folder.path().join("run");
+    succeed(&mut train(&data, &out, "--epochs 2"));
+    let before = history(&out);
+    let output = text(&succeed(resume(&out).args(["--epochs", "5"])).stdout);
+    assert!(output.contains("5 epochs instead of 2") && output.contains("Epoch [3/5]"), "{output}");
+    assert_eq!(config(&out)["recipe"]["epochs"], 5);
+    let after = history(&out);
+    assert_eq!((after.len(), &after[..3]), (6, &before[..]));
+    // From there on the rate is that of a run that had as many from the start.
+    let whole = folder.path().join("whole");
+    succeed(&mut train(&data, &whole, "--epochs 5"));
+    let rates =
+        |rows: &[String]| rows.iter().filter_map(|row| row.split(',').nth(1).map(str::to_owned)).collect::<Vec<_>>();
+    assert_eq!(rates(&after[3..]), rates(&history(&whole)[3..]));
+    fail(resume(&out).args(["--epochs", "4"]), 1, &["--epochs 4", "done 5 epochs"]);
+    let output = text(&succeed(&mut resume(&out)).stdout);
+    assert!(output.contains("the run is complete"), "{output}");
 }
 
 #[test]
@@ -259,7 +294,7 @@ fn weights_that_have_learned_are_fine_tuned_in_their_own_network() {
     let output = succeed(&mut command);
     assert!(text(&output.stdout).contains("fine-tuning"), "{}", text(&output.stdout));
     let recipe = &config(&second)["recipe"];
-    assert_eq!((&recipe["batch_size"], &recipe["body_rate"]), (&Value::from(32), &Value::from(0.0)));
+    assert_eq!((&recipe["batch_size"], &recipe["body_rate"]), (&Value::from(16), &Value::from(0.0)));
     // The evaluation loads it: network and card fit.
     succeed(
         emocam()
