@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 
 use crate::cli::Eval;
 use crate::view::tell::{self, notice};
-use emocam::dataset::{DataOptions, Dataset, Part};
+use emocam::dataset::{DataOptions, Dataset, Part, picture_number};
 use emocam::eval::{Evaluation, Report, ReportHeader, evaluate, write};
 use emocam::network::weights::{ModelCard, Weights};
 
@@ -30,6 +30,7 @@ pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
     }
     let default = if dataset.test.is_empty() { Part::Validation } else { Part::Test };
     let part = arguments.part.as_deref().unwrap_or(default.name());
+    warn_of_known(&weights, &dataset, part);
     let evaluation = evaluation(&weights, &dataset, part, arguments)?;
     let header = ReportHeader { dataset: &dataset.name, part, split_hash: &split_hash, card: &weights.card, prior };
     let report = Report::new(&evaluation, header);
@@ -64,15 +65,31 @@ fn read(arguments: &Eval, card: &ModelCard) -> Result<Dataset> {
     Dataset::load(&arguments.data, &options)
 }
 
+/// The parts that are measured on.
+fn parts(part: &str) -> impl Iterator<Item = Part> + Clone {
+    Part::ALL.into_iter().filter(move |of| part == "all" || part == of.name())
+}
+
+/// Says how many of the pictures to measure on the weights learned from, whatever the data set was called then.
+fn warn_of_known(weights: &Weights, dataset: &Dataset, part: &str) {
+    let measured = || parts(part).filter(|part| *part != Part::Train).flat_map(|part| dataset.part(part));
+    let (known, all) = (weights.known(measured().map(picture_number)), measured().count());
+    // One may be known by chance.
+    if known > 1 {
+        tell::lines(&format!(
+            "warning: the weights were trained on {known} of these {all} pictures: the figures are too high"
+        ));
+    }
+}
+
 fn evaluation(weights: &Weights, dataset: &Dataset, part: &str, arguments: &Eval) -> Result<Evaluation> {
     let device = arguments.device.open(notice)?;
     let net = weights.net()?.fold(&device)?;
     let mut evaluation = Evaluation::default();
-    let parts = Part::ALL.into_iter().filter(|of| part == "all" || part == of.name());
-    for part in parts.clone() {
+    for part in parts(part) {
         evaluation.append(evaluate(&net, &weights.card.input, dataset.part(part), &device)?);
     }
-    for part in parts {
+    for part in parts(part) {
         let missed = dataset.missed.iter().filter(|missed| arguments.count_missed && missed.part == part);
         missed.for_each(|missed| evaluation.add(&missed.name, missed.label, None));
     }

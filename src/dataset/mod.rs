@@ -262,6 +262,12 @@ fn warning_of_part(part: Part, samples: &[Sample], had_pictures: bool) -> Option
     (!missing.is_empty()).then(|| format!("no picture for {part} shows {}", missing.join(" or ")))
 }
 
+/// A picture's number: the start of its hash.
+pub fn picture_number(sample: &Sample) -> u32 {
+    let [a, b, c, d, ..] = picture_hash(&sample.image);
+    u32::from_le_bytes([a, b, c, d])
+}
+
 /// SHA-256 of a picture's size and pixels.
 pub(crate) fn picture_hash(image: &GrayImage) -> [u8; 32] {
     let mut hash = Sha256::new();

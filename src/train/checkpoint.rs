@@ -5,11 +5,13 @@
 //! the optimizer are f32 tensors; the best weights so far are kept as the bytes of their file. Paths are in the settings
 //! alone, and times nowhere: two runs with the same settings write the same bytes.
 
+use std::cmp::Ordering;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::config::TrainConfig;
 use super::history::EpochRecord;
@@ -19,7 +21,7 @@ use crate::network::weights::{self, ModelCard};
 use crate::system::files::{read_at_most, write_whole};
 
 /// The version of the state that this program writes and reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const FILE: FileKind =
     FileKind { name: "a checkpoint written by `emocam train`", key: "emocam_checkpoint", text: "run's state" };
@@ -40,6 +42,8 @@ pub(super) struct State {
     /// SHA-256 over pictures and targets in their order, which decides what each step sees; empty where it was not kept.
     #[serde(default)]
     pub(super) data_hash: String,
+    /// The numbers of the pictures that the weights at the start learned from, as in weights files.
+    pub(super) learned_before: Vec<u32>,
     /// Complete epochs.
     pub(super) history: Vec<EpochRecord>,
     pub(super) partial: Partial,
@@ -78,7 +82,34 @@ impl Best {
 impl State {
     /// The state before the first step.
     pub(super) fn new(config: TrainConfig, card: ModelCard, data_hash: String) -> Self {
-        Self { format: FORMAT, config, card, data_hash, history: Vec::new(), partial: Partial::default(), best: None }
+        let learned_before = Vec::new();
+        Self {
+            format: FORMAT,
+            config,
+            card,
+            data_hash,
+            learned_before,
+            history: Vec::new(),
+            partial: Partial::default(),
+            best: None,
+        }
+    }
+
+    /// Gives the run so many epochs, whose learning rate is from the next step on that of a run with as many. The card says
+    /// after which epoch this was done.
+    ///
+    /// # Errors
+    /// When more are done.
+    pub(super) fn set_epochs(&mut self, epochs: usize) -> Result<()> {
+        let done = self.history.len();
+        ensure!(epochs >= done, "--epochs {epochs}: the run has done {done} epochs; ask for as many or more");
+        self.config.recipe.epochs = epochs;
+        if let Some(Value::Object(training)) = &mut self.card.training {
+            training.insert("recipe".into(), serde_json::to_value(&self.config.recipe)?);
+            let changes = training.entry("changes").or_insert_with(|| Value::Array(Vec::new()));
+            changes.as_array_mut().into_iter().for_each(|all| all.push(json!({ "after": done, "epochs": epochs })));
+        }
+        Ok(())
     }
 
     /// Whether there is nothing left to do: all epochs are done, or none was better for too long.
@@ -89,7 +120,6 @@ impl State {
     }
 
     fn check(&self) -> Result<()> {
-        ensure!(self.format == FORMAT, "expected format {FORMAT}, found {}", self.format);
         self.config.recipe.check()?;
         self.card.check()?;
         let (done, epochs) = (self.history.len(), self.config.recipe.epochs);
@@ -129,7 +159,9 @@ impl Checkpoint {
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let (state, mut tensors): (State, _) = FILE.read(bytes)?;
+        let (state, mut tensors): (Value, _) = FILE.read(bytes)?;
+        check_format(&state)?;
+        let state: State = serde_json::from_value(state).context("the state of the run cannot be read")?;
         state.check().context("the state of the run")?;
         let best = tensors.remove(BEST).map(|best| best.to_vec1()).transpose().context("the best weights")?;
         for (name, tensor) in &tensors {
@@ -144,8 +176,26 @@ impl Checkpoint {
     }
 }
 
+/// Refuses the state of another version before anything else of it is looked at.
+fn check_format(state: &Value) -> Result<()> {
+    let format = state.get("format").and_then(Value::as_u64).context("the state of the run: expected a format")?;
+    match format.cmp(&u64::from(FORMAT)) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => bail!(
+            "written by an older emocam (format {format}; this one reads {FORMAT}), which alone can go on with it: start \
+             another run with --out"
+        ),
+        Ordering::Greater => bail!(
+            "written by a newer emocam (format {format}; this one reads {FORMAT}): go on with that one, or start another \
+             run with --out"
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::network::model::Architecture;
     use crate::network::preprocess::InputSpec;
@@ -154,8 +204,10 @@ mod tests {
 
     fn checkpoint() -> Checkpoint {
         let recipe = Recipe { epochs: 9, patience: Some(2), ..Recipe::default() };
-        let config = TrainConfig { sources: Vec::new(), watched: Vec::new(), init: Init::Scratch, recipe };
-        let card = ModelCard::new(Architecture::default(), InputSpec::default(), "test".into(), "0".into(), 3);
+        let (sources, watched) = (Vec::new(), Vec::new());
+        let config = TrainConfig { sources, watched, init: Init::Scratch, recipe, adjusted: BTreeMap::new() };
+        let mut card = ModelCard::new(Architecture::default(), InputSpec::default(), "test".into(), "0".into(), 3);
+        card.training = Some(json!({ "recipe": config.recipe }));
         let mut state = State::new(config, card, "0".into());
         // Sums of this kind are what a parser of JSON may get wrong in the last digit.
         state.partial = Partial { steps: 3, loss: 0.1 + 0.2 + 1.0 / 3.0, right: 7.0 };
@@ -183,6 +235,31 @@ mod tests {
         let mut other = checkpoint();
         other.state.config.recipe.batch_size = 0;
         assert!(refusal(&other.to_bytes().expect("bytes")).contains("--batch-size"));
+    }
+
+    #[test]
+    fn a_state_of_another_version_is_named_whatever_else_it_lacks() {
+        let refusal = |state: Value| {
+            let bytes = FILE.to_bytes(&state, &checkpoint().tensors).expect("bytes");
+            format!("{:#}", Checkpoint::from_bytes(&bytes).expect_err("should be refused"))
+        };
+        let older = refusal(json!({ "format": FORMAT - 1 }));
+        assert!(older.contains("an older emocam") && older.contains("--out"), "{older}");
+        assert!(refusal(json!({ "format": FORMAT + 1 })).contains("a newer emocam"));
+        assert!(refusal(json!({ "format": FORMAT })).contains("cannot be read: missing field"));
+        assert!(refusal(json!({})).contains("expected a format"));
+    }
+
+    #[test]
+    fn a_run_may_get_other_epochs_but_not_fewer_than_it_has_done() {
+        let mut state = checkpoint().state;
+        state.history = vec![EpochRecord { figures: Epoch::default(), timing: None }; 3];
+        let error = state.set_epochs(2).expect_err("too few").to_string();
+        assert!(error.contains("--epochs 2") && error.contains("done 3"), "{error}");
+        state.set_epochs(12).expect("more");
+        assert_eq!(state.config.recipe.epochs, 12);
+        let training = state.card.training.expect("a record");
+        assert_eq!((&training["recipe"]["epochs"], &training["changes"][0]["after"]), (&json!(12), &json!(3)));
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! Owns what the settings mean, their defaults and their limits. What a user typed is in `options`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::dataset::augment::Augmentation;
 use crate::dataset::settings::settings;
@@ -26,6 +28,9 @@ pub(super) struct TrainConfig {
     pub(super) init: Init,
     /// How they learn.
     pub(super) recipe: Recipe,
+    /// What was asked for where the recipe has another value, which suits the data; by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) adjusted: BTreeMap<String, Value>,
 }
 
 /// What the weights start from.
@@ -53,13 +58,16 @@ settings! {
     Recipe, "Training";
     /// Passes over the training pictures
     epochs: usize = 40, "N", 1..=100_000;
-    /// Pictures per step
+    /// Pictures per step [default: 128; when fine-tuning 32, or 16 with fewer than 2000 pictures]
     batch_size: usize = 128, "N", 1..=65_536;
     /// Highest learning rate, that of the last layer
     learning_rate: f64 = 3e-3, "RATE", 1e-9..=1.0;
     /// Learning rate of the layers before the last one, as a multiple of its rate; at 0 only their normalization follows the
     /// data
     body_rate: f64 = 1.0, "FACTOR", 0.0..=10.0;
+    /// Only the last layer learns: the layers before it stay as they are, bit for bit, with their normalization
+    #[arg(conflicts_with = "body_rate")]
+    freeze: bool = false, "";
     /// How the learning rate goes up and down
     schedule: ScheduleShape = ScheduleShape::OneCycle, "SHAPE";
     /// Share of the steps in which the learning rate rises
@@ -122,10 +130,16 @@ pub enum Sampling {
 const AVERAGED_EPOCHS: f64 = 2.4;
 
 impl Recipe {
-    /// The defaults for weights that have learned before. They are meant for some hundreds of pictures: small batches, so
-    /// that there are steps enough, more epochs, and a body that moves less than the last layer.
+    /// Below so many training pictures fine-tuning takes this many a step, so that there are steps enough. On 783 pictures
+    /// of 70 people it came to 93.9% on validation, with 32 a step to 92.9%.
+    pub(super) const FEW_PICTURES: usize = 2000;
+    pub(super) const BATCH_OF_FEW: usize = 16;
+
+    /// The defaults for weights that have learned before. They are meant for some hundreds or thousands of pictures: small
+    /// batches, a body that moves less than the last layer, and few epochs, because the best one comes early (on 783
+    /// pictures the 15th of 40, after which two points were lost again).
     pub fn fine_tuning() -> Self {
-        Self { epochs: 40, batch_size: 32, learning_rate: 2e-3, body_rate: 0.5, ..Self::default() }
+        Self { epochs: 20, batch_size: 32, learning_rate: 2e-3, body_rate: 0.5, ..Self::default() }
     }
 
     /// The decay of the average that suits the length of an epoch, to six digits.

@@ -9,7 +9,7 @@ use super::config::Recipe;
 use super::figures::Figures;
 use crate::flow::emotion::Emotion;
 use crate::network::device::is_gpu;
-use crate::network::model::{ConvNorm, EmotionNet, Role, Tensors};
+use crate::network::model::{ConvNorm, EmotionNet, FoldedConv, Role, Tensors};
 use crate::network::weights::ModelCard;
 use crate::train::optim::{AdamW, Average, Group, Schedule, average_decay};
 
@@ -26,8 +26,11 @@ const SQUARE: &str = "square";
 pub(super) struct Learner {
     recipe: Recipe,
     net: EmotionNet<ConvNorm>,
+    /// What gives the features where only the last layer learns: normalized by the running statistics, without gradients.
+    frozen: Option<EmotionNet<FoldedConv>>,
     /// Every tensor of the network, in the architecture's order.
     variables: Vec<(String, Var)>,
+    /// Of those variables that move, in the same order.
     average: Average,
     /// The names of those variables that the optimizer moves, in its order.
     learned: Vec<String>,
@@ -38,6 +41,11 @@ pub(super) struct Learner {
     pub(super) figures: Figures,
     size: usize,
     device: Device,
+}
+
+/// Whether a tensor of the network changes at all.
+fn moves(recipe: &Recipe, name: &str) -> bool {
+    !recipe.freeze || name.starts_with(HEAD)
 }
 
 impl Learner {
@@ -60,7 +68,9 @@ impl Learner {
                 Role::Scale | Role::Shift => Some(0.0),
                 Role::Running(_) => None,
             };
-            if let Some(weight_decay) = weight_decay {
+            if let Some(weight_decay) = weight_decay
+                && moves(recipe, &spec.name)
+            {
                 let rate_factor = if spec.name.starts_with(HEAD) { 1.0 } else { recipe.body_rate };
                 groups.push((variable.clone(), Group { weight_decay, rate_factor }));
                 learned.push(spec.name.clone());
@@ -69,9 +79,12 @@ impl Learner {
         }
         let tensors = variables.iter().map(|(name, variable)| (name.clone(), variable.as_tensor().clone())).collect();
         let Recipe { schedule, learning_rate, warm_up, .. } = *recipe;
+        let net = EmotionNet::new(&card.arch, &tensors)?;
+        let moving = variables.iter().filter(|(name, _)| moves(recipe, name));
         Ok(Self {
-            net: EmotionNet::new(&card.arch, &tensors)?,
-            average: Average::new(variables.iter().map(|(_, variable)| variable.clone()))?,
+            frozen: recipe.freeze.then(|| net.fold(device)).transpose()?,
+            net,
+            average: Average::new(moving.map(|(_, variable)| variable.clone()))?,
             optimizer: AdamW::new(groups)?,
             schedule: Schedule { shape: schedule, top: learning_rate, warm_up, steps },
             class_weights: Tensor::new(&class_weights, device)?,
@@ -91,7 +104,7 @@ impl Learner {
             let tensor = tensors.get(&name).with_context(|| format!("tensor {name}: not in the checkpoint"))?;
             Ok(tensor.to_device(&self.device)?)
         };
-        let average: Vec<Tensor> = self.variables.iter().map(|(name, _)| get(AVERAGE, name)).collect::<Result<_>>()?;
+        let average: Vec<Tensor> = self.moving().map(|name| get(AVERAGE, name)).collect::<Result<_>>()?;
         let moments = self.learned.iter().map(|name| Ok([get(MEAN, name)?, get(SQUARE, name)?]));
         let moments = moments.collect::<Result<_>>()?;
         self.average.restore(&average)?;
@@ -110,8 +123,10 @@ impl Learner {
         let mut put = |kind: &str, name: &str, tensor: Tensor| {
             all.insert(format!("{kind}.{name}"), tensor);
         };
-        for ((name, variable), average) in self.variables.iter().zip(self.average.tensors()?) {
+        for (name, variable) in &self.variables {
             put(VARIABLE, name, variable.as_detached_tensor());
+        }
+        for (name, average) in self.moving().zip(self.average.tensors()?) {
             put(AVERAGE, name, average);
         }
         for (name, [mean, square]) in self.learned.iter().zip(self.optimizer.moments()?) {
@@ -121,10 +136,18 @@ impl Learner {
         Ok(all)
     }
 
-    /// The averaged weights: what is validated and kept.
+    /// The averaged weights: what is validated and kept. What does not move is as it was, to the last bit.
     pub(super) fn averaged(&self) -> Result<Tensors> {
-        let names = self.variables.iter().map(|(name, _)| name.clone());
-        Ok(names.zip(self.average.tensors()?).collect())
+        let variables = self.variables.iter();
+        let mut all: Tensors =
+            variables.map(|(name, variable)| (name.clone(), variable.as_detached_tensor())).collect();
+        all.extend(self.moving().cloned().zip(self.average.tensors()?));
+        Ok(all)
+    }
+
+    /// The names of the variables that have an average, in its order.
+    fn moving(&self) -> impl Iterator<Item = &String> {
+        self.variables.iter().map(|(name, _)| name).filter(|name| moves(&self.recipe, name))
     }
 
     /// What of the weights is not a number any more.
@@ -143,7 +166,10 @@ impl Learner {
         let count = batch.targets.len() / Emotion::COUNT;
         let inputs = Tensor::from_vec(batch.inputs, (count, 1, self.size, self.size), &self.device)?;
         let targets = Tensor::from_vec(batch.targets, (count, Emotion::COUNT), &self.device)?;
-        let features = self.net.features(&inputs)?;
+        let features = match &self.frozen {
+            Some(body) => body.features(&inputs)?,
+            None => self.net.features(&inputs)?,
+        };
         let mask = self.dropout_mask(features.dims(), step)?;
         let logits = self.net.head(&(features * mask)?)?;
         let smoothing = self.recipe.label_smoothing;

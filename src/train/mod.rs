@@ -98,16 +98,18 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
     let recipe = if *init == Init::Scratch { Recipe::default() } else { Recipe::fine_tuning() };
     let recipe = options.applied_to(recipe)?;
     recipe.check()?;
-    let start = Start::open(init, options, recipe.seed)?;
+    let start = Start::open(init, options, &recipe)?;
     let data_options = DataOptions { seed: recipe.seed, input: start.input.clone(), ..data_options.clone() };
     let source = |spec| Source::new(spec, &data_options);
     let sources = data.iter().map(source).collect::<Result<Vec<_>>>()?;
     let watched = watched.iter().map(source).collect::<Result<Vec<_>>>()?;
-    let pictures = Pictures::load(&sources, &watched, recipe.sampling, log)?;
+    let mut pictures = Pictures::load(&sources, &watched, recipe.sampling, log)?;
+    let learned_before = start.parent.as_ref().map_or_else(Vec::new, |parent| parent.learned_from.clone());
+    pictures.add_learned(&learned_before);
     pictures.check_selection(&sources, &recipe)?;
     let (dataset, wish) = (&pictures.dataset, recipe.batch_size);
-    let recipe = options.suited(recipe, pictures.shown.iter().map(Shown::pictures).sum());
-    if recipe.batch_size < wish {
+    let recipe = options.suited(recipe, init, pictures.shown.iter().map(Shown::pictures).sum());
+    if recipe.batch_size < wish && recipe.batch_size == dataset.train.len() {
         writeln!(log, "warning: fewer training pictures than a step's {wish}: {} a step", recipe.batch_size)?;
     }
     let split_hash = pictures.split_hash().to_owned();
@@ -130,15 +132,18 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
         Init::File(path) => Init::File(absolute(path)?),
         other => other.clone(),
     };
-    let config = TrainConfig { sources, watched, init, recipe };
-    let run =
-        Run::new(out.to_owned(), &pictures, device, State::new(config, card, dataset.order_hash()), &start.tensors)?;
+    let adjusted = options.adjusted(&recipe)?;
+    let config = TrainConfig { sources, watched, init, recipe, adjusted };
+    let mut state = State::new(config, card, dataset.order_hash());
+    state.learned_before = learned_before;
+    let run = Run::new(out.to_owned(), &pictures, device, state, &start.tensors)?;
     run.create()?;
     run.go_on(stop, log)
 }
 
 /// Goes on with a run from its checkpoint, so that it ends as one that was never interrupted. The data may have moved to
-/// another folder; settings may be repeated, but not changed.
+/// another folder; settings may be repeated, but not changed, except for the number of epochs: then the learning rate is from
+/// the next step on that of a run with as many epochs, at the same step.
 ///
 /// # Errors
 /// When the folder holds no run, the settings or the data are not those of the run, or as [`start`].
@@ -157,7 +162,7 @@ pub fn resume(
         path.display()
     );
     let Checkpoint { mut state, tensors, best } = Checkpoint::load(&path)?;
-    let other = options.contradictions(&state.config.recipe, &state.card.arch)?;
+    let other = options.contradictions(&state.config, &state.card.arch)?;
     ensure!(
         other.is_empty(),
         "{}: a run goes on with the settings that it was started with; asked for {}. Leave that out, or start another \
@@ -165,6 +170,14 @@ pub fn resume(
         folder.display(),
         other.join(", ")
     );
+    let planned = state.config.recipe.epochs;
+    if let Some(epochs) = options.epochs().filter(|epochs| *epochs != planned) {
+        state.set_epochs(epochs)?;
+        writeln!(
+            log,
+            "{epochs} epochs instead of {planned}: the learning rate is now that of a run with {epochs} epochs"
+        )?;
+    }
     let config = &mut state.config;
     moved("--data", &mut config.sources, place.data)?;
     moved("--watch", &mut config.watched, place.watched)?;
@@ -174,7 +187,8 @@ pub fn resume(
         .chain(&mut config.watched)
         .for_each(|source| source.options.cache.clone_from(&place.cache));
     let config = &state.config;
-    let pictures = Pictures::load(&config.sources, &config.watched, config.recipe.sampling, log)?;
+    let mut pictures = Pictures::load(&config.sources, &config.watched, config.recipe.sampling, log)?;
+    pictures.add_learned(&state.learned_before);
     let dataset = &pictures.dataset;
     let data = config.sources[0].path.display();
     let (expected, found) = (&state.card.split_hash, pictures.split_hash());

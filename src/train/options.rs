@@ -1,10 +1,12 @@
 //! The settings of a training run as a user gives them: what is left out is chosen to suit the rest.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 use serde_json::Value;
 
-use super::config::Recipe;
+use super::config::{Init, Recipe, TrainConfig};
 use crate::network::model::Architecture;
 
 /// What of a [`Recipe`], and of the network's shape, is asked for.
@@ -32,7 +34,8 @@ impl Args for RecipeOptions {
             let at = scratch.iter().position(|(name, _)| argument.get_id() == name.as_str());
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
             match at {
-                Some(at) if !help.contains("[default: ") => {
+                // A switch needs no word on what it is without being given.
+                Some(at) if !scratch[at].1.is_boolean() && !help.contains("[default: ") => {
                     let default = default_in_words(&scratch[at].1, &fine[at].1);
                     argument.help(format!("{help} [default: {default}]"))
                 }
@@ -80,12 +83,18 @@ impl RecipeOptions {
     /// # Errors
     /// Never for what was parsed as these options.
     pub fn applied_to(&self, mut recipe: Recipe) -> Result<Recipe> {
+        // A switch that is not given says nothing; clap takes it for a no.
+        let freeze = recipe.freeze;
         recipe.update_from_arg_matches(&self.recipe)?;
+        recipe.freeze |= freeze;
         Ok(recipe)
     }
 
     /// The recipe, with what is asked for in it, for a set of this many training pictures.
-    pub(super) fn suited(&self, mut recipe: Recipe, pictures: usize) -> Recipe {
+    pub(super) fn suited(&self, mut recipe: Recipe, init: &Init, pictures: usize) -> Recipe {
+        if *init != Init::Scratch && pictures < Recipe::FEW_PICTURES && !self.recipe.contains_id("batch_size") {
+            recipe.batch_size = Recipe::BATCH_OF_FEW;
+        }
         recipe.batch_size = recipe.batch_size.min(pictures).max(1);
         if !self.recipe.contains_id("ema_decay") {
             recipe.ema_decay = Recipe::suited_ema_decay(pictures / recipe.batch_size);
@@ -104,10 +113,26 @@ impl RecipeOptions {
         self.shape.channels.is_some() || self.shape.blocks.is_some()
     }
 
-    /// What is asked for here and is otherwise in a run, as `epochs 50 instead of 25`.
-    pub(super) fn contradictions(&self, recipe: &Recipe, arch: &Architecture) -> Result<Vec<String>> {
+    /// What is asked for and has become another value in the recipe of a run, by name.
+    pub(super) fn adjusted(&self, recipe: &Recipe) -> Result<BTreeMap<String, Value>> {
         let (wish, has) = (flat(&self.applied_to(recipe.clone())?), flat(recipe));
-        let differ = wish.into_iter().zip(has).filter(|((_, wish), (_, has))| wish != has);
+        Ok(wish.into_iter().zip(has).filter(|(wish, has)| wish != has).map(|(wish, _)| wish).collect())
+    }
+
+    /// How many epochs are asked for.
+    pub(super) fn epochs(&self) -> Option<usize> {
+        self.recipe.get_one("epochs").copied()
+    }
+
+    /// What is asked for here and is otherwise in a run, as `flip 0.5 instead of 0.2`. What was asked for when the run was
+    /// started may be asked for again, also where it has become another value; and a run may get other epochs.
+    pub(super) fn contradictions(&self, config: &TrainConfig, arch: &Architecture) -> Result<Vec<String>> {
+        let TrainConfig { recipe, adjusted, .. } = config;
+        let (wish, has) = (flat(&self.applied_to(recipe.clone())?), flat(recipe));
+        let differ = wish
+            .into_iter()
+            .zip(has)
+            .filter(|((name, wish), (_, has))| wish != has && adjusted.get(name) != Some(wish) && name != "epochs");
         let mut all: Vec<_> =
             differ.map(|((name, wish), (_, has))| format!("{name} {wish} instead of {has}")).collect();
         let wish = self.network(arch.clone());
@@ -137,6 +162,7 @@ fn flat(recipe: &Recipe) -> Vec<(String, Value)> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::dataset::DataOptions;
     use crate::dataset::augment::Augmentation;
     use crate::network::calibration::Prior;
 
@@ -149,8 +175,8 @@ pub(super) mod tests {
     fn help_names_the_defaults() {
         let command = RecipeOptions::augment_args(Command::new("train"));
         for (name, default) in [
-            ("epochs", "40"),
-            ("batch_size", "128; 32 when fine-tuning"),
+            ("epochs", "40; 20 when fine-tuning"),
+            ("batch_size", "128; when fine-tuning 32, or 16 with fewer than 2000 pictures"),
             ("body_rate", "1; 0.5 when fine-tuning"),
             ("schedule", "one-cycle"),
             ("ema_decay", "reaches back about 2.4 epochs: 0.998 with 208 steps in an epoch"),
@@ -168,7 +194,8 @@ pub(super) mod tests {
         let line = "--epochs 3 --flip 0 --mixup 0.2 --select macro-f1 --channels 4,4,8,8 --prior balanced --patience 2";
         let options = options(line).expect("options");
         assert_eq!(options.network(Architecture::default()).channels, [4, 4, 8, 8]);
-        let recipe = options.suited(options.applied_to(Recipe::fine_tuning()).expect("a recipe"), 20);
+        let recipe = options.applied_to(Recipe::fine_tuning()).expect("a recipe");
+        let recipe = options.suited(recipe, &Init::Shipped, 14);
         let expected = Recipe {
             epochs: 3,
             mixup: 0.2,
@@ -176,12 +203,24 @@ pub(super) mod tests {
             prior: Prior::Balanced,
             patience: Some(2),
             // No larger than the set.
-            batch_size: 20,
+            batch_size: 14,
             ema_decay: Recipe::suited_ema_decay(1),
             augmentation: Augmentation { flip: 0.0, ..Default::default() },
             ..Recipe::fine_tuning()
         };
         assert_eq!(recipe, expected);
+    }
+
+    #[test]
+    fn a_small_set_is_fine_tuned_in_small_batches_unless_others_are_asked_for() {
+        let size = |line: &str, init: &Init, pictures: usize| {
+            let options = options(line).expect("options");
+            let recipe = if *init == Init::Scratch { Recipe::default() } else { Recipe::fine_tuning() };
+            options.suited(options.applied_to(recipe).expect("a recipe"), init, pictures).batch_size
+        };
+        assert_eq!([1999, 2000].map(|pictures| size("", &Init::Shipped, pictures)), [16, 32]);
+        assert_eq!(size("", &Init::Scratch, 1999), 128);
+        assert_eq!(["--batch-size 32", "--batch-size 64"].map(|line| size(line, &Init::Shipped, 40)), [32, 40]);
     }
 
     #[test]
@@ -193,14 +232,24 @@ pub(super) mod tests {
 
     #[test]
     fn contradictions_are_named_and_agreement_is_none() {
+        let asked = options("--batch-size 200 --seed 3").expect("options");
+        let recipe = asked.applied_to(Recipe::default()).expect("a recipe");
+        let recipe = asked.suited(recipe, &Init::Scratch, 90);
+        let adjusted = asked.adjusted(&recipe).expect("values");
+        assert_eq!(adjusted, BTreeMap::from([("batch_size".to_owned(), 200.into())]));
+        let (data, data_options) = ("data".into(), DataOptions::default());
+        let config = TrainConfig { data, data_options, init: Init::Scratch, recipe, adjusted };
         let contradictions = |line: &str| {
             let options = options(line).expect("options");
-            options.contradictions(&Recipe::default(), &Architecture::default()).expect("contradictions")
+            options.contradictions(&config, &Architecture::default()).expect("contradictions")
         };
-        assert!(contradictions("--epochs 40 --flip 0.5 --blocks 1,3,2").is_empty());
-        let found = contradictions("--epochs 50 --erase 0 --schedule cosine --blocks 1,2,3");
+        for same in ["--batch-size 200 --seed 3", "--batch-size 90", "--epochs 50 --flip 0.5 --blocks 1,3,2"] {
+            assert!(contradictions(same).is_empty(), "{same}");
+        }
+        let found = contradictions("--batch-size 128 --freeze --erase 0 --schedule cosine --blocks 1,2,3");
         let expected = [
-            "epochs 50 instead of 40",
+            "batch_size 128 instead of 90",
+            "freeze true instead of false",
             "schedule \"cosine\" instead of \"one-cycle\"",
             "erase 0.0 instead of 0.5",
             "blocks [1, 2, 3] instead of [1, 3, 2]",

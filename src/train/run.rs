@@ -130,34 +130,53 @@ impl<'a> Run<'a> {
             progress.set_prefix(format!("[{epoch}/{epochs}]"));
             let start = Instant::now();
             let trained = self.epoch(stop, &progress)?;
-            if self.state.partial.steps < self.steps_per_epoch {
+            let is_whole = self.state.partial.steps == self.steps_per_epoch;
+            if is_whole {
+                self.end_epoch(start, trained, log, &progress)?;
+            } else {
                 self.save()?;
+            }
+            // Also where the epoch's last step was at hand, which is each one where an epoch has one step.
+            if stop.is_requested() && !self.state.is_over() {
                 self.finish(log, &progress)?;
-                let run = self.folder.display();
-                bail!("interrupted in epoch {epoch} of {epochs}; go on with emocam train --resume {run}");
-            }
-            let Validated { validation, watched, temperature } = self.validate()?;
-            let record = self.record(&validation, &watched, start, trained);
-            say(&progress, log, &record.line(epoch, epochs, &self.names()))?;
-            self.state.history.push(record);
-            self.state.partial = Partial::default();
-            let sets: Vec<_> = self.names().into_iter().zip(iter::once(&validation).chain(&watched)).collect();
-            let score = self.state.config.recipe.select.score(&sets);
-            let candidate = Best { epoch, score, loss: validation.loss() };
-            let better = self.state.best.is_none_or(|best| candidate.is_better_than(&best));
-            if better {
-                self.state.best = Some(candidate);
-                self.best = Some(self.weights(&validation, temperature)?.to_bytes()?);
-            }
-            // First the checkpoint: whatever is lost after it can be made from it again.
-            self.save()?;
-            history::write(&self.folder.join(HISTORY), &self.names()[1..], &self.state.history)?;
-            if better {
-                self.write_best()?;
-                say(&progress, log, &format!("  new best, saved to {}", self.folder.join(BEST).display()))?;
+                let (when, run) = (if is_whole { "after" } else { "in" }, self.folder.display());
+                bail!("interrupted {when} epoch {epoch} of {epochs}; go on with emocam train --resume {run}");
             }
         }
         self.finish(log, &progress)
+    }
+
+    /// What comes after the last step of an epoch: validation, the checkpoint, the other files.
+    fn end_epoch(
+        &mut self,
+        start: Instant,
+        trained: (f64, usize),
+        log: &mut dyn Write,
+        progress: &ProgressBar,
+    ) -> Result<()> {
+        let epochs = self.state.config.recipe.epochs;
+        let Validated { validation, watched, temperature } = self.validate()?;
+        let record = self.record(&validation, &watched, start, trained);
+        let epoch = self.state.history.len() + 1;
+        say(progress, log, &record.line(epoch, epochs, &self.names()))?;
+        self.state.history.push(record);
+        self.state.partial = Partial::default();
+        let sets: Vec<_> = self.names().into_iter().zip(iter::once(&validation).chain(&watched)).collect();
+        let score = self.state.config.recipe.select.score(&sets);
+        let candidate = Best { epoch, score, loss: validation.loss() };
+        let better = self.state.best.is_none_or(|best| candidate.is_better_than(&best));
+        if better {
+            self.state.best = Some(candidate);
+            self.best = Some(self.weights(&validation, temperature)?.to_bytes()?);
+        }
+        // First the checkpoint: whatever is lost after it can be made from it again.
+        self.save()?;
+        history::write(&self.folder.join(HISTORY), &self.names()[1..], &self.state.history)?;
+        if better {
+            self.write_best()?;
+            say(progress, log, &format!("  new best, saved to {}", self.folder.join(BEST).display()))?;
+        }
+        Ok(())
     }
 
     /// Runs the rest of the epoch at hand, or as much of it as there is before a stop. Returns the seconds that it took and
@@ -259,7 +278,8 @@ impl<'a> Run<'a> {
         card.metrics.insert("validation_accuracy".into(), metrics.accuracy());
         card.metrics.insert("validation_loss".into(), metrics.loss());
         card.metrics.insert("validation_macro_f1".into(), metrics.macro_f1());
-        Ok(Weights { card, tensors: self.learner.averaged()? })
+        let learned_from = self.pictures.learned_from.clone();
+        Ok(Weights { card, tensors: self.learner.averaged()?, learned_from })
     }
 
     /// Writes the checkpoint, and nothing else.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::classes;
 use super::config::{Recipe, Sampling};
-use crate::dataset::{DataOptions, DataSpec, Dataset, Part, Sample, picture_hash};
+use crate::dataset::{DataOptions, DataSpec, Dataset, Part, Sample, picture_hash, picture_number};
 
 /// A data set of a run, as it is written into the run's folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,8 +78,10 @@ pub(super) struct Pictures {
     /// How often which of the training pictures are shown.
     pub(super) shown: Vec<Shown>,
     pub(super) watched: Vec<Watched>,
-    /// The split hash of each source.
-    split_hashes: Vec<String>,
+    /// The number of each picture that is learned from, and of those that the weights at the start learned from, ascending.
+    pub(super) learned_from: Vec<u32>,
+    /// The name and split hash of each source.
+    splits: Vec<(String, String)>,
 }
 
 impl Pictures {
@@ -103,7 +105,7 @@ impl Pictures {
         for source in watched {
             watch.push(everything_of(source, load(source, log)?));
         }
-        let split_hashes = datasets.iter().map(Dataset::split_hash).collect();
+        let splits = datasets.iter().map(|dataset| (dataset.name.clone(), dataset.split_hash())).collect();
         keep_apart(sources, &mut datasets, &watch, log)?;
 
         let mut others = datasets.split_off(1.min(datasets.len()));
@@ -130,12 +132,21 @@ impl Pictures {
         }
         all.append(&mut watch);
         classes::check(&dataset)?;
-        Ok(Self { dataset, shown, watched: all, split_hashes })
+        let mut pictures = Self { dataset, shown, watched: all, learned_from: Vec::new(), splits };
+        pictures.add_learned(&pictures.dataset.train.iter().map(picture_number).collect::<Vec<_>>());
+        Ok(pictures)
+    }
+
+    /// Adds pictures that the weights at the start learned from.
+    pub(super) fn add_learned(&mut self, numbers: &[u32]) {
+        self.learned_from.extend(numbers);
+        self.learned_from.sort_unstable();
+        self.learned_from.dedup();
     }
 
     /// The split hash of the first source, as it is by itself.
     pub(super) fn split_hash(&self) -> &str {
-        self.split_hashes.first().map_or("", String::as_str)
+        self.splits.first().map_or("", |(_, hash)| hash)
     }
 
     /// Refuses to choose by sets that the run does not have.
@@ -146,11 +157,18 @@ impl Pictures {
 
     /// For the card of what comes of it: which data they were, without the names of folders.
     pub(super) fn record(&self, sources: &[Source]) -> Value {
-        let one = |(source, hash): (&Source, &String)| {
+        let one = |(source, (dataset, hash)): (&Source, &(String, String))| {
             let Source { name, weight, balanced, options, path: _ } = source;
-            json!({ "name": name, "weight": weight, "balanced": balanced, "split_hash": hash, "data": options })
+            json!({
+                "name": name,
+                "dataset": dataset,
+                "split_hash": hash,
+                "weight": weight,
+                "balanced": balanced,
+                "data": options
+            })
         };
-        sources.iter().zip(&self.split_hashes).map(one).collect()
+        sources.iter().zip(&self.splits).map(one).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::config::Init;
+use super::config::{Init, Recipe};
 use super::options::RecipeOptions;
 use crate::network::model::{Architecture, Tensors};
 use crate::network::preprocess::InputSpec;
@@ -25,22 +25,34 @@ pub(super) struct Parent {
     /// For people: which ones.
     pub(super) name: String,
     pub(super) card: ModelCard,
+    /// As [`Weights::learned_from`].
+    pub(super) learned_from: Vec<u32>,
     /// SHA-256 of the file, in hexadecimal.
     sha256: String,
 }
 
 impl Start {
-    /// What was asked for. Options that shape the network are only for one from scratch.
-    pub(super) fn open(init: &Init, options: &RecipeOptions, seed: u64) -> Result<Self> {
+    /// What was asked for. Options that shape the network are only for one from scratch, which has nothing to keep.
+    pub(super) fn open(init: &Init, options: &RecipeOptions, recipe: &Recipe) -> Result<Self> {
         ensure!(
             !options.names_network() || *init == Init::Scratch,
             "--channels and --blocks are for a network from scratch: add --init none, or leave the network as it is"
+        );
+        ensure!(
+            !recipe.freeze || *init != Init::Scratch,
+            "--freeze keeps what was learned before, and a network from scratch has learned nothing: leave out --freeze or \
+             --init none"
         );
         match init {
             Init::Scratch => {
                 let arch = options.network(Architecture::default());
                 arch.check()?;
-                Ok(Self { tensors: arch.initial_tensors(seed)?, arch, input: InputSpec::default(), parent: None })
+                Ok(Self {
+                    tensors: arch.initial_tensors(recipe.seed)?,
+                    arch,
+                    input: InputSpec::default(),
+                    parent: None,
+                })
             }
             Init::Shipped => Self::learned("the weights inside the program".into(), weights::EMBEDDED),
             Init::File(path) => read_at_most(path, weights::MAX_FILE_SIZE)
@@ -50,10 +62,10 @@ impl Start {
     }
 
     fn learned(name: String, file: &[u8]) -> Result<Self> {
-        let Weights { card, tensors } = Weights::from_bytes(file)?;
+        let Weights { card, tensors, learned_from } = Weights::from_bytes(file)?;
         let sha256 = hex::encode(Sha256::digest(file));
         let (arch, input) = (card.arch.clone(), card.input.clone());
-        Ok(Self { arch, input, tensors, parent: Some(Parent { name, card, sha256 }) })
+        Ok(Self { arch, input, tensors, parent: Some(Parent { name, card, learned_from, sha256 }) })
     }
 
     /// For people: what this is.
@@ -69,7 +81,17 @@ impl Start {
     /// For the card of what comes of it: where the weights come from, without the name of a file.
     pub(super) fn record(&self) -> Value {
         self.parent.as_ref().map_or(Value::Null, |Parent { card, sha256, .. }| {
-            json!({ "sha256": sha256, "dataset": card.dataset, "split_hash": card.split_hash, "seed": card.seed })
+            let training = card
+                .training
+                .as_ref()
+                .map(|training| json!({ "init": training.get("init"), "sources": training.get("sources") }));
+            json!({
+                "sha256": sha256,
+                "dataset": card.dataset,
+                "split_hash": card.split_hash,
+                "seed": card.seed,
+                "training": training
+            })
         })
     }
 
@@ -90,17 +112,20 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let path = folder.path().join("w.safetensors");
         std::fs::write(&path, weights::EMBEDDED).expect("file");
-        let start = Start::open(&Init::File(path.clone()), &options("").expect("options"), 1).expect("a start");
-        let shipped = Start::open(&Init::Shipped, &options("").expect("options"), 1).expect("a start");
+        let open = |init: &Init, wish: &str| {
+            let options = options(wish).expect("options");
+            Start::open(init, &options, &options.applied_to(Recipe::fine_tuning())?)
+        };
+        let start = open(&Init::File(path.clone()), "").expect("a start");
+        let shipped = open(&Init::Shipped, "--freeze").expect("a start");
         assert_eq!((start.record(), &start.arch), (shipped.record(), &shipped.arch));
         assert!(!start.record().to_string().contains("w.safetensors"));
         let card = &shipped.parent.as_ref().expect("weights").card;
         assert_eq!(start.leak(&card.dataset, &card.split_hash), None);
         assert!(start.leak(&card.dataset, "other").expect("a warning").contains("another split"));
 
-        let refusal = |init, wish: &str| {
-            format!("{:#}", Start::open(&init, &options(wish).expect("options"), 1).err().expect("refused"))
-        };
+        let refusal = |init, wish: &str| format!("{:#}", open(&init, wish).err().expect("refused"));
+        assert!(refusal(Init::Scratch, "--freeze").contains("--freeze"));
         assert!(refusal(Init::Shipped, "--channels 1,1,1,1").contains("--init none"));
         std::fs::write(&path, "no weights").expect("file");
         assert!(refusal(Init::File(path), "").contains("w.safetensors: expected a safetensors file"));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use image::{GrayImage, Luma};
+use safetensors::SafeTensors;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -176,12 +177,28 @@ fn ctrl_c_ends_a_run_after_a_checkpoint() {
 }
 
 #[test]
+fn ctrl_c_is_heard_where_an_epoch_has_one_step() {
+    let folder = temporary_folder();
+    let data = data_set(folder.path(), [4, 4, 4, 4, 4, 4, 0]);
+    let out = folder.path().join("run");
+    let mut running = start(&mut train(&data, &out, "--epochs 5000 --batch-size 24"));
+    running.wait_for("the first epoch", || epochs(&out).filter(|&epochs| epochs >= 1));
+    running.interrupt();
+    let output = running.finish(common::LIMIT);
+    assert_exit(&output, 1, &["interrupted after epoch", "of 5000", "emocam train --resume"]);
+    assert_eq!(names_in(&out), FILES);
+    let done = epochs(&out).expect("a history");
+    let mut again = start(&mut resume(&out));
+    again.wait_for("one more epoch", || epochs(&out).filter(|&epochs| epochs > done));
+}
+
+#[test]
 fn what_contradicts_a_run_is_refused_and_what_repeats_it_is_not() {
     let (folder, data) = workshop();
     let out = folder.path().join("run");
     succeed(&mut train(&data, &out, "--epochs 1"));
     succeed(resume(&out).args(["--epochs", "1", "--channels", "4,4,8,8"]));
-    fail(resume(&out).args(["--epochs", "5"]), 1, &["epochs 5 instead of 1", "--out"]);
+    fail(resume(&out).args(["--flip", "0.2"]), 1, &["flip 0.2 instead of 0.5", "--out"]);
     fail(resume(&out).args(["--channels", "4,4,8,9"]), 1, &["channels [4, 4, 8, 9] instead of [4, 4, 8, 8]"]);
     fail(&mut train(&data, &out, "--epochs 1"), 1, &["exists already", "--resume"]);
 
@@ -197,6 +214,41 @@ fn what_contradicts_a_run_is_refused_and_what_repeats_it_is_not() {
     fail(&mut resume(&nothing), 1, &["nothing", "expected the checkpoint", "--out"]);
     fs::write(out.join("checkpoint.safetensors"), "torn").expect("a file");
     fail(&mut resume(&out), 1, &["checkpoint.safetensors", "damaged"]);
+}
+
+#[test]
+fn a_runs_own_command_goes_on_with_it_also_where_a_value_was_adjusted() {
+    let folder = temporary_folder();
+    let data = data_set(folder.path(), [4, 4, 4, 4, 4, 4, 0]);
+    let out = folder.path().join("run");
+    succeed(&mut train(&data, &out, "--epochs 2 --batch-size 100"));
+    let config = config(&out);
+    assert_eq!((&config["recipe"]["batch_size"], &config["adjusted"]["batch_size"]), (&24.into(), &100.into()));
+    succeed(resume(&out).arg("--data").arg(&data).args(["--epochs", "2", "--batch-size", "100"]));
+    succeed(resume(&out).args(["--batch-size", "24"]));
+    fail(resume(&out).args(["--batch-size", "50"]), 1, &["batch_size 50 instead of 24"]);
+}
+
+#[test]
+fn a_run_may_get_more_epochs_when_it_is_gone_on_with() {
+    let (folder, data) = workshop();
+    let out = folder.path().join("run");
+    succeed(&mut train(&data, &out, "--epochs 2"));
+    let before = history(&out);
+    let output = text(&succeed(resume(&out).args(["--epochs", "5"])).stdout);
+    assert!(output.contains("5 epochs instead of 2") && output.contains("Epoch [3/5]"), "{output}");
+    assert_eq!(config(&out)["recipe"]["epochs"], 5);
+    let after = history(&out);
+    assert_eq!((after.len(), &after[..3]), (6, &before[..]));
+    // From there on the rate is that of a run that had as many from the start.
+    let whole = folder.path().join("whole");
+    succeed(&mut train(&data, &whole, "--epochs 5"));
+    let rates =
+        |rows: &[String]| rows.iter().filter_map(|row| row.split(',').nth(1).map(str::to_owned)).collect::<Vec<_>>();
+    assert_eq!(rates(&after[3..]), rates(&history(&whole)[3..]));
+    fail(resume(&out).args(["--epochs", "4"]), 1, &["--epochs 4", "done 5 epochs"]);
+    let output = text(&succeed(&mut resume(&out)).stdout);
+    assert!(output.contains("the run is complete"), "{output}");
 }
 
 #[test]
@@ -242,7 +294,7 @@ fn weights_that_have_learned_are_fine_tuned_in_their_own_network() {
     let output = succeed(&mut command);
     assert!(text(&output.stdout).contains("fine-tuning"), "{}", text(&output.stdout));
     let recipe = &config(&second)["recipe"];
-    assert_eq!((&recipe["batch_size"], &recipe["body_rate"]), (&Value::from(32), &Value::from(0.0)));
+    assert_eq!((&recipe["batch_size"], &recipe["body_rate"]), (&Value::from(16), &Value::from(0.0)));
     // The evaluation loads it: network and card fit.
     succeed(
         emocam()
@@ -255,6 +307,46 @@ fn weights_that_have_learned_are_fine_tuned_in_their_own_network() {
     command.arg("--channels").arg("4,4,8,8").arg("--out").arg(folder.path().join("third"));
     let output = run(&mut command);
     assert!(!output.status.success());
+}
+
+/// The tensors of a weights file: its name and its bytes.
+fn tensors(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let bytes = fs::read(path).expect("weights");
+    let file = SafeTensors::deserialize(&bytes).expect("safetensors");
+    let mut all: Vec<_> = file.iter().map(|(name, view)| (name.to_owned(), view.data().to_vec())).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_frozen_network_learns_by_its_last_layer_alone() {
+    let (folder, data) = workshop();
+    let (first, second, again) =
+        (folder.path().join("first"), folder.path().join("second"), folder.path().join("again"));
+    succeed(&mut train(&data, &first, "--epochs 2"));
+    let weights = first.join("best.safetensors");
+    let frozen = |out: &Path| {
+        let mut command = emocam();
+        command.arg("train").arg("--data").arg(&data).arg("--out").arg(out).arg("--init").arg(&weights);
+        command.args(["--epochs", "3", "--freeze", "--device", "cpu"]);
+        command
+    };
+    succeed(&mut frozen(&second));
+    assert_eq!(config(&second)["recipe"]["freeze"], true);
+    for ((name, before), (found, after)) in tensors(&weights).iter().zip(&tensors(&second.join("best.safetensors"))) {
+        assert_eq!(name, found);
+        assert_eq!(before != after, name.starts_with("head."), "{name}");
+    }
+
+    // Interrupted and gone on with, it ends the same.
+    let mut killed = start(&mut frozen(&again));
+    killed.wait_for("the first checkpoint", || again.join("config.json").is_file().then_some(()));
+    drop(killed);
+    succeed(&mut resume(&again));
+    assert_same(&second, &again);
+
+    fail(&mut train(&data, &folder.path().join("third"), "--freeze"), 1, &["--freeze", "--init none"]);
+    fail(frozen(&folder.path().join("third")).args(["--body-rate", "1"]), 2, &["--freeze", "--body-rate"]);
 }
 
 #[test]
