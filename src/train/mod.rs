@@ -29,6 +29,7 @@ mod optim;
 mod options;
 mod progress;
 mod run;
+mod show;
 mod start;
 
 use std::io::Write;
@@ -42,6 +43,7 @@ pub use config::{ClassWeights, Init, Recipe, Sampling, Selection};
 pub use log::Log;
 pub use optim::ScheduleShape;
 pub use options::RecipeOptions;
+pub use show::{FirstBatch, show_batch};
 
 use crate::dataset::{DataOptions, Dataset, Part};
 use crate::flow::stop::Stop;
@@ -86,8 +88,7 @@ pub struct DataPlace<'a> {
 pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write) -> Result<()> {
     let NewRun { data, data_options, out, init, recipe: options } = new;
     refuse_existing(out)?;
-    let recipe = if *init == Init::Scratch { Recipe::default() } else { Recipe::fine_tuning() };
-    let recipe = options.applied_to(recipe)?;
+    let recipe = options.applied_to(Recipe::of(init))?;
     recipe.check()?;
     let start = Start::open(init, options, &recipe)?;
     let data_options = DataOptions { seed: recipe.seed, input: start.input.clone(), ..data_options.clone() };
