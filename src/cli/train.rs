@@ -16,7 +16,10 @@ use emocam::train::{Init, Recipe, RecipeOptions};
 #[command(after_help = "Examples:
   emocam train --data faces --out runs/mine                fine-tune
   emocam train --data ferplus --out runs/new --init none   from scratch
+  emocam train --data faces --out runs/head --freeze       only the last layer
+  emocam train --data faces --show-batch sheet.png         look at the pictures
   emocam train --resume runs/mine                          go on with a run
+  emocam train --resume runs/mine --epochs 60              to another end
   emocam eval --data faces --weights runs/mine/best.safetensors
 
 A run's folder holds best.safetensors (the weights to use), config.json,
@@ -31,16 +34,20 @@ pub(crate) struct Train {
     pub(crate) watched: Vec<DataSpec>,
 
     /// Folder for what the run writes
-    #[arg(long, value_name = "RUN", required_unless_present = "resume", conflicts_with = "resume")]
+    #[arg(long, value_name = "RUN", required_unless_present_any = ["resume", "show_batch"], conflicts_with = "resume")]
     pub(crate) out: Option<PathBuf>,
 
-    /// Go on with the run in this folder, as if it had never been interrupted
+    /// Go on with the run in this folder, as if it had never been interrupted; with --epochs, to another end
     #[arg(long, value_name = "RUN")]
     pub(crate) resume: Option<PathBuf>,
 
     /// Weights to start from (fine-tuning), or `none` for a network from scratch [default: the weights inside the program]
     #[arg(long, value_name = "FILE|none", conflicts_with = "resume")]
     pub(crate) init: Option<Init>,
+
+    /// Write what the network is shown in the first step as a PNG, and end; nothing is trained
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub(crate) show_batch: Option<PathBuf>,
 
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto, help = DEVICE)]
     pub(crate) device: DeviceSpec,

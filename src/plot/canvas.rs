@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use image::{ImageFormat, RgbImage, imageops};
+use image::{GrayImage, ImageFormat, RgbImage, imageops};
 
 use super::looks::WHITE;
 use crate::draw::paint::{Color, OPAQUE, Rect, blend, fill};
@@ -39,6 +39,16 @@ impl Canvas {
     /// Fills a rectangle.
     pub(super) fn fill(&mut self, rect: Rect, color: Color) {
         fill(&mut self.picture, rect, color, OPAQUE);
+    }
+
+    /// A grey picture from its upper left corner on, each of its pixels a square of so many.
+    pub(super) fn picture(&mut self, gray: &GrayImage, [left, top]: [u32; 2], factor: u32) {
+        let (width, height) = gray.dimensions();
+        for (x, y) in (0..height * factor).flat_map(|y| (0..width * factor).map(move |x| (x, y))) {
+            if let Some(pixel) = self.picture.get_pixel_mut_checked(left + x, top + y) {
+                pixel.0 = [gray.get_pixel(x / factor, y / factor).0[0]; 3];
+            }
+        }
     }
 
     /// A line of text. `y` is the middle of its capitals.

@@ -1,4 +1,4 @@
-//! Plots of a run, as PNGs that a paper can print: curves, confusion matrix, reliability diagram.
+//! Plots of a run, as PNGs that a paper can print: curves, confusion matrix, reliability diagram; and sheets of pictures.
 //!
 //! `looks` has the sizes and colors that all plots share. `canvas` paints, `axes` turns values into places and draws
 //! what surrounds them; each kind of plot has a file of its own. Pure functions of the figures: the same figures give the
@@ -11,9 +11,11 @@ mod confusion;
 mod history;
 mod looks;
 mod reliability;
+mod sheet;
 mod timeline;
 
 pub use confusion::confusion_matrix;
 pub use history::{Epoch, history};
 pub use reliability::{Bin, Reliability, reliability};
+pub use sheet::{Tile, sheet};
 pub use timeline::{Row, Spell, timeline};

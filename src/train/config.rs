@@ -142,6 +142,11 @@ impl Recipe {
         Self { epochs: 20, batch_size: 32, learning_rate: 2e-3, body_rate: 0.5, ..Self::default() }
     }
 
+    /// The defaults for what the weights start from.
+    pub(super) fn of(init: &Init) -> Self {
+        if *init == Init::Scratch { Self::default() } else { Self::fine_tuning() }
+    }
+
     /// The decay of the average that suits the length of an epoch, to six digits.
     pub(super) fn suited_ema_decay(steps_per_epoch: usize) -> f64 {
         let decay = 1.0 - 1.0 / (AVERAGED_EPOCHS * steps_per_epoch.max(1) as f64);

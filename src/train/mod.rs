@@ -30,6 +30,7 @@ mod options;
 mod progress;
 mod run;
 mod selection;
+mod show;
 mod sources;
 mod start;
 
@@ -45,6 +46,7 @@ pub use log::Log;
 pub use optim::ScheduleShape;
 pub use options::RecipeOptions;
 pub use selection::Selection;
+pub use show::{FirstBatch, show_batch};
 
 use crate::dataset::{DataOptions, DataSpec};
 use crate::flow::stop::Stop;
@@ -95,8 +97,7 @@ pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write)
     let NewRun { data, watched, data_options, out, init, recipe: options } = new;
     ensure!(!data.is_empty(), "expected a data set to train on, found none");
     refuse_existing(out)?;
-    let recipe = if *init == Init::Scratch { Recipe::default() } else { Recipe::fine_tuning() };
-    let recipe = options.applied_to(recipe)?;
+    let recipe = options.applied_to(Recipe::of(init))?;
     recipe.check()?;
     let start = Start::open(init, options, &recipe)?;
     let data_options = DataOptions { seed: recipe.seed, input: start.input.clone(), ..data_options.clone() };

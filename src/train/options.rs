@@ -215,8 +215,7 @@ pub(super) mod tests {
     fn a_small_set_is_fine_tuned_in_small_batches_unless_others_are_asked_for() {
         let size = |line: &str, init: &Init, pictures: usize| {
             let options = options(line).expect("options");
-            let recipe = if *init == Init::Scratch { Recipe::default() } else { Recipe::fine_tuning() };
-            options.suited(options.applied_to(recipe).expect("a recipe"), init, pictures).batch_size
+            options.suited(options.applied_to(Recipe::of(init)).expect("a recipe"), init, pictures).batch_size
         };
         assert_eq!([1999, 2000].map(|pictures| size("", &Init::Shipped, pictures)), [16, 32]);
         assert_eq!(size("", &Init::Scratch, 1999), 128);

@@ -252,6 +252,27 @@ fn a_run_may_get_more_epochs_when_it_is_gone_on_with() {
 }
 
 #[test]
+fn the_first_batch_is_shown_without_training() {
+    let (folder, data) = workshop();
+    let (sheet, out) = (folder.path().join("sheet.png"), folder.path().join("run"));
+    let show = || {
+        let mut command = train(&data, &out, "--batch-size 20");
+        command.arg("--show-batch").arg(&sheet);
+        command
+    };
+    let output = text(&succeed(&mut show()).stdout);
+    assert!(output.contains("sheet.png"), "{output}");
+    assert!(!out.exists(), "nothing was trained");
+    let picture = image::open(&sheet).expect("a PNG").to_luma8();
+    assert!(picture.width() > 8 * 96 && picture.height() > 3 * 96, "three rows of eight: {:?}", picture.dimensions());
+    fail(&mut show(), 1, &["sheet.png", "exists already"]);
+    let mut without_out = emocam();
+    without_out.args(["train", "--no-cache", "--data"]).arg(&data);
+    succeed(without_out.arg("--show-batch").arg(folder.path().join("another.png")));
+    fail(emocam().args(["train", "--show-batch", "a.png"]), 2, &["--data"]);
+}
+
+#[test]
 fn a_run_that_diverges_says_where_and_keeps_the_last_good_checkpoint() {
     let (folder, data) = workshop();
     let out = folder.path().join("run");
