@@ -26,8 +26,8 @@ pub(crate) struct DataArgs {
     #[arg(long, value_enum)]
     pub(crate) format: Option<Format>,
 
-    /// How validation (and test) pictures are chosen: random:0.2 or subject:0.2 (nobody in two parts), or with a share for
-    /// the test, as in random:0.2:0.1 [default: as the data say, else by subject where people are known, else random:0.2]
+    /// How validation (and test) pictures are chosen: random:0.2 or subject:0.2 (nobody in two parts), with a share for the
+    /// test, as in random:0.2:0.1, or one of equal parts, as in subject:2/5 [default: as the data say, else by subject where people are known, else random:0.2]
     #[arg(long, value_name = "RULE")]
     pub(crate) split: Option<SplitRule>,
 
@@ -136,7 +136,7 @@ mod tests {
         let line = "emocam --data d --format fer2013-csv --split subject:0.2:0.1 --ignore-class contempt \
                     --ignore-class boredom --views s,HL --faces whole --cache /c";
         let options = parse(line).unwrap();
-        let split = SplitRule { by: SplitBy::Subject, validation: 0.2, test: 0.1 };
+        let split = SplitRule { by: SplitBy::Subject, validation: 0.2, test: 0.1, fold: None };
         let expected = DataOptions {
             format: Some(Format::Fer2013Csv),
             split: Some(split),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, value_parser};
 
 use super::data::{DataArgs, SOURCES};
 use super::dials::{DEVICE, positive};
@@ -48,6 +48,11 @@ pub(crate) struct Train {
     /// Write what the network is shown in the first step as a PNG, and end; nothing is trained
     #[arg(long, value_name = "FILE", conflicts_with = "resume")]
     pub(crate) show_batch: Option<PathBuf>,
+
+    /// Cross-validation: N runs, each with another Nth of the people for validation, and a report of all; by pictures with
+    /// --split random:0.2
+    #[arg(long, value_name = "N", conflicts_with_all = ["resume", "show_batch"], value_parser = value_parser!(u32).range(2..=100))]
+    pub(crate) folds: Option<u32>,
 
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto, help = DEVICE)]
     pub(crate) device: DeviceSpec,

@@ -13,7 +13,8 @@ use crate::view::tell::notice;
 
 /// Starts a run, or goes on with one.
 pub(super) fn run(arguments: &Train, stop: &Stop) -> Result<()> {
-    let Train { data, watched, out, resume, init, show_batch, device, threads, data_options, recipe } = arguments;
+    let Train { data, watched, out, resume, init, show_batch, folds, device, threads, data_options, recipe } =
+        arguments;
     if let Some(threads) = *threads {
         set_threads(threads)?;
     }
@@ -29,11 +30,14 @@ pub(super) fn run(arguments: &Train, stop: &Stop) -> Result<()> {
     match (resume, out) {
         (Some(run), _) => {
             let place = DataPlace { data, watched, cache: data_options.cache_folder() };
-            train::resume(run, place, recipe, &device, stop, &mut log)
+            train::resume(run, place, recipe, &device, stop, &mut log).map(drop)
         }
         (None, Some(out)) => {
             let new = NewRun { data, watched, data_options: new_options, out, init, recipe };
-            train::start(new, &device, stop, &mut log)
+            match folds {
+                Some(folds) => train::cross_validate(new, *folds, &device, stop, &mut log),
+                None => train::start(new, &device, stop, &mut log).map(drop),
+            }
         }
         (None, None) => bail!("expected --data DIR and --out RUN, or --resume RUN"),
     }

@@ -48,6 +48,11 @@ impl DataSpec {
         name.chars().map(|c| if c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '+') { c } else { '_' }).collect()
     }
 
+    /// The same, dealt out by this rule.
+    pub fn with_split(&self, rule: SplitRule) -> Self {
+        Self { split: Some(rule), ..self.clone() }
+    }
+
     /// The options for reading it: what is said of all sets, but for what is said of this one.
     pub fn options(&self, of_all: &DataOptions) -> DataOptions {
         let map = self.map.as_ref().map_or_else(|| of_all.map.clone(), |map| of_all.map.with(map));

@@ -17,7 +17,8 @@ use super::listing::{Entry, count};
 use super::sample::Part;
 use crate::flow::emotion::Emotion;
 
-/// How pictures are dealt out: `random:V[:T]` or `subject:V[:T]`, with the shares of validation and test.
+/// How pictures are dealt out: `random:V[:T]` or `subject:V[:T]`, with the shares of validation and test; or `subject:2/5`,
+/// with the second of five equal parts for validation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SplitRule {
@@ -27,6 +28,18 @@ pub struct SplitRule {
     pub validation: f64,
     /// Share of the whole that is for the test; 0 for none.
     pub test: f64,
+    /// Which of how many equal parts is for validation, counted from 1; `None` is the first.
+    pub fold: Option<(u32, u32)>,
+}
+
+/// The most parts of a cross-validation.
+const MOST_FOLDS: u32 = 100;
+
+impl SplitRule {
+    /// The rule that takes one of several equal parts for validation, counted from 1.
+    pub fn fold(by: SplitBy, number: u32, of: u32) -> Self {
+        Self { by, validation: 1.0 / f64::from(of.max(1)), test: 0.0, fold: Some((number, of)) }
+    }
 }
 
 /// What a split deals out.
@@ -57,8 +70,18 @@ impl FromStr for SplitRule {
             _ => bail!(wanted()),
         };
         let (validation, test) = shares.split_once(':').unwrap_or((shares, "0"));
-        let rule =
-            Self { by, validation: validation.parse().with_context(wanted)?, test: test.parse().with_context(wanted)? };
+        if let Some((number, of)) = validation.split_once('/') {
+            let (number, of): (u32, u32) = (number.parse().with_context(wanted)?, of.parse().with_context(wanted)?);
+            let fits = (1..=of).contains(&number) && (2..=MOST_FOLDS).contains(&of) && test == "0";
+            ensure!(fits, "expected one of 2 to {MOST_FOLDS} parts, as in subject:2/5, found {text:?}");
+            return Ok(Self::fold(by, number, of));
+        }
+        let rule = Self {
+            fold: None,
+            by,
+            validation: validation.parse().with_context(wanted)?,
+            test: test.parse().with_context(wanted)?,
+        };
         let Self { validation, test, .. } = rule;
         ensure!(
             validation > 0.0 && test >= 0.0 && validation + test < 1.0,
@@ -74,6 +97,9 @@ impl fmt::Display for SplitRule {
             SplitBy::Picture => "random",
             SplitBy::Subject => "subject",
         };
+        if let Some((number, of)) = self.fold {
+            return write!(f, "{name}:{number}/{of}");
+        }
         write!(f, "{name}:{}", self.validation)?;
         if self.test > 0.0 { write!(f, ":{}", self.test) } else { Ok(()) }
     }
@@ -122,7 +148,7 @@ fn default_rule(entries: &[Entry], warnings: &mut Vec<String>) -> SplitRule {
         true => (SplitBy::Subject, "nobody is in two parts"),
         false => (SplitBy::Picture, "stratified by class; who is shown is not known"),
     };
-    let rule = SplitRule { by, validation: VALIDATION, test: 0.0 };
+    let rule = SplitRule { by, validation: VALIDATION, test: 0.0, fold: None };
     warnings.push(format!("the data have no split of their own: taken is --split {rule} ({reason})"));
     rule
 }
@@ -140,7 +166,7 @@ fn with_validation(
     }
     let picked: Vec<&Entry> = train.iter().map(|&index| &entries[index]).collect();
     let by = if knows_everyone(picked.iter().copied()) { SplitBy::Subject } else { SplitBy::Picture };
-    let rule = SplitRule { by, validation: VALIDATION_OF_TRAIN, test: 0.0 };
+    let rule = SplitRule { by, validation: VALIDATION_OF_TRAIN, test: 0.0, fold: None };
     for (&index, part) in train.iter().zip(parts_by_rule(picked, rule, seed)?) {
         own[index] = part;
     }
@@ -210,7 +236,12 @@ fn dealt_out(number: usize, rule: SplitRule) -> impl Iterator<Item = Part> {
     let share = |share: f64| (number as f64 * share).round() as usize;
     let test = if rule.test > 0.0 && number > 2 { share(rule.test).max(1) } else { 0 };
     let validation = share(rule.validation).max(1).min(number.saturating_sub(test + 1));
+    let of_fold = rule.fold.map(|(i, of)| (i as usize - 1) * number / of as usize..i as usize * number / of as usize);
     let part = move |index| match index {
+        _ if of_fold.is_some() => match &of_fold {
+            Some(fold) if fold.contains(&index) => Part::Validation,
+            _ => Part::Train,
+        },
         _ if index < validation => Part::Validation,
         _ if index < validation + test => Part::Test,
         _ => Part::Train,
@@ -282,8 +313,25 @@ mod tests {
     }
 
     #[test]
+    fn folds_share_out_everybody_once() {
+        let entries = posed();
+        let mut times = vec![0; entries.len()];
+        for fold in 1..=3 {
+            let parts = parts(&entries, &format!("subject:{fold}/3"), 1);
+            let [train, validation, test] = numbers(&parts);
+            assert!((84..=98).contains(&validation) && test == 0 && train + validation == 280, "{validation}");
+            assert_eq!(leak(&entries, &parts), None);
+            times.iter_mut().zip(&parts).for_each(|(times, part)| *times += usize::from(*part == Part::Validation));
+        }
+        assert!(times.iter().all(|&times| times == 1));
+        for wrong in ["subject:0/3", "subject:4/3", "subject:1/1", "subject:1/2:0.1", "subject:1/101"] {
+            assert!(wrong.parse::<SplitRule>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn rules_are_read_and_written() {
-        for text in ["random:0.2", "subject:0.25:0.1"] {
+        for text in ["random:0.2", "subject:0.25:0.1", "random:2/5"] {
             assert_eq!(rule(text).to_string(), text);
             let json = serde_json::to_string(&rule(text)).unwrap();
             assert_eq!(serde_json::from_str::<SplitRule>(&json).unwrap(), rule(text));

@@ -118,6 +118,13 @@ impl Metrics {
         self.average(|_| 1.0 / Emotion::COUNT as f64)
     }
 
+    /// Unweighted mean of the recalls of those classes that have pictures: the accuracy where all are equally frequent.
+    pub fn mean_recall(&self) -> f64 {
+        let recalls = Emotion::ALL.map(|emotion| self.class(emotion)).into_iter().filter(|class| class.support > 0);
+        let recalls: Vec<f64> = recalls.map(|class| class.recall).collect();
+        recalls.iter().sum::<f64>() / recalls.len().max(1) as f64
+    }
+
     /// Mean of the classes' figures, each weighted by its support.
     pub fn weighted_average(&self) -> ClassMetrics {
         let count = self.count();

@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_run_may_get_other_epochs_but_not_fewer_than_it_has_done() {
         let mut state = checkpoint().state;
-        state.history = vec![EpochRecord { figures: Epoch::default(), timing: None }; 3];
+        state.history = vec![EpochRecord { figures: Epoch::default(), watched: Vec::new(), timing: None }; 3];
         let error = state.set_epochs(2).expect_err("too few").to_string();
         assert!(error.contains("--epochs 2") && error.contains("done 3"), "{error}");
         state.set_epochs(12).expect("more");

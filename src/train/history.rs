@@ -38,7 +38,7 @@ pub(super) struct WatchedFigures {
 
 impl WatchedFigures {
     pub(super) fn of(metrics: &Metrics) -> Self {
-        Self { accuracy: metrics.accuracy(), mean_recall: metrics.macro_average().recall }
+        Self { accuracy: metrics.accuracy(), mean_recall: metrics.mean_recall() }
     }
 }
 

@@ -22,6 +22,7 @@ mod classes;
 mod config;
 mod figures;
 mod folder;
+mod folds;
 mod history;
 mod learner;
 mod log;
@@ -42,6 +43,7 @@ use candle_core::Device;
 use serde_json::json;
 
 pub use config::{ClassWeights, Init, Recipe, Sampling};
+pub use folds::cross_validate;
 pub use log::Log;
 pub use optim::ScheduleShape;
 pub use options::RecipeOptions;
@@ -49,6 +51,7 @@ pub use selection::Selection;
 pub use show::{FirstBatch, show_batch};
 
 use crate::dataset::{DataOptions, DataSpec};
+use crate::eval::Metrics;
 use crate::flow::stop::Stop;
 use crate::network::weights::ModelCard;
 use checkpoint::{Checkpoint, State};
@@ -88,12 +91,12 @@ pub struct DataPlace<'a> {
 }
 
 /// Starts a run and runs it to its end. Lines for people go to `log`. A request to stop ends the run after the step at hand,
-/// with a checkpoint.
+/// with a checkpoint. Returns what the best weights are worth on validation.
 ///
 /// # Errors
 /// When the folder holds a run already or can't be written, the data or the weights to start from can't be read, a setting
 /// makes no sense, the loss is no longer finite, or the run was stopped.
-pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write) -> Result<()> {
+pub fn start(new: NewRun<'_>, device: &Device, stop: &Stop, log: &mut dyn Write) -> Result<Metrics> {
     let NewRun { data, watched, data_options, out, init, recipe: options } = new;
     ensure!(!data.is_empty(), "expected a data set to train on, found none");
     refuse_existing(out)?;
@@ -155,7 +158,7 @@ pub fn resume(
     device: &Device,
     stop: &Stop,
     log: &mut dyn Write,
-) -> Result<()> {
+) -> Result<Metrics> {
     let path = folder.join(CHECKPOINT);
     ensure!(
         path.is_file(),

@@ -162,7 +162,6 @@ fn flat(recipe: &Recipe) -> Vec<(String, Value)> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::dataset::DataOptions;
     use crate::dataset::augment::Augmentation;
     use crate::network::calibration::Prior;
 
@@ -236,8 +235,8 @@ pub(super) mod tests {
         let recipe = asked.suited(recipe, &Init::Scratch, 90);
         let adjusted = asked.adjusted(&recipe).expect("values");
         assert_eq!(adjusted, BTreeMap::from([("batch_size".to_owned(), 200.into())]));
-        let (data, data_options) = ("data".into(), DataOptions::default());
-        let config = TrainConfig { data, data_options, init: Init::Scratch, recipe, adjusted };
+        let (sources, watched) = (Vec::new(), Vec::new());
+        let config = TrainConfig { sources, watched, init: Init::Scratch, recipe, adjusted };
         let contradictions = |line: &str| {
             let options = options(line).expect("options");
             options.contradictions(&config, &Architecture::default()).expect("contradictions")

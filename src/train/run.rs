@@ -93,7 +93,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs to the end. Where a GPU fails, what is on it is left alone, and the error says what is left of the run.
-    pub(super) fn go_on(mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
+    pub(super) fn go_on(mut self, stop: &Stop, log: &mut dyn Write) -> Result<Metrics> {
         self.epochs(stop, log).map_err(|error| match GpuError::find(&error) {
             Some(gpu) => {
                 let error = error.context(self.what_is_left(&gpu));
@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
     }
 
     /// The one loop.
-    fn epochs(&mut self, stop: &Stop, log: &mut dyn Write) -> Result<()> {
+    fn epochs(&mut self, stop: &Stop, log: &mut dyn Write) -> Result<Metrics> {
         let Recipe { epochs, batch_size, .. } = self.state.config.recipe;
         let pictures = |steps: usize| steps * batch_size;
         let progress = bar(pictures(self.steps_per_epoch * epochs), pictures(self.step()));
@@ -304,9 +304,11 @@ impl<'a> Run<'a> {
 
     /// Writes what a run leaves when it ends, by itself or by Ctrl-C: curves, and a report of the best weights on validation.
     /// The test split is for `emocam eval`.
-    fn finish(&self, log: &mut dyn Write, progress: &ProgressBar) -> Result<()> {
+    fn finish(&self, log: &mut dyn Write, progress: &ProgressBar) -> Result<Metrics> {
         let done = self.state.history.len();
-        let (Some(Best { epoch, .. }), Some(best)) = (self.state.best, &self.best) else { return Ok(()) };
+        let (Some(Best { epoch, .. }), Some(best)) = (self.state.best, &self.best) else {
+            return Ok(Metrics::default());
+        };
         if self.state.is_over() && done < self.state.config.recipe.epochs {
             say(progress, log, &format!("ended after epoch {done}: {} without a better one", done - epoch))?;
         }
@@ -334,6 +336,7 @@ impl<'a> Run<'a> {
             eval::write::folder(&folder, &report)?;
             text.push_str(&format!("\n{}", eval::write::text(&report)));
         }
-        say(progress, log, &format!("\nbest epoch: {epoch}, in {}\n\n{text}", self.folder.join(BEST).display()))
+        say(progress, log, &format!("\nbest epoch: {epoch}, in {}\n\n{text}", self.folder.join(BEST).display()))?;
+        Ok(report.after)
     }
 }

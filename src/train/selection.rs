@@ -43,7 +43,7 @@ impl Figure {
         match self {
             Self::Accuracy => metrics.accuracy(),
             Self::MacroF1 => metrics.macro_f1(),
-            Self::MeanRecall => metrics.macro_average().recall,
+            Self::MeanRecall => metrics.mean_recall(),
             Self::Loss => -metrics.loss(),
         }
     }
