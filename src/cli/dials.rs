@@ -39,9 +39,9 @@ pub(crate) struct Dials {
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
 
-    /// How often each emotion is taken to occur: natural (as in the training data) or balanced (all equally often, as
-    /// in a posed set) [default: what the weights say]
-    #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
+    /// How often each emotion is taken to occur: natural (as in the training data), balanced (all equally often, as in a
+    /// posed set) or a number between 0 (balanced) and 1 (natural) [default: what the weights say]
+    #[arg(long, value_name = "PRIOR", allow_negative_numbers = true)]
     pub(crate) prior: Option<Prior>,
 
     #[arg(long, value_name = "DEVICE", default_value_t = DeviceSpec::Auto, help = DEVICE)]

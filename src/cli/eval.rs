@@ -31,8 +31,9 @@ pub(crate) struct Eval {
     #[arg(long, value_parser = ["train", "validation", "test", "all"])]
     pub(crate) part: Option<String>,
 
-    /// How often each emotion is taken to occur; without this, what the weights say [possible values: natural, balanced]
-    #[arg(long, value_enum, value_name = "PRIOR", hide_possible_values = true)]
+    /// How often each emotion is taken to occur: natural, balanced or a number between 0 (balanced) and 1 (natural)
+    /// [default: what the weights say]
+    #[arg(long, value_name = "PRIOR", allow_negative_numbers = true)]
     pub(crate) prior: Option<Prior>,
 
     /// Count pictures in which no face was found as errors, instead of leaving them out

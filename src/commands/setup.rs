@@ -95,13 +95,12 @@ pub(super) fn classifier(dials: &Dials, threads: Threads) -> Result<Classifier> 
         }
         made => made?,
     };
-    if classifier.prior() != Prior::Natural {
+    let prior = classifier.prior();
+    if prior != Prior::NATURAL {
         let whose =
             if dials.prior.is_some() { "as asked for" } else { "as the weights say; --prior natural undoes it" };
-        notice(&format!(
-            "the prior is {}: all emotions are taken to occur equally often ({whose})",
-            classifier.prior()
-        ));
+        let how = if prior == Prior::BALANCED { "" } else { "nearer to " };
+        notice(&format!("the prior is {prior}: all emotions are taken to occur {how}equally often ({whose})"));
     }
     Ok(classifier)
 }

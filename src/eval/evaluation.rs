@@ -124,12 +124,12 @@ mod tests {
         let shares = ClassPrior { data: shares, learned: shares };
 
         let plain = evaluation.metrics(&Calibration::NONE);
-        let soft = evaluation.metrics(&Calibration::new(2.0, Prior::Natural, Some(shares)));
+        let soft = evaluation.metrics(&Calibration::new(2.0, Prior::NATURAL, Some(shares)));
         assert_eq!(plain.confusion, soft.confusion);
         assert!(soft.reliability.confidence() < plain.reliability.confidence());
         assert_eq!(plain.missed[Emotion::Sad.index()], 1);
 
-        let balanced = evaluation.metrics(&Calibration::new(1.0, Prior::Balanced, Some(shares)));
+        let balanced = evaluation.metrics(&Calibration::new(1.0, Prior::BALANCED, Some(shares)));
         assert_eq!((plain.accuracy(), balanced.accuracy()), (0.0, 0.5));
         assert_eq!(evaluation.logits(&Calibration::NONE), [([0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0], Emotion::Fear)]);
     }

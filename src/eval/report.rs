@@ -67,7 +67,7 @@ pub(super) mod fixtures {
     }
 
     pub(crate) fn header(card: &ModelCard) -> ReportHeader<'_> {
-        ReportHeader { dataset: "faces", part: "test", split_hash: &card.split_hash, card, prior: Prior::Natural }
+        ReportHeader { dataset: "faces", part: "test", split_hash: &card.split_hash, card, prior: Prior::NATURAL }
     }
 
     pub(crate) fn evaluation() -> Evaluation {

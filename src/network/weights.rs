@@ -82,7 +82,7 @@ impl ModelCard {
             metrics: BTreeMap::new(),
             temperature: 1.0,
             class_prior: None,
-            prior: Prior::Natural,
+            prior: Prior::NATURAL,
             training: None,
         }
     }
@@ -110,12 +110,12 @@ impl ModelCard {
     /// The prior that probabilities follow: the wanted one, else the card's own.
     ///
     /// # Errors
-    /// When it is the balanced one and the card does not tell what that needs.
+    /// When it is not the natural one and the card does not tell what that needs.
     pub fn prior_in_use(&self, wanted: Option<Prior>) -> Result<Prior> {
         let prior = wanted.unwrap_or(self.prior);
         ensure!(
-            prior == Prior::Natural || self.class_prior.is_some(),
-            "the balanced prior needs weights that tell each class's share of their training data; these don't: \
+            prior == Prior::NATURAL || self.class_prior.is_some(),
+            "the {prior} prior needs weights that tell each class's share of their training data; these don't: \
              choose --prior natural, or train them anew"
         );
         Ok(prior)
@@ -330,13 +330,13 @@ mod tests {
     #[test]
     fn the_balanced_prior_needs_the_classes_shares_and_a_wish_overrides_the_card() {
         let mut card = weights().card;
-        assert_eq!(card.prior_in_use(None).expect("natural"), Prior::Natural);
-        let message = card.prior_in_use(Some(Prior::Balanced)).expect_err("no shares").to_string();
+        assert_eq!(card.prior_in_use(None).expect("natural"), Prior::NATURAL);
+        let message = card.prior_in_use(Some(Prior::BALANCED)).expect_err("no shares").to_string();
         assert!(message.contains("choose --prior natural"), "{message}");
-        card.prior = Prior::Balanced;
+        card.prior = Prior::BALANCED;
         card.prior_in_use(None).expect_err("no shares");
-        assert_eq!(card.prior_in_use(Some(Prior::Natural)).expect("natural"), Prior::Natural);
+        assert_eq!(card.prior_in_use(Some(Prior::NATURAL)).expect("natural"), Prior::NATURAL);
         card.class_prior = Some(ClassPrior { data: [0.1; Emotion::COUNT], learned: [0.1; Emotion::COUNT] });
-        assert_eq!(card.prior_in_use(None).expect("shares"), Prior::Balanced);
+        assert_eq!(card.prior_in_use(None).expect("shares"), Prior::BALANCED);
     }
 }

@@ -94,8 +94,9 @@ settings! {
     select: Selection = Selection::default(), "FIGURE";
     /// End after N epochs without a better one
     patience: Option<usize> = None, "N", 1..=100_000;
-    /// The prior that the weights' probabilities follow, in validation and afterwards
-    prior: Prior = Prior::Natural, "PRIOR";
+    /// The prior that the weights' probabilities follow, in validation and afterwards: natural, balanced or a number between
+    /// 0 (balanced) and 1 (natural)
+    prior: Prior = Prior::NATURAL, "PRIOR";
     /// Seed of weights, order, augmentation and dropout: the same seed gives the same weights
     seed: u64 = 0, "N";
     ..

@@ -199,7 +199,7 @@ pub(super) mod tests {
             epochs: 3,
             mixup: 0.2,
             select: "macro-f1".parse().expect("a selection"),
-            prior: Prior::Balanced,
+            prior: Prior::BALANCED,
             patience: Some(2),
             // No larger than the set.
             batch_size: 14,
@@ -226,6 +226,20 @@ pub(super) mod tests {
         for widths in ["", "16", "1,2,3", "1,2,3,4,5", "1,2,3,x", "-1,2,3,4"] {
             assert!(options(&format!("--channels {widths}")).is_err(), "{widths}");
         }
+    }
+
+    #[test]
+    fn a_prior_is_a_setting_by_name_or_number() {
+        let contradictions = |recipe: &Recipe, line: &str| {
+            let (sources, watched, adjusted) = (Vec::new(), Vec::new(), BTreeMap::new());
+            let config = TrainConfig { sources, watched, init: Init::Scratch, recipe: recipe.clone(), adjusted };
+            options(line).expect("options").contradictions(&config, &Architecture::default()).expect("contradictions")
+        };
+        let quarter = Recipe { prior: "0.25".parse().expect("a prior"), ..Recipe::default() };
+        assert!(contradictions(&Recipe::default(), "--prior 1").is_empty(), "natural by its number");
+        assert!(contradictions(&quarter, "--prior 0.25").is_empty());
+        assert_eq!(contradictions(&quarter, "--prior balanced"), ["prior \"balanced\" instead of 0.25"]);
+        assert!(options("--prior 1.5").is_err());
     }
 
     #[test]

@@ -279,11 +279,11 @@ fn the_prior_is_the_weights_own_or_the_asked_for_one_and_never_silent() {
     let [without, balanced] =
         ["without", "balanced"].map(|name| folder.path().join(name).with_extension("safetensors"));
     let mut weights = Weights::embedded().expect("the weights inside the program");
-    (weights.card.class_prior, weights.card.prior) = (None, Prior::Natural);
+    (weights.card.class_prior, weights.card.prior) = (None, Prior::NATURAL);
     fs::write(&without, weights.to_bytes().expect("bytes")).expect("a file");
     let shares = [0.1, 0.01, 0.03, 0.3, 0.36, 0.1, 0.1];
     weights.card.class_prior = Some(ClassPrior { data: shares, learned: shares });
-    weights.card.prior = Prior::Balanced;
+    weights.card.prior = Prior::BALANCED;
     fs::write(&balanced, weights.to_bytes().expect("bytes")).expect("a file");
     let annotate = |weights: &Path, options: &[&str]| {
         let mut command = emocam();
