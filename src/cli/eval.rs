@@ -23,7 +23,8 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "FILE")]
     pub(crate) weights: Option<PathBuf>,
 
-    /// Folder for the report: text, JSON, predictions as CSV, confusion matrix and reliability diagram
+    /// Folder for the report: text, JSON, predictions as CSV, confusion matrix, reliability diagram, sheets of
+    /// the surest mistakes and the least sure predictions
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 

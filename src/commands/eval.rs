@@ -42,6 +42,7 @@ pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
     );
     if let Some(folder) = &arguments.out {
         write::folder(folder, &report)?;
+        write::sheets(folder, &report, parts(part).flat_map(|part| dataset.part(part)))?;
         dataset.write_missed(folder)?;
     }
     Ok(write!(out, "{}", write::text(&report))?)

@@ -5,6 +5,7 @@
 
 mod csv;
 mod json;
+mod sheets;
 mod text;
 
 use std::fs;
@@ -16,6 +17,7 @@ use super::reliability::Reliability;
 use super::report::{Report, ReportHeader};
 use crate::plot;
 use crate::system::files::write_whole;
+pub use sheets::sheets;
 pub use text::text;
 
 /// The name of the data in a folder.
