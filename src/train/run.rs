@@ -201,7 +201,7 @@ impl<'a> Run<'a> {
         let net = EmotionNet::new(&card.arch, &self.learner.averaged()?)?.fold(self.device)?;
         let evaluation = eval::evaluate(&net, &card.input, &self.dataset.validation, self.device)?;
         let calibration = card.calibration(None);
-        let temperature = eval::fit_temperature(&evaluation.logits(&calibration));
+        let temperature = eval::fit_temperature(&evaluation.logits_and_targets(&calibration));
         Ok((evaluation.metrics(&calibration), temperature))
     }
 
