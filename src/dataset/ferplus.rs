@@ -3,7 +3,7 @@
 //!
 //! The layout is the published one: `fer2013new.csv` with a vote count per class, and the folders `FER2013Train`,
 //! `FER2013Valid` and `FER2013Test` with 48x48 grey PNGs. Training pictures get soft targets, pictures to measure on the one
-//! label that most raters gave.
+//! label that most raters gave, and the votes beside it.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -55,6 +55,13 @@ impl Row {
         [self.anger, self.disgust, self.fear, self.happiness, self.neutral, self.sadness, self.surprise].map(u32::from)
     }
 
+    /// Shares of all votes for the seven; `None` where there are none.
+    fn shares(&self) -> Option<Target> {
+        let votes = self.votes();
+        let sum: u32 = votes.iter().sum();
+        (sum > 0).then(|| votes.map(|v| v as f32 / sum as f32))
+    }
+
     /// Shares of the votes, without single ones; `None` where most raters saw none of the seven.
     fn training_target(&self) -> Option<Target> {
         let votes = self.votes();
@@ -101,7 +108,8 @@ pub(super) fn list(folder: &Path) -> Result<Listing> {
         if training.is_some() || measuring.is_some() {
             let picture = Picture::FaceFile(folder.join(subfolder).join(&row.image));
             let name = format!("{subfolder}/{}", row.image);
-            entries.push(Entry { name, picture, training, measuring, subject: None, part: Some(part) });
+            let votes = row.shares();
+            entries.push(Entry { name, picture, training, measuring, votes, subject: None, part: Some(part) });
         }
     }
     Ok(Listing { name: "FER+".into(), entries, warnings: Vec::new() })
@@ -153,6 +161,7 @@ mod tests {
         let entries = labels(rows).unwrap().entries;
         let found: Vec<_> = entries.iter().map(|e| (&*e.name, e.part.unwrap(), e.measuring.is_some())).collect();
         assert_eq!(found, [("FER2013Train/a.png", Part::Train, false), ("FER2013Test/b.png", Part::Test, true)]);
+        assert_eq!(entries[1].votes, Some([0.0, 0.0, 0.0, 0.9, 0.0, 0.0, 0.1]), "single votes, too");
         assert_eq!((entries[0].label(), entries[1].label()), (Some(Emotion::Happy), Some(Emotion::Happy)));
         let error = format!("{:#}", labels("Trial,a.png,9,0,0,0,0,0,0,0,0,0\n").unwrap_err());
         assert!(error.contains("a.png: expected a Usage of Training") && error.contains("\"Trial\""), "{error}");

@@ -36,6 +36,8 @@ pub(super) struct Entry {
     pub(super) training: Option<Target>,
     /// What it shows, for measuring; `None` where it is not fit for that.
     pub(super) measuring: Option<Target>,
+    /// As [`super::Sample::votes`].
+    pub(super) votes: Option<Target>,
     /// Who it shows.
     pub(super) subject: Option<String>,
     /// Where the data put it.
@@ -57,7 +59,8 @@ impl Entry {
     /// A picture of one emotion without doubt.
     pub(super) fn sure(name: String, picture: Picture, emotion: Emotion) -> Self {
         let target = certain(emotion);
-        Self { name, picture, training: Some(target), measuring: Some(target), subject: None, part: None }
+        let (training, measuring) = (Some(target), Some(target));
+        Self { name, picture, training, measuring, votes: None, subject: None, part: None }
     }
 
     /// What it counts as in a part; `None` where it is not fit for that.

@@ -108,21 +108,21 @@ fn entry(record: &StringRecord, columns: &Columns, folder: &Path, map: &ClassMap
     let path = Path::new(&name);
     let stays = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     ensure!(stays && !name.is_empty(), "expected a path below the folder of the table, found {name:?}");
-    let (training, measuring) = match text(columns.label)? {
+    let (training, measuring, votes) = match text(columns.label)? {
         Some(label) => match map.class(label) {
-            Class::Emotion(emotion) => (certain(emotion), certain(emotion)),
+            Class::Emotion(emotion) => (certain(emotion), certain(emotion), None),
             Class::Aside => return Ok(None),
             Class::Unknown => bail!("expected an emotion, found {label:?}; {}", ClassMap::advice(label)),
         },
         None => {
             let shares = shares(record, &columns.shares)?;
-            (shares, certain(top(&shares)))
+            (shares, certain(top(&shares)), Some(shares))
         }
     };
     let part = text(columns.part)?.map(part).transpose()?;
     let subject = text(columns.person)?.map(str::to_owned);
     let picture = Picture::File(folder.join(path));
-    Ok(Some(Entry { name, picture, training: Some(training), measuring: Some(measuring), subject, part }))
+    Ok(Some(Entry { name, picture, training: Some(training), measuring: Some(measuring), votes, subject, part }))
 }
 
 fn shares(record: &StringRecord, columns: &[(usize, Emotion)]) -> Result<Target> {

@@ -35,8 +35,9 @@ pub use self::class_map::ClassMap;
 use self::listing::{Entry, Listing, count, some_of};
 pub use self::options::{DataOptions, FacesMode, Format, Labels, View};
 use self::pictures::Outcome;
+use self::sample::top;
 pub use self::sample::{Part, Sample};
-use self::sample::{Target, certain, top};
+pub(crate) use self::sample::{Target, certain};
 pub use self::spec::DataSpec;
 pub use self::split::{SplitBy, SplitRule};
 use crate::flow::emotion::Emotion;
@@ -106,7 +107,7 @@ impl Dataset {
         let mut unreadable: Vec<(Part, String)> = Vec::new();
         for ((entry, &part), outcome) in entries.into_iter().zip(parts).zip(outcomes) {
             let Some(target) = entry.target(part) else { continue };
-            let Entry { name, subject, .. } = entry;
+            let Entry { name, subject, votes, .. } = entry;
             match outcome {
                 Outcome::Face(image) => {
                     let samples = match part {
@@ -114,7 +115,7 @@ impl Dataset {
                         Part::Validation => &mut self.validation,
                         Part::Test => &mut self.test,
                     };
-                    samples.push(Sample { name, image, target, subject });
+                    samples.push(Sample { name, image, target, votes, subject });
                 }
                 Outcome::NoFace => self.missed.push(Missed { part, name, label: top(&target) }),
                 Outcome::Unreadable(error) => unreadable.push((part, format!("{name} ({error:#})"))),
@@ -287,6 +288,7 @@ mod tests {
             name: gray.to_string(),
             image: GrayImage::from_pixel(4, 4, Luma([gray])),
             target: [0.0; 7],
+            votes: None,
             subject: None,
         }
     }

@@ -7,7 +7,7 @@ use image::GrayImage;
 use crate::flow::emotion::Emotion;
 
 /// Shares of the emotions in label order, summing to 1.
-pub(super) type Target = [f32; Emotion::COUNT];
+pub(crate) type Target = [f32; Emotion::COUNT];
 
 /// One labelled face.
 #[derive(Clone, Debug)]
@@ -18,6 +18,9 @@ pub struct Sample {
     pub image: GrayImage,
     /// What it shows, as shares that sum to 1 (raters disagree).
     pub target: [f32; Emotion::COUNT],
+    /// What share of its raters' votes for the seven emotions each got, where the data say so. They may be divided where the
+    /// target is sure.
+    pub votes: Option<[f32; Emotion::COUNT]>,
     /// Who it is, where the data say so.
     pub subject: Option<String>,
 }
@@ -31,12 +34,12 @@ impl Sample {
     /// A picture of one emotion without doubt.
     #[cfg(test)]
     pub(crate) fn sure(image: GrayImage, emotion: Emotion) -> Self {
-        Self { name: String::new(), image, target: certain(emotion), subject: None }
+        Self { name: String::new(), image, target: certain(emotion), votes: None, subject: None }
     }
 }
 
 /// All of the share for one emotion.
-pub(super) fn certain(emotion: Emotion) -> Target {
+pub(crate) fn certain(emotion: Emotion) -> Target {
     let mut target = [0.0; Emotion::COUNT];
     target[emotion.index()] = 1.0;
     target

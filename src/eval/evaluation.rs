@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::metrics::Metrics;
-use crate::dataset::Sample;
+use crate::dataset::{Sample, Target, certain};
 use crate::flow::emotion::Emotion;
 use crate::network::calibration::Calibration;
 use crate::network::device::{GpuError, GpuFailure};
@@ -27,6 +27,8 @@ pub struct Evaluation {
 pub(super) struct Prediction {
     pub(super) name: String,
     pub(super) truth: Emotion,
+    /// As [`Sample::votes`].
+    pub(super) votes: Option<Target>,
     /// `None` where no face was found, which counts as an error.
     pub(super) logits: Option<[f32; Emotion::COUNT]>,
 }
@@ -34,7 +36,7 @@ pub(super) struct Prediction {
 impl Evaluation {
     /// Adds what the network said of a picture; no logits where no face was found in it, which counts as an error.
     pub fn add(&mut self, name: &str, truth: Emotion, logits: Option<[f32; Emotion::COUNT]>) {
-        self.predictions.push(Prediction { name: name.to_owned(), truth, logits });
+        self.predictions.push(Prediction { name: name.to_owned(), truth, votes: None, logits });
     }
 
     /// Adds what was predicted on another part.
@@ -45,19 +47,28 @@ impl Evaluation {
     /// The figures under a calibration.
     pub fn metrics(&self, calibration: &Calibration) -> Metrics {
         let mut metrics = Metrics::default();
-        for Prediction { truth, logits, .. } in &self.predictions {
-            match logits {
-                Some(logits) => metrics.add(*truth, &calibration.probabilities(logits)),
-                None => metrics.add_missed(*truth),
+        for Prediction { truth, votes, logits, .. } in &self.predictions {
+            let Some(logits) = logits else {
+                metrics.add_missed(*truth);
+                continue;
+            };
+            let probabilities = calibration.probabilities(logits);
+            metrics.add(*truth, &probabilities);
+            if let Some(votes) = votes {
+                metrics.add_votes(votes, &probabilities);
             }
         }
         metrics
     }
 
-    /// Logits under a calibration's prior and truths, for [`crate::eval::fit_temperature`].
-    pub fn logits(&self, calibration: &Calibration) -> Vec<([f32; Emotion::COUNT], Emotion)> {
-        let shifted = |of: &Prediction| Some((calibration.shifted(of.logits.as_ref()?), of.truth));
-        self.predictions.iter().filter_map(shifted).collect()
+    /// Logits under a calibration's prior, and what they should come to: the votes, or the truth where there are none. For
+    /// [`crate::eval::fit_temperature`].
+    pub fn logits_and_targets(&self, calibration: &Calibration) -> Vec<([f32; Emotion::COUNT], [f32; Emotion::COUNT])> {
+        let pair = |of: &Prediction| {
+            let target = of.votes.unwrap_or_else(|| certain(of.truth));
+            Some((calibration.shifted(of.logits.as_ref()?), target))
+        };
+        self.predictions.iter().filter_map(pair).collect()
     }
 }
 
@@ -77,8 +88,13 @@ pub fn evaluate(
         let (batch, after) = rest.split_at(rest.len().min(most));
         match logits(net, input, batch, device) {
             Ok(logits) => {
-                let predictions = batch.iter().zip(logits);
-                predictions.for_each(|(sample, logits)| evaluation.add(&sample.name, sample.label(), Some(logits)));
+                let predictions = batch.iter().zip(logits).map(|(sample, logits)| Prediction {
+                    name: sample.name.clone(),
+                    truth: sample.label(),
+                    votes: sample.votes,
+                    logits: Some(logits),
+                });
+                evaluation.predictions.extend(predictions);
                 rest = after;
             }
             Err(error) if GpuError::find(&error).is_some_and(|gpu| gpu.failure == GpuFailure::OutOfMemory) => {
@@ -131,6 +147,23 @@ mod tests {
 
         let balanced = evaluation.metrics(&Calibration::new(1.0, Prior::BALANCED, Some(shares)));
         assert_eq!((plain.accuracy(), balanced.accuracy()), (0.0, 0.5));
-        assert_eq!(evaluation.logits(&Calibration::NONE), [([0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0], Emotion::Fear)]);
+        let logits = [0.0, 0.0, 2.0, 3.0, 0.0, 0.0, 0.0];
+        assert_eq!(evaluation.logits_and_targets(&Calibration::NONE), [(logits, certain(Emotion::Fear))]);
+    }
+
+    #[test]
+    fn votes_are_the_target_of_the_temperature_and_not_the_truth() {
+        let mut evaluation = Evaluation::default();
+        let mut logits = [0.0; 7];
+        (logits[2], logits[3]) = (0.25f32.ln() + 50.0, 0.75f32.ln() + 50.0);
+        evaluation.add("a", Emotion::Happy, Some(logits));
+        assert_eq!(evaluation.metrics(&Calibration::NONE).votes_loss(), None);
+        let votes = [0.0, 0.0, 0.25, 0.75, 0.0, 0.0, 0.0];
+        evaluation.predictions[0].votes = Some(votes);
+        let metrics = evaluation.metrics(&Calibration::NONE);
+        assert_eq!(metrics.accuracy(), 1.0);
+        // -(0.25 ln 0.25 + 0.75 ln 0.75)
+        assert!(metrics.votes_loss().is_some_and(|loss| (loss - 0.562_335).abs() < 1e-5), "{:?}", metrics.votes_loss());
+        assert_eq!(evaluation.logits_and_targets(&Calibration::NONE), [(logits, votes)]);
     }
 }

@@ -27,6 +27,10 @@ pub struct Metrics {
     loss: f64,
     /// Sum over predictions of the squared distance between the probabilities and the truth.
     brier: f64,
+    /// How many predictions have votes.
+    voted: u32,
+    /// Sum over these of the negative logarithms of all probabilities, by their shares of the votes.
+    votes_loss: f64,
 }
 
 /// The figures of one class, or a mean over classes.
@@ -48,12 +52,18 @@ impl Metrics {
         let predicted = probabilities.top();
         self.confusion[truth.index()][predicted.index()] += 1;
         self.reliability.add(f64::from(probabilities.of(predicted)), predicted == truth);
-        // Bounded below as in scikit-learn, so that one sure error does not make the mean infinite.
-        self.loss -= f64::from(probabilities.of(truth)).max(f64::EPSILON).ln();
+        self.loss -= logarithm(probabilities.of(truth));
         self.brier += probabilities
             .iter()
             .map(|(emotion, p)| (f64::from(p) - f64::from(u8::from(emotion == truth))).powi(2))
             .sum::<f64>();
+    }
+
+    /// Counts what raters said of a prediction that was counted, as shares that sum to 1.
+    pub fn add_votes(&mut self, votes: &[f32; Emotion::COUNT], probabilities: &Probabilities) {
+        self.voted += 1;
+        let shares = votes.iter().zip(probabilities.iter());
+        self.votes_loss -= shares.map(|(&share, (_, p))| f64::from(share) * logarithm(p)).sum::<f64>();
     }
 
     /// Counts a picture without a face as an error.
@@ -74,6 +84,11 @@ impl Metrics {
     /// Mean negative log likelihood of the truth, over predictions.
     pub fn loss(&self) -> f64 {
         self.loss / f64::from(self.predictions().max(1))
+    }
+
+    /// Mean negative log likelihood of the raters' votes, over predictions that have them; `None` where none has.
+    pub fn votes_loss(&self) -> Option<f64> {
+        (self.voted > 0).then(|| self.votes_loss / f64::from(self.voted))
     }
 
     /// Mean squared distance between probabilities and truth, summed over the classes: 0 to 2, over predictions.
@@ -168,6 +183,11 @@ impl Metrics {
             support: self.count(),
         }
     }
+}
+
+/// Bounded below as in scikit-learn, so that one sure error does not make a mean infinite.
+fn logarithm(probability: f32) -> f64 {
+    f64::from(probability).max(f64::EPSILON).ln()
 }
 
 /// A share; 0 of nothing.

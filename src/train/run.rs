@@ -237,7 +237,7 @@ impl<'a> Run<'a> {
         let net = EmotionNet::new(&card.arch, &self.learner.averaged()?)?.fold(self.device)?;
         let evaluation = eval::evaluate(&net, &card.input, &self.pictures.dataset.validation, self.device)?;
         let calibration = card.calibration(None);
-        let temperature = eval::fit_temperature(&evaluation.logits(&calibration));
+        let temperature = eval::fit_temperature(&evaluation.logits_and_targets(&calibration));
         let watched = |watched: &Watched| {
             Ok(eval::evaluate(&net, &card.input, &watched.samples, self.device)?.metrics(&calibration))
         };

@@ -16,7 +16,7 @@ pub(super) fn csv(report: &Report<'_>) -> Result<Vec<u8>> {
     let columns = ["name", "true", "predicted", "confidence"].map(str::to_owned).into_iter();
     let names = Emotion::ALL.map(|emotion| emotion.name().to_lowercase());
     writer.write_record(columns.chain(names.clone()).chain(names.map(|name| format!("logit_{name}"))))?;
-    for Prediction { name, truth, logits } in &report.evaluation.predictions {
+    for Prediction { name, truth, logits, .. } in &report.evaluation.predictions {
         let mut row = vec![name.clone(), truth.name().into()];
         match logits {
             Some(logits) => {

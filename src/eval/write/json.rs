@@ -75,6 +75,7 @@ fn classes(metrics: &Metrics) -> Map<String, Value> {
 fn calibration(metrics: &Metrics) -> Value {
     json!({
         "log_loss": metrics.loss(),
+        "votes_log_loss": metrics.votes_loss(),
         "brier_score": metrics.brier(),
         "expected_calibration_error": metrics.reliability.error(),
         "mean_confidence": metrics.reliability.confidence(),

@@ -86,6 +86,9 @@ fn calibration(report: &Report<'_>) -> String {
     line("mean confidence", |m| m.reliability.confidence());
     line("log loss", Metrics::loss);
     line("Brier score", Metrics::brier);
+    if report.after.votes_loss().is_some() {
+        line("log loss against the votes", |m| m.votes_loss().unwrap_or_default());
+    }
     text
 }
 
