@@ -6,8 +6,8 @@ use anyhow::{Result, ensure};
 
 use crate::cli::Eval;
 use crate::view::tell::{self, notice};
-use emocam::dataset::{DataOptions, Dataset, Part, picture_number};
-use emocam::eval::{Evaluation, Report, ReportHeader, evaluate, write};
+use emocam::dataset::{DataOptions, Dataset, Part, Sample, picture_number};
+use emocam::eval::{Degradation, Evaluation, Report, ReportHeader, evaluate, write};
 use emocam::network::weights::{ModelCard, Weights};
 
 /// Measures weights as asked for. The report's text goes to `out`, the report's folder is written where
@@ -31,15 +31,22 @@ pub(super) fn run(arguments: &Eval, out: &mut dyn Write) -> Result<()> {
     let default = if dataset.test.is_empty() { Part::Validation } else { Part::Test };
     let part = arguments.part.as_deref().unwrap_or(default.name());
     warn_of_known(&weights, &dataset, part);
-    let evaluation = evaluation(&weights, &dataset, part, arguments)?;
+    let device = arguments.device.open(notice)?;
+    let net = weights.net()?.fold(&device)?;
+    let measured = |samples: &[Sample]| evaluate(&net, &weights.card.input, samples, &device);
+    let pictures = Pictures { dataset: &dataset, part, count_missed: arguments.count_missed };
+    let evaluation = pictures.predictions(None, measured)?;
     let header = ReportHeader { dataset: &dataset.name, part, split_hash: &split_hash, card: &weights.card, prior };
-    let report = Report::new(&evaluation, header);
+    let mut report = Report::new(&evaluation, header);
     ensure!(
         report.after.predictions() > 0,
         "{}: no pictures to measure on in {} (--part names another part)",
         arguments.data.display(),
         header.part
     );
+    if arguments.robust {
+        report.measure_robustness(|degradation| pictures.predictions(Some(degradation), measured))?;
+    }
     if let Some(folder) = &arguments.out {
         write::folder(folder, &report)?;
         write::sheets(folder, &report, parts(part).flat_map(|part| dataset.part(part)))?;
@@ -83,16 +90,32 @@ fn warn_of_known(weights: &Weights, dataset: &Dataset, part: &str) {
     }
 }
 
-fn evaluation(weights: &Weights, dataset: &Dataset, part: &str, arguments: &Eval) -> Result<Evaluation> {
-    let device = arguments.device.open(notice)?;
-    let net = weights.net()?.fold(&device)?;
-    let mut evaluation = Evaluation::default();
-    for part in parts(part) {
-        evaluation.append(evaluate(&net, &weights.card.input, dataset.part(part), &device)?);
+/// Which pictures are measured.
+struct Pictures<'a> {
+    dataset: &'a Dataset,
+    /// The name of a part, or `all`.
+    part: &'a str,
+    /// Whether those without a face that was found are errors.
+    count_missed: bool,
+}
+
+impl Pictures<'_> {
+    /// The predictions on these pictures, or on degraded copies of them.
+    fn predictions(
+        &self,
+        degradation: Option<Degradation>,
+        evaluate: impl Fn(&[Sample]) -> Result<Evaluation>,
+    ) -> Result<Evaluation> {
+        let mut evaluation = Evaluation::default();
+        let parts = Part::ALL.into_iter().filter(|of| self.part == "all" || self.part == of.name());
+        for samples in parts.clone().map(|part| self.dataset.part(part)) {
+            let degraded = degradation.map(|degradation| degradation.applied_to(samples)).transpose()?;
+            evaluation.append(evaluate(degraded.as_deref().unwrap_or(samples))?);
+        }
+        for part in parts {
+            let missed = self.dataset.missed.iter().filter(|missed| self.count_missed && missed.part == part);
+            missed.for_each(|missed| evaluation.add(&missed.name, missed.label, None));
+        }
+        Ok(evaluation)
     }
-    for part in parts(part) {
-        let missed = dataset.missed.iter().filter(|missed| arguments.count_missed && missed.part == part);
-        missed.for_each(|missed| evaluation.add(&missed.name, missed.label, None));
-    }
-    Ok(evaluation)
 }

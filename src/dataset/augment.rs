@@ -151,6 +151,19 @@ impl Augmentation {
     }
 }
 
+/// The picture turned about its middle, against the clock, with its edge going on beyond it.
+pub(crate) fn turned(picture: &GrayImage, degrees: f32) -> GrayImage {
+    let ((sin, cos), (columns, rows)) = (degrees.to_radians().sin_cos(), picture.dimensions());
+    let change = Change {
+        light: std::array::from_fn(|gray| gray as f32),
+        origin: (columns as f32 / 2.0 - 0.5, rows as f32 / 2.0 - 0.5),
+        x_by: (cos, -sin),
+        y_by: (sin, cos),
+        erased: None,
+    };
+    change.apply(picture)
+}
+
 /// What hides a part of a picture.
 struct Patch {
     picture: GrayImage,
@@ -297,6 +310,14 @@ mod tests {
         let steps: Vec<f32> = changed.windows(2).map(|pair| pair[1] - pair[0]).collect();
         assert!(steps.iter().filter(|step| (4.0..=6.0).contains(*step)).count() >= 34, "{steps:?}");
         assert!(steps.iter().all(|step| (0.0..=6.0).contains(step)), "{steps:?}");
+    }
+
+    #[test]
+    fn a_turn_is_about_the_middle_and_repeats_the_edge() {
+        assert_eq!(turned(&picture(), 0.0), picture());
+        assert_eq!(turned(&picture(), 90.0), imageops::rotate270(&picture()));
+        let even = GrayImage::from_pixel(48, 48, Luma([200]));
+        assert_eq!(turned(&even, 15.0), even);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! The report of a run as data: what was measured, on what, with which weights.
 
+use anyhow::Result;
+
 use super::evaluation::Evaluation;
 use super::interval::Interval;
 use super::metrics::Metrics;
+use super::robust::{self, Degradation, RobustFigures};
 use crate::network::calibration::{Calibration, Prior};
 use crate::network::weights::ModelCard;
 
@@ -34,6 +37,8 @@ pub struct Report<'a> {
     /// At the card's temperature. What wins is the same.
     pub after: Metrics,
     pub(super) macro_f1_interval: Interval,
+    /// Clean and degraded pictures; empty where that was not asked for.
+    pub(super) robust: Vec<RobustFigures>,
 }
 
 impl<'a> Report<'a> {
@@ -43,7 +48,17 @@ impl<'a> Report<'a> {
         let uncalibrated = Calibration::new(1.0, header.prior, header.card.class_prior);
         let after = evaluation.metrics(&calibration);
         let before = evaluation.metrics(&uncalibrated);
-        Self { header, evaluation, calibration, macro_f1_interval: after.macro_f1_interval(), before, after }
+        let macro_f1_interval = after.macro_f1_interval();
+        Self { header, evaluation, calibration, macro_f1_interval, before, after, robust: Vec::new() }
+    }
+
+    /// Adds the figures on degraded copies of the same pictures, which `evaluate` is asked for one after the other.
+    ///
+    /// # Errors
+    /// As `evaluate`.
+    pub fn measure_robustness(&mut self, evaluate: impl FnMut(Degradation) -> Result<Evaluation>) -> Result<()> {
+        self.robust = robust::figures(&self.after, &self.calibration, evaluate)?;
+        Ok(())
     }
 
     /// Whether the pictures are split as they were when the weights were trained.

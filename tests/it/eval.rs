@@ -79,3 +79,42 @@ fn all_parts_together_and_one_alone() {
         assert!(printed.starts_with(&format!("FER+, {part}: {count} pictures\n")), "{printed}");
     }
 }
+
+#[test]
+fn degraded_pictures_are_measured_too_and_always_alike() {
+    let folder = temporary_folder();
+    write_ferplus(folder.path());
+    let eval = |out: &str| {
+        let mut command = emocam();
+        command.args(["eval", "--robust", "--prior", "0.5", "--device", "cpu", "--data"]).arg(folder.path());
+        text(&succeed(command.arg("--out").arg(folder.path().join(out))).stdout)
+    };
+    let printed = eval("first");
+    assert_eq!(eval("second"), printed);
+    let names = [
+        "clean",
+        "blur 0.6",
+        "blur 1",
+        "32 pixels",
+        "24 pixels",
+        "noise 4",
+        "noise 8",
+        "JPEG 50",
+        "JPEG 25",
+        "half light",
+        "roll 15",
+        "covered mouth",
+    ];
+    let table = printed.split("\n\n").last().expect("a table");
+    let rows: Vec<&str> = table.lines().skip(1).map(|line| line[..14].trim()).collect();
+    assert_eq!(rows, names, "{table}");
+    let first = folder.path().join("first");
+    assert_eq!(fs::read_to_string(first.join("report.txt")).expect("text"), printed);
+    let report: Value = serde_json::from_slice(&fs::read(first.join("report.json")).expect("JSON")).expect("JSON");
+    let robust = report["robust"].as_array().expect("a list");
+    assert!(robust.iter().zip(names).all(|(line, name)| line["name"] == name) && robust.len() == names.len());
+    assert_eq!((&robust[0]["accuracy"], &robust[0]["lost"]["accuracy"]), (&report["accuracy"]["value"], &0.0.into()));
+    assert_eq!(report["prior"], 0.5);
+    assert!(report["after_temperature"]["votes_log_loss"].is_number(), "FER+ has votes");
+    agrees_with_scikit_learn(&first);
+}

@@ -51,6 +51,7 @@ pub(super) fn json(report: &Report<'_>) -> Value {
         },
         "before_temperature": calibration(before),
         "after_temperature": calibration(after),
+        "robust": report.robust,
     })
 }
 

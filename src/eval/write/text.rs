@@ -5,12 +5,17 @@ use std::fmt::Write;
 use crate::eval::interval::{Interval, RESAMPLES};
 use crate::eval::metrics::{ClassMetrics, Metrics};
 use crate::eval::report::{NO_FACE, Report, ReportHeader};
+use crate::eval::robust::{Figures, RobustFigures};
 use crate::flow::emotion::Emotion;
 
 /// The report as a person reads it.
 pub fn text(report: &Report<'_>) -> String {
     let after = &report.after;
-    [heading(report), classes(after), intervals(report), calibration(report), matrix(after)].join("\n")
+    let mut parts = vec![heading(report), classes(after), intervals(report), calibration(report), matrix(after)];
+    if !report.robust.is_empty() {
+        parts.push(robust(&report.robust));
+    }
+    parts.join("\n")
 }
 
 fn heading(report: &Report<'_>) -> String {
@@ -110,9 +115,33 @@ fn matrix(metrics: &Metrics) -> String {
     text
 }
 
+/// A line for each degradation: figures, and what each is worse by than that of the clean pictures.
+fn robust(lines: &[RobustFigures]) -> String {
+    let mut text = format!("{:<14}", "pictures");
+    for figure in ["accuracy", "mean recall", "macro F1", "calibr. error"] {
+        let _ = write!(text, "{figure:>14}{:>7}", "worse");
+    }
+    for RobustFigures { name, figures, lost } in lines {
+        let _ = write!(text, "\n{name:<14}");
+        for figure in [
+            |of: &Figures| of.accuracy,
+            |of: &Figures| of.mean_recall,
+            |of: &Figures| of.macro_f1,
+            |of: &Figures| of.expected_calibration_error,
+        ] {
+            // Nothing lost is 0, whatever the sign of rounding.
+            let lost = (figure(lost) * 1e4).round() / 1e4 + 0.0;
+            let _ = write!(text, "{:>13.4}{lost:>8.4}", figure(figures));
+        }
+    }
+    text.push('\n');
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::eval::evaluation::Evaluation;
     use crate::eval::report::fixtures::{card, evaluation, header};
 
     #[test]
@@ -131,6 +160,27 @@ mod tests {
             "Sad                    0         0         0         2         0         8         0         1",
         ] {
             assert!(text.contains(&format!("{line}\n")), "{line}\nis not in\n{text}");
+        }
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+    }
+
+    #[test]
+    fn degraded_pictures_are_a_table_below_the_rest() {
+        let (card, evaluation) = (card(), evaluation());
+        let mut report = Report::new(&evaluation, header(&card));
+        assert!(!text(&report).contains("worse"));
+        let mut worst = Evaluation::default();
+        worst.add("a", Emotion::Sad, Some([9.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+        report.measure_robustness(|_| Ok(worst.clone())).expect("figures");
+        let text = text(&report);
+        let table = text.split("\n\n").last().expect("a table");
+        assert_eq!(table.lines().count(), 13, "{table}");
+        for line in [
+            "pictures            accuracy  worse   mean recall  worse      macro F1  worse calibr. error  worse\n",
+            "clean                0.8286  0.0000       0.8286  0.0000       0.8512  0.0000       0.2767  0.0000\n",
+            "covered mouth        0.0000  0.8286       0.0000  0.8286       0.0000  0.8512       0.9375  0.6608",
+        ] {
+            assert!(table.contains(line), "{line}\nis not in\n{table}");
         }
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     }
