@@ -96,7 +96,9 @@ pub(super) fn classifier(dials: &Dials, threads: Threads) -> Result<Classifier> 
         made => made?,
     };
     let prior = classifier.prior();
-    if prior != Prior::NATURAL {
+    // What the program's own weights say is the default, of which the help tells.
+    let is_default = dials.prior.is_none() && dials.weights.is_none();
+    if prior != Prior::NATURAL && !is_default {
         let whose =
             if dials.prior.is_some() { "as asked for" } else { "as the weights say; --prior natural undoes it" };
         let how = if prior == Prior::BALANCED { "" } else { "nearer to " };

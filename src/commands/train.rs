@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &Train, stop: &Stop) -> Result<()> {
     let device = device.open(notice)?;
     match (resume, out) {
         (Some(run), _) => {
-            let place = DataPlace { data, watched, cache: data_options.cache_folder() };
+            let place = DataPlace { data, watched, cache: new_options.cache.as_deref() };
             train::resume(run, place, recipe, &device, stop, &mut log).map(drop)
         }
         (None, Some(out)) => {

@@ -40,7 +40,7 @@ pub fn cross_validate(new: NewRun<'_>, folds: u32, device: &Device, stop: &Stop,
         writeln!(log, "\n== fold {fold} of {folds}\n")?;
         let folder = out.join(format!("fold-{fold}"));
         let metrics = if folder.join(CHECKPOINT).exists() {
-            let place = DataPlace { data: &[], watched: &[], cache: new.data_options.cache.clone() };
+            let place = DataPlace { data: &[], watched: &[], cache: new.data_options.cache.as_deref() };
             resume(&folder, place, new.recipe, device, stop, log)?
         } else {
             let first = first.with_split(SplitRule::fold(by, fold, folds));

@@ -36,7 +36,7 @@ mod sources;
 mod start;
 
 use std::io::Write;
-use std::path::{Path, PathBuf, absolute};
+use std::path::{Path, absolute};
 
 use anyhow::{Context, Result, ensure};
 use candle_core::Device;
@@ -80,14 +80,14 @@ pub struct NewRun<'a> {
 }
 
 /// Where the data of an older run are now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct DataPlace<'a> {
     /// Folders or files, in the order of the run's, where they have moved; else none.
     pub data: &'a [DataSpec],
     /// As `data`, for watched sets.
     pub watched: &'a [DataSpec],
     /// Folder for faces that were cut out.
-    pub cache: Option<PathBuf>,
+    pub cache: Option<&'a Path>,
 }
 
 /// Starts a run and runs it to its end. Lines for people go to `log`. A request to stop ends the run after the step at hand,
@@ -182,14 +182,12 @@ pub fn resume(
             "{epochs} epochs instead of {planned}: the learning rate is now that of a run with {epochs} epochs"
         )?;
     }
-    let config = &mut state.config;
-    moved("--data", &mut config.sources, place.data)?;
-    moved("--watch", &mut config.watched, place.watched)?;
-    config
-        .sources
-        .iter_mut()
-        .chain(&mut config.watched)
-        .for_each(|source| source.options.cache.clone_from(&place.cache));
+    let (config, DataPlace { data, watched, cache }) = (&mut state.config, place);
+    moved("--data", &mut config.sources, data)?;
+    moved("--watch", &mut config.watched, watched)?;
+    for source in config.sources.iter_mut().chain(&mut config.watched) {
+        source.options.cache = cache.map(Path::to_owned);
+    }
     let config = &state.config;
     let mut pictures = Pictures::load(&config.sources, &config.watched, config.recipe.sampling, log)?;
     pictures.add_learned(&state.learned_before);
