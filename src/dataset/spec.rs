@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::ValueEnum;
 
 use super::class_map::ClassMap;
@@ -123,7 +123,8 @@ impl FromStr for DataSpec {
         ensure!(!spec.path.as_os_str().is_empty(), "expected a folder or table, found {text:?}");
         for setting in settings {
             let (key, value) = setting.split_once('=').unwrap_or((setting, ""));
-            spec.set(key, value).with_context(|| format!("{setting:?} behind {}", spec.path.display()))?;
+            // Whoever shows arguments shows the first line of an error only.
+            spec.set(key, value).map_err(|error| anyhow!("{error:#}, behind {}", spec.path.display()))?;
         }
         Ok(spec)
     }

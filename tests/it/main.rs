@@ -22,6 +22,7 @@ mod readme;
 #[cfg(target_os = "linux")]
 mod recording;
 mod shutdown;
+mod sources;
 mod structure;
 mod train;
 mod turns;

@@ -63,6 +63,8 @@ pub fn sheets<'a>(folder: &Path, report: &Report<'_>, samples: impl Iterator<Ite
 /// A name that leaves room for another one beside it.
 fn short(emotion: Emotion) -> &'static str {
     match emotion {
+        Emotion::Disgust => "Disg.",
+        Emotion::Neutral => "Neutr.",
         Emotion::Surprise => "Surpr.",
         other => other.name(),
     }
