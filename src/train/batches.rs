@@ -16,7 +16,7 @@ use rand_distr::{Beta, Distribution};
 use rayon::prelude::*;
 
 use super::config::{Recipe, Sampling};
-use super::sources::Shown;
+use super::shown::Shown;
 use crate::dataset::Sample;
 use crate::flow::emotion::Emotion;
 use crate::network::preprocess::{InputSpec, Preprocessor, Region};

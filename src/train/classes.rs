@@ -5,7 +5,7 @@ use std::array;
 use anyhow::{Result, bail, ensure};
 
 use super::config::{ClassWeights, Sampling};
-use super::sources::Shown;
+use super::shown::Shown;
 use crate::dataset::{Dataset, Sample};
 use crate::flow::emotion::Emotion;
 use crate::network::calibration::ClassPrior;

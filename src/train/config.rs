@@ -15,7 +15,7 @@ use crate::dataset::settings::settings;
 use crate::network::calibration::Prior;
 use crate::train::optim::ScheduleShape;
 use crate::train::selection::Selection;
-use crate::train::sources::Source;
+use crate::train::source::Source;
 
 /// A whole training run: `config.json` in its folder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -32,6 +32,8 @@ mod progress;
 mod run;
 mod selection;
 mod show;
+mod shown;
+mod source;
 mod sources;
 mod start;
 
@@ -59,7 +61,9 @@ use config::TrainConfig;
 use folder::{CHECKPOINT, refuse_existing, remove_leftovers};
 use learner::Learner;
 use run::Run;
-use sources::{Pictures, Shown, Source};
+use shown::Shown;
+use source::Source;
+use sources::Pictures;
 use start::Start;
 
 /// What a new run is made of.

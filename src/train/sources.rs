@@ -6,62 +6,15 @@
 
 use std::collections::HashSet;
 use std::io::Write;
-use std::ops::Range;
-use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::classes;
 use super::config::{Recipe, Sampling};
-use crate::dataset::{DataOptions, DataSpec, Dataset, Part, Sample, picture_hash, picture_number};
-
-/// A data set of a run, as it is written into the run's folder.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Source {
-    /// Folder or table.
-    pub(super) path: PathBuf,
-    /// What it is called in columns and reports.
-    pub(super) name: String,
-    /// How often each of its pictures is shown in an epoch, on average.
-    pub(super) weight: f64,
-    /// Whether its emotions are shown equally often, whatever the recipe says.
-    pub(super) balanced: bool,
-    /// Which samples it has.
-    pub(super) options: DataOptions,
-}
-
-impl Source {
-    /// A source as a user named it, with the options for all.
-    pub(super) fn new(spec: &DataSpec, of_all: &DataOptions) -> Result<Self> {
-        Ok(Self {
-            path: std::path::absolute(&spec.path)?,
-            name: spec.name(),
-            weight: spec.weight.unwrap_or(1.0),
-            balanced: spec.balanced,
-            options: spec.options(of_all),
-        })
-    }
-}
-
-/// How often pictures of one source are shown.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Shown {
-    /// Which of the training pictures they are.
-    pub(super) range: Range<usize>,
-    /// How often each is shown in an epoch, on average.
-    pub(super) weight: f64,
-    /// How often a picture of a rare emotion is shown.
-    pub(super) sampling: Sampling,
-}
-
-impl Shown {
-    /// How many pictures of it an epoch shows.
-    pub(super) fn pictures(&self) -> usize {
-        (self.range.len() as f64 * self.weight).round() as usize
-    }
-}
+use super::shown::Shown;
+use super::source::Source;
+use crate::dataset::{Dataset, Part, Sample, picture_hash, picture_number};
 
 /// Pictures that are only measured.
 pub(super) struct Watched {

@@ -77,7 +77,7 @@ fn folds_are_trained_each_once_and_summed_up() {
     let folder = temporary_folder();
     let data = table(folder.path(), "data", 0..8).display().to_string();
     let out = folder.path().join("runs");
-    let mut command = || train(&out, &["--data", &data, "--folds", "2"]);
+    let command = || train(&out, &["--data", &data, "--folds", "2"]);
     succeed(&mut command());
     let summary = fs::read(out.join("folds.json")).expect("a summary");
     let json: Value = serde_json::from_slice(&summary).expect("JSON");
