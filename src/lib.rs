@@ -23,7 +23,7 @@
 //! | [`sink`] | where results go: video, tables, pictures, the summary of each face |
 //! | [`measure`] | time per stage, memory, the machine |
 //! | [`pipeline`] | threads, channels, the policy of dropping frames, shutdown |
-//! | [`dataset`] | labelled faces: formats, splits, copies, augmentation |
+//! | [`dataset`] | labelled faces: formats, splits, copies, augmentation, what poor cameras do |
 //! | [`eval`] | metrics, calibration and the report |
 //! | [`train`] | settings, optimizer, the one loop, checkpoints |
 //! | [`recognize`] | the front door: a picture or a source in, labelled faces out |

@@ -1,4 +1,4 @@
-//! From a data set to weights: the one loop, and the folder in which a run lives.
+//! From data sets to weights: the one loop, and the folder in which a run lives.
 //!
 //! The recipe: soft targets with label smoothing, rare classes weighted, AdamW under one cycle of the learning rate, dropout
 //! before the last layer, and a running average of the weights, which is what is validated and kept. The test split is
@@ -11,6 +11,7 @@
 //! RUN/config.json              the settings, as they were resolved
 //! RUN/history.csv              a row an epoch; loss.png and accuracy.png show it
 //! RUN/report.txt               what the best weights are worth on validation; and the files that `emocam eval` writes
+//! RUN/watched/NAME/            the same for each set that is only measured
 //! ```
 //!
 //! The checkpoint is written first, after each epoch and on Ctrl-C after the step at hand. The other files are made from
