@@ -74,7 +74,7 @@ fn read(arguments: &Eval, card: &ModelCard) -> Result<Dataset> {
 }
 
 /// The parts that are measured on.
-fn parts(part: &str) -> impl Iterator<Item = Part> + Clone {
+fn parts(part: &str) -> impl Iterator<Item = Part> {
     Part::ALL.into_iter().filter(move |of| part == "all" || part == of.name())
 }
 
@@ -107,12 +107,11 @@ impl Pictures<'_> {
         evaluate: impl Fn(&[Sample]) -> Result<Evaluation>,
     ) -> Result<Evaluation> {
         let mut evaluation = Evaluation::default();
-        let parts = Part::ALL.into_iter().filter(|of| self.part == "all" || self.part == of.name());
-        for samples in parts.clone().map(|part| self.dataset.part(part)) {
+        for samples in parts(self.part).map(|part| self.dataset.part(part)) {
             let degraded = degradation.map(|degradation| degradation.applied_to(samples)).transpose()?;
             evaluation.append(evaluate(degraded.as_deref().unwrap_or(samples))?);
         }
-        for part in parts {
+        for part in parts(self.part) {
             let missed = self.dataset.missed.iter().filter(|missed| self.count_missed && missed.part == part);
             missed.for_each(|missed| evaluation.add(&missed.name, missed.label, None));
         }
