@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::color::{DARK_TEXT, LIGHT_TEXT, color_of, contrast, text_color_on};
 use super::paint::Color;
@@ -10,7 +10,7 @@ use crate::flow::emotion::{Emotion, Label, Probabilities};
 
 pub(super) fn frame(width: u32, height: u32, color: Color) -> Frame {
     let rgb: Arc<[u8]> = color.repeat((width * height) as usize).into();
-    Frame { id: 0, pts: Duration::ZERO, captured_at: Instant::now(), scene: 0, width, height, rgb }
+    Frame::new(0, Duration::ZERO, (width, height), rgb)
 }
 
 /// As many keys as the window has, with meanings as long.

@@ -17,16 +17,27 @@ pub struct Frame {
     pub id: u64,
     /// Presentation time, counted from the source's first frame.
     pub pts: Duration,
+    /// How long it is shown, where the source says so; else until the next one.
+    pub duration: Option<Duration>,
     /// When the frame was handed to the program; latency is counted from here.
     pub captured_at: Instant,
     /// Counts how often a camera was away before it. Faces of different scenes have nothing to do with each other.
     pub scene: u32,
+    /// The file that it comes from, as people know it, where the source is made of several.
+    pub file: Option<Arc<str>>,
     /// Width in pixels, at least 1.
     pub width: u32,
     /// Height in pixels, at least 1.
     pub height: u32,
     /// RGB8, row-major, `3 * width * height` bytes.
     pub rgb: Arc<[u8]>,
+}
+
+impl Frame {
+    /// A frame that has just come, of which no more is known.
+    pub fn new(id: u64, pts: Duration, (width, height): (u32, u32), rgb: Arc<[u8]>) -> Self {
+        Self { id, pts, duration: None, captured_at: Instant::now(), scene: 0, file: None, width, height, rgb }
+    }
 }
 
 /// A face as it was found.

@@ -1,6 +1,6 @@
 use std::ffi::OsStr;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::*;
 use crate::flow::emotion::{Emotion, Prediction, Probabilities};
@@ -12,15 +12,7 @@ pub(crate) fn labelled(id: u64, nanoseconds: u64, width: u32, height: u32, predi
     let picture = RgbImage::from_fn(width, height, |x, y| {
         image::Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, (id * 5 % 256) as u8])
     });
-    let frame = Frame {
-        id,
-        pts: Duration::from_nanos(nanoseconds),
-        captured_at: Instant::now(),
-        scene: 0,
-        width,
-        height,
-        rgb: picture.into_raw().into(),
-    };
+    let frame = Frame::new(id, Duration::from_nanos(nanoseconds), (width, height), picture.into_raw().into());
     Labelled { frame, predictions, ignored: 0, unlabelled: Vec::new(), timing: Timing::default(), picture: None }
 }
 

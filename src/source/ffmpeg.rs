@@ -12,7 +12,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -110,7 +110,7 @@ impl FfmpegSource {
         let (id, pts) = (self.next_id, self.pts(shown.seconds));
         self.next_id += 1;
         self.last_pts = pts;
-        Ok(Some(Frame { id, pts, captured_at: Instant::now(), scene: 0, width, height, rgb }))
+        Ok(Some(Frame::new(id, pts, (width, height), rgb)))
     }
 
     /// The time since the first frame, of a frame at `seconds` in the file's own time, where it has one.

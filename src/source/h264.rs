@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use image::metadata::Orientation;
@@ -98,7 +98,7 @@ impl<R: Read + Seek + Send> H264Source<R> {
         let Rgb { width, height, pixels } = turned(picture, self.orientation)?;
         let id = self.next_id;
         self.next_id += 1;
-        Ok(Some(Frame { id, pts, captured_at: Instant::now(), scene: 0, width, height, rgb: pixels }))
+        Ok(Some(Frame::new(id, pts, (width, height), pixels)))
     }
 
     fn decode_next_sample(&mut self) -> Result<()> {

@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use image::metadata::Orientation;
@@ -157,15 +157,8 @@ impl Source for ImageSource {
         };
         let id = self.next_id;
         self.next_id += 1;
-        Ok(Some(Frame {
-            id,
-            pts: PICTURE_TIME * u32::try_from(id).unwrap_or(u32::MAX),
-            captured_at: Instant::now(),
-            scene: 0,
-            width: picture.width(),
-            height: picture.height(),
-            rgb: picture.into_raw().into(),
-        }))
+        let pts = PICTURE_TIME * u32::try_from(id).unwrap_or(u32::MAX);
+        Ok(Some(Frame::new(id, pts, picture.dimensions(), picture.into_raw().into())))
     }
 }
 

@@ -178,9 +178,8 @@ mod tests {
         let mut logits = [0.0; Emotion::COUNT];
         logits[emotion.index()] = 50.0;
         let probabilities = Probabilities::from_logits(&logits);
-        let (pts, captured_at, rgb) = (Duration::ZERO, Instant::now(), [0; 3].into());
         Labelled {
-            frame: Frame { id: 0, pts, captured_at, scene: 0, width: 1, height: 1, rgb },
+            frame: Frame::new(0, Duration::ZERO, (1, 1), [0; 3].into()),
             predictions: vec![Prediction::new(0, face, probabilities); faces],
             ignored: 0,
             unlabelled: Vec::new(),

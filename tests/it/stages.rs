@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use emocam::flow::emotion::Probabilities;
@@ -75,7 +75,7 @@ impl<F: FnMut(u64) -> Result<Option<Frame>> + Send> Source for FakeSource<F> {
 /// A grey frame whose level is its number.
 pub(crate) fn frame(id: u64) -> Frame {
     let pts = Duration::from_millis(10 * id);
-    Frame { id, pts, captured_at: Instant::now(), scene: 0, width: 8, height: 6, rgb: vec![id as u8; 8 * 6 * 3].into() }
+    Frame::new(id, pts, (8, 6), vec![id as u8; 8 * 6 * 3].into())
 }
 
 pub(crate) fn endless() -> FakeSource<impl FnMut(u64) -> Result<Option<Frame>> + Send> {

@@ -254,7 +254,7 @@ impl CameraSource {
         let is_back = std::mem::take(&mut stream.is_back);
         progress.scene += u32::from(is_back);
         let pts = captured_at.saturating_duration_since(*progress.first_at.get_or_insert(captured_at));
-        let frame = Frame { id, pts, captured_at, scene: progress.scene, width, height, rgb: pixels };
+        let frame = Frame { captured_at, scene: progress.scene, ..Frame::new(id, pts, (width, height), pixels) };
         if !is_back {
             return Some(Next::Frame(frame));
         }
