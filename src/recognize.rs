@@ -115,8 +115,9 @@ impl Recognizer {
             // Of a camera; of a file the pipeline takes all.
             faces_a_frame: Some(most_in_time()),
             frames_at_once: 1,
+            tables: Vec::new(),
             recorders: Vec::new(),
-            survives_recorders: false,
+            needs_outputs: false,
         };
         let (_, outcome) = pipeline::run(stages, drop_policy, &Stop::default(), |event| {
             let Event::Frame(labelled) = event else { return Ok(ControlFlow::Continue(())) };

@@ -10,14 +10,14 @@ use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::network::classify::{Classifier, FrameFaces};
 use emocam::pipeline::{self, DropPolicy, Stages};
-use emocam::sink::{Ending, OutputOptions, SinkSpec, Sound, on_demand};
+use emocam::sink::{OutputOptions, SinkSpec, Sound, on_demand};
 use emocam::source::{LimitedSource, Source, SourceInfo};
 use emocam::track::smooth::Smoother;
 use emocam::track::{FaceTracker, Search, Sequence};
 
-use crate::view::View;
 use crate::view::keys::Controls;
 use crate::view::presenter::{Presenter, State};
+use crate::view::{DISPLAY_GONE, View, display_is_gone};
 
 /// What is to be done.
 pub(crate) struct Job<'a> {
@@ -71,7 +71,7 @@ impl Job<'_> {
         // First what may fail: a table is created when it is opened, and would be in the way of the next try.
         let mut recorders = open(recorders)?;
         let tables = open(tables)?;
-        let survives_recorders = view.draws() || (self.options.live && !tables.is_empty());
+        let needs_outputs = !self.outputs.is_empty() && !view.draws();
         // In the window, recordings and pictures can be asked for at any time.
         let requests = view.draws().then(|| {
             let (requests, writer) = on_demand(Path::new(""), self.options);
@@ -84,8 +84,8 @@ impl Job<'_> {
         let mut presenter = Presenter {
             view,
             controls: self.controls,
-            tables,
             records,
+            has_outputs: !self.outputs.is_empty(),
             // Of a live source frames may be dropped, so those that arrive are counted.
             frames_left: self.frames.filter(|_| self.drop_policy == DropPolicy::Latest),
             waits_when_paused: self.drop_policy == DropPolicy::EveryInRealTime,
@@ -121,14 +121,13 @@ impl Job<'_> {
             classify: |frames: &[FrameFaces<'_>], tell: &mut dyn FnMut(String)| {
                 classifier.classify_frames(frames, tell)
             },
+            tables,
             recorders,
-            survives_recorders,
+            needs_outputs,
         };
         let (losses, outcome) = pipeline::run(stages, self.drop_policy, stop, |event| presenter.present(event));
         presenter.tell_news();
         let cut_off = self.drop_policy == DropPolicy::Every && (outcome.is_err() || stop.is_requested());
-        let ending = if cut_off { Ending::CutOff } else { Ending::Whole };
-        let finished = presenter.tables.iter_mut().map(|table| table.finish(ending)).fold(Ok(()), Result::and);
         // A decoder's time is known when it has ended.
         self.source.close();
         presenter.stats.finish(losses, self.source.health());
@@ -137,7 +136,8 @@ impl Job<'_> {
                 presenter.view.say(&format!("what was done is in {}", part.display()));
             }
         }
-        outcome.and(finished)?;
+        outcome?;
+        ensure!(!display_is_gone(), "{DISPLAY_GONE}; all else was done");
         ensure!(
             losses.unrecorded == 0,
             "{} frames are missing in the recording: this machine encodes or writes too slowly. Try a smaller picture",

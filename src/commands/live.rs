@@ -11,7 +11,7 @@ use super::setup::{Threads, check_outputs, classifier, finish, job, options_of, 
 use crate::cli::Live;
 use crate::view::keys::Controls;
 use crate::view::tell::notice;
-use crate::view::{StatusView, View, check_display};
+use crate::view::{StatusView, View, WindowView, find_display};
 
 /// Runs until the source ends, the window is closed, or someone asks for the end.
 pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
@@ -24,11 +24,14 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     check_outputs(&outputs, options, common, spec.as_ref())?;
     let view = if arguments.headless {
         View::Status(StatusView::default())
-    } else if let Err(reason) = check_display() {
-        notice(&format!("{reason:#}; running without a window"));
-        View::Status(StatusView::default())
     } else {
-        View::Window(Box::default())
+        match find_display() {
+            Ok(display) => View::Window(Box::new(WindowView::on(display))),
+            Err(reason) => {
+                notice(&format!("{reason:#}; running without a window"));
+                View::Status(StatusView::default())
+            }
+        }
     };
     let camera = CameraOptions { format: arguments.camera_format, no_reconnect: arguments.no_reconnect };
     // Without a window nobody could watch the demo a second time.

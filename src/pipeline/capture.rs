@@ -1,7 +1,7 @@
 //! The first stage: frames come from the source and go on, as the drop policy has it.
 
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,12 +28,48 @@ pub enum DropPolicy {
 /// How long anyone waits before looking whether something else is to be done.
 pub(super) const MOMENT: Duration = Duration::from_millis(10);
 
+/// Bytes of frames that may be on their way where nobody waits for them: a photo of 48 megapixels, or a second of Full HD.
+const FLIGHT_BYTES: usize = 192 * 1024 * 1024;
+
+/// What frames take that are between the source and the outputs.
+#[derive(Default)]
+pub(super) struct InFlight(AtomicUsize);
+
+impl InFlight {
+    fn enter(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn leave(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Waits until there is room for a frame of so many bytes beside the others, or none are left.
+    fn wait_for_room(&self, bytes: usize, stop: &Stop) {
+        let is_full = || match self.0.load(Ordering::Relaxed) {
+            0 => false,
+            taken => taken + bytes > FLIGHT_BYTES,
+        };
+        while is_full() && !stop.is_requested() {
+            thread::sleep(MOMENT);
+        }
+    }
+
+    /// Whether a frame of so many bytes has no second one beside it.
+    pub(super) fn fills(bytes: usize) -> bool {
+        2 * bytes > FLIGHT_BYTES
+    }
+}
+
 /// The front of the pipeline, where the drop policy is.
 pub(super) struct FrameSender<'a> {
     pub(super) sender: Sender<(Frame, Timing)>,
     /// The other end of the channel, to take back what nobody took: only where the latest frame replaces older ones.
     pub(super) displaced: Option<Receiver<(Frame, Timing)>>,
     pub(super) dropped: &'a AtomicU64,
+    pub(super) in_flight: &'a InFlight,
+    /// What a frame takes before it is due, where somebody waits for every one.
+    pub(super) credit: Option<Receiver<()>>,
 }
 
 impl FrameSender<'_> {
@@ -68,8 +104,13 @@ pub(super) fn capture(
     stop: &Stop,
 ) -> Result<()> {
     let mut origin = None;
+    let mut bytes = 0;
     let mut watch = Stopwatch::start();
     while !stop.is_requested() {
+        if drop_policy == DropPolicy::Every {
+            // As large as the last one: how large the next one is shows when it is there.
+            sender.in_flight.wait_for_room(bytes, stop);
+        }
         let next = source.poll();
         for warning in source.warnings() {
             let _ = warnings.send(warning);
@@ -84,6 +125,12 @@ pub(super) fn capture(
             Next::End => break,
         };
         let timing = Timing { capture: watch.spent(), ..Default::default() };
+        bytes = frame.rgb.len();
+        sender.in_flight.enter(bytes);
+        // It is given back also in the end, when nobody listens any more.
+        if sender.credit.as_ref().is_some_and(|credit| credit.recv().is_err()) {
+            break;
+        }
         if drop_policy == DropPolicy::EveryInRealTime {
             let (begun, first) = *origin.get_or_insert_with(|| (Instant::now(), frame.pts));
             let due = begun + frame.pts.saturating_sub(first);

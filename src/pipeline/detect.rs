@@ -21,15 +21,20 @@ pub(super) struct Detected {
     pub(super) timing: Timing,
 }
 
-/// Detects until the stream ends or nobody listens any more. So many frames at once are held behind.
+/// Detects until the stream ends or nobody listens any more. So many frames at once are held behind. Each takes `credit`,
+/// where there is some.
 pub(super) fn detect(
     detect: &mut impl FnMut(&Frame, &GrayImage) -> Result<Faces>,
     frames_at_once: usize,
     frames: &Receiver<(Frame, Timing)>,
+    credit: Option<&Receiver<()>>,
     sender: &Sender<Detected>,
 ) -> Result<()> {
     let mut buffers = Buffers::for_held(frames_at_once);
-    for (frame, mut timing) in frames {
+    // The frame is chosen after it may go: until then a later one may take its place.
+    while credit.is_none_or(|credit| credit.recv().is_ok())
+        && let Ok((frame, mut timing)) = frames.recv()
+    {
         let watch = Stopwatch::start();
         let mut gray = buffers.picture(frame.width, frame.height);
         write_gray(&frame.rgb, Arc::make_mut(&mut gray))?;

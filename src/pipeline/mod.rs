@@ -9,27 +9,29 @@
 mod capture;
 mod detect;
 mod label;
-mod record;
+mod present;
 mod turns;
+mod write;
 
 use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Error, Result, anyhow};
-use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded, unbounded};
+use crossbeam::channel::{Receiver, Sender, bounded, unbounded};
 use image::GrayImage;
 
 pub use capture::DropPolicy;
-use capture::{FrameSender, MOMENT, capture};
+use capture::{FrameSender, InFlight, MOMENT, capture};
 use detect::detect;
 use label::label;
-use record::record;
+use present::{Outcomes, Outlets, RECORDER_QUEUE, TABLE_QUEUE, present_all};
 use turns::Turns;
 pub use turns::most_in_time;
+use write::{Living, write};
 
 use crate::flow::emotion::Probabilities;
 use crate::flow::frame::Frame;
@@ -68,20 +70,17 @@ pub struct Stages<'a, MakeDetect, Classify> {
     /// How many frames it is given at once, 1 or more, where every frame is delivered and none before its time; elsewhere it
     /// is 1. So many are in memory then.
     pub frames_at_once: usize,
-    /// Outputs that take time; they get a thread of their own.
+    /// Outputs that take lines of text: every frame that is presented is written, and waited for.
+    pub tables: Vec<Box<dyn Sink + Send>>,
+    /// Outputs that take time: of a live source frames are lost where they are too slow.
     pub recorders: Vec<Box<dyn Sink + Send>>,
-    /// Whether the run is of use without them: then it goes on when one fails.
-    pub survives_recorders: bool,
+    /// Whether the run is of no use when none of its outputs can be written any more.
+    pub needs_outputs: bool,
 }
 
-/// Frames of a live source that may wait for the recorder: a second of video, which a disk may take to wake up.
-const RECORDER_QUEUE: usize = 32;
-
-/// The most memory that they may take, in bytes: that second at 1280x720, picture and frame.
-const RECORDER_QUEUE_BYTES: usize = 256 * 1024 * 1024;
-
-/// What is said when the first frame is lost on its way to the recorder.
-const TOO_SLOW: &str = "the recording loses frames: this machine or its disk is too slow for it";
+/// Frames on their way between the source and the caller where somebody waits for them: one in each stage. A slow window
+/// costs frames then, and never makes the picture late.
+const CREDIT: usize = 3;
 
 /// Runs until the source ends, `stop` is requested, `present` breaks, or something fails. `present` is called on this
 /// thread. What was captured before an error of the source or a request to stop has been presented and recorded when this
@@ -98,7 +97,8 @@ where
     Detect: FnMut(&Frame, &GrayImage) -> Result<Faces>,
     Classify: FnMut(&[FrameFaces<'_>], &mut dyn FnMut(String)) -> Result<Vec<Vec<Probabilities>>> + Send,
 {
-    let Stages { source, make_detect, classify, faces_a_frame, frames_at_once, recorders, survives_recorders } = stages;
+    let Stages { source, make_detect, classify, faces_a_frame, frames_at_once, tables, recorders, needs_outputs } =
+        stages;
     let frames_at_once = if drop_policy == DropPolicy::Every { frames_at_once.max(1) } else { 1 };
     let turns = Turns::new(faces_a_frame.filter(|_| drop_policy != DropPolicy::Every));
     let (frame_sender, frames) = bounded(1);
@@ -107,42 +107,81 @@ where
     // Past the stages: they wait for frames. There are few, and none may be lost.
     let (notice_sender, notices) = unbounded();
     let (warning_sender, warnings) = unbounded();
-    let (record_sender, records) = bounded(if drop_policy == DropPolicy::Latest { RECORDER_QUEUE } else { 2 });
     let guard = Guard { stop, first_error: Mutex::new(None) };
-    let (dropped, mut unrecorded) = (AtomicU64::new(0), 0);
+    let living = Living::new(tables.len() + recorders.len(), needs_outputs, stop);
+    let (dropped, in_flight, output_error) = (AtomicU64::new(0), InFlight::default(), Mutex::new(None));
     let displaced = (drop_policy == DropPolicy::Latest).then(|| frames.clone());
+    let (credit, for_capture, for_detect) = credit(drop_policy);
+    let mut unrecorded = 0;
     thread::scope(|scope| {
-        let (guard, dropped) = (&guard, &dropped);
-        let frame_sender = FrameSender { sender: frame_sender, displaced, dropped };
+        let (guard, dropped, in_flight, living, output_error) = (&guard, &dropped, &in_flight, &living, &output_error);
+        let frame_sender = FrameSender { sender: frame_sender, displaced, dropped, in_flight, credit: for_capture };
         let ends = (frame_sender, notice_sender, warning_sender.clone());
         spawn(scope, guard, "capture", ends, move |(sender, notices, warnings)| {
             capture(source, sender, notices, warnings, drop_policy, stop)
         });
-        spawn(scope, guard, "detect", (frames, detected_sender), move |(frames, sender)| {
-            detect(&mut make_detect()?, frames_at_once, frames, sender)
+        spawn(scope, guard, "detect", (frames, for_detect, detected_sender), move |(frames, credit, sender)| {
+            detect(&mut make_detect()?, frames_at_once, frames, credit.as_ref(), sender)
         });
         let ends = (detected, labelled_sender, warning_sender.clone());
         spawn(scope, guard, "classify", ends, move |(detected, sender, warnings)| {
             label(classify, frames_at_once, turns, detected, sender, warnings)
         });
-        let recorder = (!recorders.is_empty()).then_some(record_sender);
-        spawn(scope, guard, "record", (records, warning_sender), move |(records, warnings)| {
-            record(recorders, records, warnings, survives_recorders, || guard.ending(drop_policy))
-        });
+        let writer = |name, sinks: Vec<Box<dyn Sink + Send>>, queue| {
+            let (sender, frames) = bounded(queue);
+            let sender = (!sinks.is_empty()).then_some(sender);
+            spawn(scope, guard, name, (frames, warning_sender.clone()), move |(frames, warnings)| {
+                if let Err(error) = write(sinks, frames, warnings, living, || guard.ending(drop_policy)) {
+                    locked(output_error).get_or_insert(error);
+                }
+                Ok(())
+            });
+            sender
+        };
+        let mut outlets = Outlets {
+            tables: writer("tables", tables, TABLE_QUEUE),
+            recorder: writer(
+                "record",
+                recorders,
+                if drop_policy == DropPolicy::Latest { RECORDER_QUEUE } else { TABLE_QUEUE },
+            ),
+            drop_policy,
+            unrecorded: 0,
+        };
         guard.watch("present", || {
-            let outcomes = Outcomes { labelled: &labelled, notices: &notices, warnings: &warnings };
-            unrecorded = present_all(&outcomes, recorder.as_ref(), drop_policy, stop, &mut present)?;
-            Ok(())
+            let outcomes = Outcomes { labelled: &labelled, notices: &notices, warnings: &warnings, credit, in_flight };
+            present_all(&outcomes, &mut outlets, stop, &mut present)
         });
+        unrecorded = outlets.unrecorded;
         // Whatever is still on its way is not wanted any more.
-        drop((labelled, recorder));
+        drop((labelled, outlets, warning_sender));
     });
     // What outputs had to say when they were completed.
     for warning in warnings.try_iter() {
         let _ = present(Event::Warning(warning));
     }
-    let error = guard.first_error.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let error = locked(&guard.first_error).take().or_else(|| locked(&output_error).take());
     (Losses { dropped: dropped.into_inner(), unrecorded }, error.map_or(Ok(()), Err))
+}
+
+/// What allows a frame onto its way, and where it is asked for: a camera's frames are chosen as late as can be, and those
+/// of a file not read before they are due. The first end gives back what a frame took that was presented.
+fn credit(drop_policy: DropPolicy) -> (Option<Sender<()>>, Option<Receiver<()>>, Option<Receiver<()>>) {
+    if drop_policy == DropPolicy::Every {
+        return (None, None, None);
+    }
+    let (sender, receiver) = bounded(CREDIT);
+    for () in [(); CREDIT] {
+        let _ = sender.try_send(());
+    }
+    let (for_capture, for_detect) =
+        if drop_policy == DropPolicy::Latest { (None, Some(receiver)) } else { (Some(receiver), None) };
+    (Some(sender), for_capture, for_detect)
+}
+
+/// What a panic in another thread left is still of use.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Keeps the first error, and ends the run on any.
@@ -154,7 +193,7 @@ struct Guard<'a> {
 impl Guard<'_> {
     /// How the run ended, once every stage before the asking one is done. A live source has no end of its own.
     fn ending(&self, drop_policy: DropPolicy) -> Ending {
-        let failed = self.first_error.lock().is_ok_and(|first| first.is_some());
+        let failed = locked(&self.first_error).is_some();
         if drop_policy == DropPolicy::Every && (failed || self.stop.is_requested()) {
             Ending::CutOff
         } else {
@@ -166,8 +205,7 @@ impl Guard<'_> {
         let outcome = catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|panic| Err(anyhow!("the {stage} stage panicked: {}", panic_message(panic.as_ref()))));
         if let Err(error) = outcome {
-            let mut first = self.first_error.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            first.get_or_insert(error);
+            locked(&self.first_error).get_or_insert(error);
             self.stop.request();
         }
     }
@@ -195,82 +233,4 @@ fn spawn<'scope, 'env, Ends: Send + 'scope>(
     if let Err(error) = started {
         guard.watch(name, || Err(error).context(format!("the {name} thread can't be started")));
     }
-}
-
-/// What comes to the caller's thread.
-struct Outcomes<'a> {
-    labelled: &'a Receiver<Labelled>,
-    notices: &'a Receiver<Notice>,
-    warnings: &'a Receiver<String>,
-}
-
-/// Returns how many frames the recorder could not take in time.
-fn present_all(
-    outcomes: &Outcomes<'_>,
-    recorder: Option<&Sender<Arc<Labelled>>>,
-    drop_policy: DropPolicy,
-    stop: &Stop,
-    present: &mut impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
-) -> Result<u64> {
-    let mut unrecorded = 0;
-    loop {
-        let next = outcomes.labelled.recv_timeout(MOMENT);
-        // A notice is older than a frame that was taken after it.
-        for notice in outcomes.notices.try_iter() {
-            // A wish to stop is heard at the next frame or moment.
-            let _ = present(Event::Notice(notice))?;
-        }
-        for warning in outcomes.warnings.try_iter() {
-            let _ = present(Event::Warning(warning))?;
-        }
-        match next {
-            Ok(mut labelled) => {
-                let flow = present(Event::Frame(&mut labelled))?;
-                if let Some(recorder) = recorder {
-                    let labelled = Arc::new(labelled);
-                    if drop_policy != DropPolicy::Latest {
-                        send_patiently(recorder, labelled, present)?;
-                    } else if (recorder.len() + 1) * memory_of(&labelled) > RECORDER_QUEUE_BYTES
-                        || matches!(recorder.try_send(labelled), Err(TrySendError::Full(_)))
-                    {
-                        unrecorded += 1;
-                        if unrecorded == 1 {
-                            let _ = present(Event::Warning(TOO_SLOW.to_owned()))?;
-                        }
-                    }
-                }
-                if flow.is_break() {
-                    stop.request();
-                    return Ok(unrecorded);
-                }
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                if present(Event::Idle)?.is_break() {
-                    stop.request();
-                    return Ok(unrecorded);
-                }
-            }
-            Err(RecvTimeoutError::Disconnected) => return Ok(unrecorded),
-        }
-    }
-}
-
-/// Bytes of a frame and of its picture.
-fn memory_of(labelled: &Labelled) -> usize {
-    labelled.frame.rgb.len() * if labelled.picture.is_some() { 2 } else { 1 }
-}
-
-/// Waits until the recorder has room, and keeps the window alive meanwhile. A recorder that has failed takes nothing and
-/// has said why.
-fn send_patiently(
-    recorder: &Sender<Arc<Labelled>>,
-    mut labelled: Arc<Labelled>,
-    present: &mut impl FnMut(Event<'_>) -> Result<ControlFlow<()>>,
-) -> Result<()> {
-    while let Err(SendTimeoutError::Timeout(back)) = recorder.send_timeout(labelled, MOMENT) {
-        labelled = back;
-        // A wish to stop is heard at the next frame, after this one is safe.
-        let _ = present(Event::Idle)?;
-    }
-    Ok(())
 }

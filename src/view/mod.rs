@@ -3,6 +3,7 @@
 //! Each way is a type in a file of its own and knows only how it shows things. What is to be shown, and what the keys do to
 //! it, is for `presenter`, the main thread's loop.
 
+mod display;
 pub(crate) mod keys;
 pub(crate) mod presenter;
 mod progress;
@@ -13,6 +14,7 @@ mod terminal;
 mod window;
 mod window_view;
 
+use std::mem;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -22,11 +24,14 @@ use emocam::flow::labelled::Labelled;
 use emocam::source::Notice;
 use image::RgbImage;
 
+pub(crate) use display::{Display, find_display, is_gone as display_is_gone};
 use keys::{Controls, KeyAction};
 pub(crate) use progress::ProgressView;
 pub(crate) use status::StatusView;
-pub(crate) use window::check_display;
 pub(crate) use window_view::WindowView;
+
+/// What is said when the display goes away under a window.
+pub(crate) const DISPLAY_GONE: &str = "the display went away, and the window with it";
 
 /// A way of watching. It takes itself away when it is dropped.
 pub(crate) enum View {
@@ -67,10 +72,18 @@ impl View {
     /// status takes its place.
     fn show(&mut self, sight: &Sight<'_>) -> Result<ControlFlow<()>> {
         if let Self::Window(window) = self {
-            if window.opens(sight) {
-                return window.show(sight);
+            let shown = window.opens(sight).then(|| window.show(sight));
+            if let Some(shown) = shown
+                && !display_is_gone()
+            {
+                return shown;
             }
-            *self = Self::Status(StatusView::default());
+            if let Self::Window(window) = mem::replace(self, Self::Status(StatusView::default()))
+                && display_is_gone()
+            {
+                window.abandon();
+                self.say(DISPLAY_GONE);
+            }
         }
         match (self, sight.frame) {
             (Self::Status(status), Some(frame)) => status.show(frame, sight.line),

@@ -22,7 +22,7 @@ use image::RgbImage;
 use super::keys::{Controls, KeyAction};
 use super::render::{Renderer, Wanted};
 use super::status::Meter;
-use super::{Sight, View};
+use super::{Sight, View, display_is_gone};
 
 /// How often keys are looked for while a picture stands still.
 const STILL_POLL: Duration = Duration::from_millis(15);
@@ -37,9 +37,10 @@ const SHOWN: Wanted = Wanted { recorded: false, shown: true };
 pub(crate) struct Presenter<'a> {
     pub(crate) view: View,
     pub(crate) controls: Controls,
-    pub(crate) tables: Vec<Box<dyn Sink + Send>>,
     /// Whether annotated pictures are recorded from the start.
     pub(crate) records: bool,
+    /// Whether the run is of use to somebody who does not watch.
+    pub(crate) has_outputs: bool,
     pub(crate) frames_left: Option<u64>,
     /// Whether a pause stops the source: a file waits, a camera goes on.
     pub(crate) waits_when_paused: bool,
@@ -112,10 +113,6 @@ impl Presenter<'_> {
         let watch = Stopwatch::start();
         self.leave_out_pause(labelled);
         self.smooth(labelled);
-        let mut is_over = false;
-        for table in &mut self.tables {
-            is_over |= table.write(labelled)?.is_break();
-        }
         self.end_notice(labelled);
         self.state.renderer.remember(labelled);
         let is_still = self.controls.paused;
@@ -126,7 +123,7 @@ impl Presenter<'_> {
         let wanted = Wanted { recorded, shown: self.view.draws() && !is_still };
         let picture = self.state.renderer.render(labelled, &self.controls, wanted);
         self.state.meter.tick(labelled);
-        is_over |= self.show(Some(labelled), picture.as_deref())?.is_break();
+        let mut is_over = self.show(Some(labelled), picture.as_deref())?.is_break();
         labelled.timing.render = watch.spent();
         self.stats.add(labelled);
         is_over |= self.obey()?.is_break();
@@ -172,14 +169,18 @@ impl Presenter<'_> {
     }
 
     fn show(&mut self, frame: Option<&Labelled>, picture: Option<&RgbImage>) -> Result<ControlFlow<()>> {
-        self.view.show(&Sight {
+        let recording = self.recording();
+        let shown = self.view.show(&Sight {
             frame,
             picture,
             line: self.state.meter.line(),
             controls: &self.controls,
-            recording: self.recording(),
+            recording,
             notice: self.state.notice.as_ref(),
-        })
+        })?;
+        // Without a window no key would ever end it.
+        let is_of_use = self.has_outputs || recording.is_some() || !display_is_gone();
+        Ok(if is_of_use { shown } else { ControlFlow::Break(()) })
     }
 
     /// What there is to do while no frame comes.

@@ -10,12 +10,13 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use fast_image_resize::Resizer;
 use image::RgbImage;
 use minifb::{InputCallback, Key, ScaleMode, WindowOptions};
 
-use crate::view::keys::KeyAction;
+use super::display;
+use super::keys::KeyAction;
 use emocam::draw::fit::{fitted_size, resized};
 
 /// A window no larger than this fits most screens, with room for a panel and a title bar.
@@ -49,7 +50,6 @@ pub(super) struct Window {
 impl Window {
     /// Opens a window for pictures of a size, in pixels.
     pub(super) fn open((width, height): (u32, u32)) -> Result<Self> {
-        check_display()?;
         let typed = Rc::default();
         Ok(Self {
             window: open(opening_size(width, height), &typed)?,
@@ -137,26 +137,8 @@ fn open((width, height): (u32, u32), typed: &Rc<RefCell<Typed>>) -> Result<minif
         .context("a window can't be opened (is the display reachable?)")?;
     window.set_target_fps(0);
     window.set_input_callback(Box::new(Keys(Rc::clone(typed))));
+    display::outlive(&window);
     Ok(window)
-}
-
-/// Tells whether a window can be hoped for; quick, and without opening one.
-pub(crate) fn check_display() -> Result<()> {
-    let is_set = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
-    if cfg!(all(unix, not(target_os = "macos"))) && !["DISPLAY", "WAYLAND_DISPLAY"].into_iter().any(is_set) {
-        bail!("there is no display (neither DISPLAY nor WAYLAND_DISPLAY is set)");
-    }
-    // A local X server listens at a socket whose name is known. DISPLAY outlives it in terminals that were left open.
-    #[cfg(unix)]
-    if let Ok(display) = std::env::var("DISPLAY")
-        && let Some(number) = display.strip_prefix(':').and_then(|rest| rest.split('.').next())
-        && !number.is_empty()
-    {
-        let socket = format!("/tmp/.X11-unix/X{number}");
-        std::os::unix::net::UnixStream::connect(&socket)
-            .with_context(|| format!("the display {display} can't be reached"))?;
-    }
-    Ok(())
 }
 
 /// The picture's own size where it fits the bounds, else the nearest that does.

@@ -11,7 +11,7 @@ use image::RgbImage;
 
 use super::keys::{KeyAction, help_rows};
 use super::window::Window;
-use super::{Sight, tell};
+use super::{Display, Sight, tell};
 
 /// The size of a window that opens before there is a picture, in pixels.
 const EMPTY_SIZE: (u32, u32) = (640, 480);
@@ -25,6 +25,8 @@ const FIRST_MESSAGE: &str = "h shows the keys";
 /// A window, which opens with the first picture, in its size, or with a notice.
 #[derive(Default)]
 pub(crate) struct WindowView {
+    /// Held until the window is on it.
+    display: Option<Display>,
     window: Option<Window>,
     /// The picture without anything over it.
     picture: RgbImage,
@@ -48,6 +50,11 @@ struct Over {
 }
 
 impl WindowView {
+    /// A window to be opened on a display.
+    pub(crate) fn on(display: Display) -> Self {
+        Self { display: Some(display), ..Self::default() }
+    }
+
     /// Opens the window once there is something to show. Whether one is there or still to come; if not, that was told.
     pub(super) fn opens(&mut self, sight: &Sight<'_>) -> bool {
         let size = match (&self.window, sight.picture) {
@@ -59,6 +66,7 @@ impl WindowView {
             Ok(opened) => self.window = Some(opened),
             Err(error) => tell::notice(&format!("{error:#}; running without a window")),
         }
+        self.display = None;
         self.picture = RgbImage::new(size.0, size.1);
         self.say(FIRST_MESSAGE);
         self.window.is_some()
@@ -133,6 +141,11 @@ impl WindowView {
             }
         }
         Ok(actions)
+    }
+
+    /// Leaves the window as it is: closing it would ask a display that is gone.
+    pub(super) fn abandon(self) {
+        std::mem::forget(self.window);
     }
 
     /// Whether the window is on the screen.

@@ -12,12 +12,14 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use emocam::flow::frame::Frame;
 use emocam::flow::labelled::Losses;
 use emocam::flow::stop::Stop;
 use emocam::network::classify::FrameFaces;
 use emocam::pipeline::{DropPolicy, Event, Stages, run};
+use emocam::sink::Ending;
+use emocam::source::Source;
 use image::GrayImage;
 
 use crate::common::faces::Faces;
@@ -56,8 +58,9 @@ fn a_detector_that_fails_ends_the_run_with_its_error_and_what_came_before() {
                 classify,
                 faces_a_frame: None,
                 frames_at_once: 1,
+                tables: Vec::new(),
                 recorders,
-                survives_recorders: false,
+                needs_outputs: true,
             };
             run_stages(stages, drop_policy, &Stop::default(), go_on)
         });
@@ -81,8 +84,9 @@ fn a_detector_that_cannot_be_made_ends_the_run() {
             classify,
             faces_a_frame: None,
             frames_at_once: 1,
+            tables: Vec::new(),
             recorders: vec![],
-            survives_recorders: false,
+            needs_outputs: true,
         };
         run_stages(stages, DropPolicy::Every, &Stop::default(), go_on)
     });
@@ -102,8 +106,9 @@ fn a_network_that_fails_ends_the_run_with_its_error_and_what_came_before() {
             classify,
             faces_a_frame: None,
             frames_at_once: 1,
+            tables: Vec::new(),
             recorders,
-            survives_recorders: false,
+            needs_outputs: true,
         };
         run_stages(stages, DropPolicy::Every, &Stop::default(), go_on)
     });
@@ -128,20 +133,69 @@ fn a_present_that_fails_ends_the_run_with_its_error() {
     assert_eq!(recorded.finished, 1);
 }
 
+/// Outputs of both kinds, of which `table` says what a table does with a frame, with what came to the other two.
+fn outputs(
+    table: impl FnMut(u64) -> Result<ControlFlow<()>> + Send + 'static,
+) -> (Recorders, Recorders, [Arc<Mutex<Recorded>>; 2]) {
+    let (mut tables, (others, beside), (recorders, recorded)) = (sink_that(table), recorder(), recorder());
+    tables.extend(others);
+    (tables, recorders, [beside, recorded])
+}
+
+fn run_outputs(
+    source: &mut dyn Source,
+    tables: Recorders,
+    recorders: Recorders,
+    needs_outputs: bool,
+) -> (Outcome, Vec<String>) {
+    let (make_detect, mut told, mut ids) = (|| Ok(detect), Vec::new(), Vec::new());
+    let (faces_a_frame, frames_at_once) = (None, 1);
+    let stages =
+        Stages { source, make_detect, classify, faces_a_frame, frames_at_once, tables, recorders, needs_outputs };
+    let (losses, result) = run(stages, DropPolicy::Every, &Stop::default(), |event| {
+        match event {
+            Event::Frame(labelled) => ids.push(labelled.frame.id),
+            Event::Warning(warning) => told.push(warning),
+            Event::Notice(_) | Event::Idle => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    });
+    (Outcome { ids, losses, error: result.err().map(|error| format!("{error:#}")) }, told)
+}
+
 #[test]
-fn a_recorder_that_fails_ends_the_run_and_the_others_are_finished_too() {
-    let (mut recorders, failing) =
-        recorder_that(|id| if id < 5 { Ok(()) } else { bail!("frame {id} can't be recorded") });
-    let (others, other) = recorder();
-    recorders.extend(others);
-    let outcome = within_limit(|| run_with(&mut endless(), DropPolicy::Every, &Stop::default(), recorders, go_on));
-    assert_eq!(outcome.error.as_deref(), Some("frame 5 can't be recorded"));
-    assert_frames(&outcome.ids, 0..outcome.ids.len() as u64);
-    for recorded in [failing, other] {
-        let recorded = recorded.lock().unwrap();
-        assert_frames(&recorded.ids, 0..5);
-        assert_eq!(recorded.finished, 1);
-    }
+fn an_output_that_fails_is_told_and_the_others_are_completed() {
+    let broken = |id| if id < 5 { Ok(ControlFlow::Continue(())) } else { bail!("frame {id} can't be written") };
+    let left = |id| Ok(if id < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) });
+    let error = [outputs(broken), outputs(left)].map(|(tables, recorders, others)| {
+        let (outcome, told) = within_limit(move || run_outputs(&mut frames(60), tables, recorders, true));
+        assert_frames(&outcome.ids, 0..60);
+        for recorded in others {
+            let recorded = recorded.lock().unwrap();
+            assert_frames(&recorded.ids, 0..60);
+            assert_eq!((recorded.finished, recorded.ending), (1, Some(Ending::Whole)));
+        }
+        let error = outcome.error.expect("an error");
+        assert_eq!(told, [error.clone()]);
+        error
+    });
+    assert_eq!(error, ["frame 5 can't be written", "the reader of an output has left, and gets no more"]);
+}
+
+#[test]
+fn a_run_that_nothing_can_be_written_of_ends() {
+    let broken = |id| if id < 5 { Ok(ControlFlow::Continue(())) } else { bail!("frame {id} can't be written") };
+    let left = |id| Ok(if id < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) });
+    let (outcome, told) = within_limit(move || run_outputs(&mut endless(), sink_that(broken), vec![], true));
+    // The run's error is told by whoever runs it.
+    assert_eq!((outcome.error.as_deref(), told), (Some("frame 5 can't be written"), vec![]));
+    // An only reader had what it wanted.
+    let (outcome, told) = within_limit(move || run_outputs(&mut endless(), sink_that(left), vec![], true));
+    assert_eq!((outcome.error.as_deref(), told), (None, vec![]));
+    // Somebody watches.
+    let (outcome, told) = within_limit(move || run_outputs(&mut frames(60), sink_that(broken), vec![], false));
+    assert_eq!((outcome.ids.len(), told.len()), (60, 1));
+    assert_eq!(outcome.error.as_deref(), Some("frame 5 can't be written"));
 }
 
 #[test]
@@ -198,8 +252,9 @@ fn a_panic_in_a_stage_is_an_error_that_names_the_stage() {
                     classify,
                     faces_a_frame: None,
                     frames_at_once: 1,
+                    tables: Vec::new(),
                     recorders,
-                    survives_recorders: false,
+                    needs_outputs: true,
                 };
                 run_stages(stages, drop_policy, &Stop::default(), |id| {
                     boom(stage, "present", id);
@@ -245,8 +300,9 @@ fn a_window_is_kept_alive_and_can_be_closed_while_no_frame_comes() {
             classify,
             faces_a_frame: None,
             frames_at_once: 1,
+            tables: Vec::new(),
             recorders: vec![],
-            survives_recorders: false,
+            needs_outputs: true,
         };
         let mut ids = Vec::new();
         let (_, result) = run(stages, DropPolicy::Every, &Stop::default(), |event| match event {

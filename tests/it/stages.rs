@@ -26,6 +26,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// channels behind them.
 pub(crate) const ON_THE_WAY: u64 = 7;
 
+/// The same of a live source: the three that have credit, and the latest one.
+pub(crate) const LIVE_ON_THE_WAY: u64 = 4;
+
 /// Runs `work` under the time limit, in a thread that a hang leaves behind.
 pub(crate) fn within_limit<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = channel();
@@ -110,6 +113,7 @@ pub(crate) fn number(gray: &GrayImage) -> u64 {
 pub(crate) struct Recorded {
     pub(crate) ids: Vec<u64>,
     pub(crate) finished: u32,
+    pub(crate) ending: Option<Ending>,
 }
 
 /// Notes what comes; before that it does what the test wants.
@@ -126,10 +130,29 @@ impl<F: FnMut(u64) -> Result<()>> Sink for FakeRecorder<F> {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn finish(&mut self, _: Ending) -> Result<()> {
-        self.recorded.lock().expect("no poison").finished += 1;
+    fn finish(&mut self, ending: Ending) -> Result<()> {
+        let mut recorded = self.recorded.lock().expect("no poison");
+        recorded.finished += 1;
+        recorded.ending = Some(ending);
         (self.finish)()
     }
+}
+
+/// Does with each frame what the test wants.
+struct FakeSink<F>(F);
+
+impl<F: FnMut(u64) -> Result<ControlFlow<()>>> Sink for FakeSink<F> {
+    fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
+        (self.0)(labelled.frame.id)
+    }
+
+    fn finish(&mut self, _: Ending) -> Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) fn sink_that(write: impl FnMut(u64) -> Result<ControlFlow<()>> + Send + 'static) -> Recorders {
+    vec![Box::new(FakeSink(write))]
 }
 
 pub(crate) type Recorders = Vec<Box<dyn Sink + Send>>;
@@ -168,8 +191,9 @@ pub(crate) fn run_with(
             classify,
             faces_a_frame: None,
             frames_at_once: 1,
+            tables: Vec::new(),
             recorders,
-            survives_recorders: false,
+            needs_outputs: true,
         },
         delivery,
         stop,

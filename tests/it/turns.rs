@@ -39,8 +39,9 @@ fn seen(drop_policy: DropPolicy, faces_a_frame: Option<usize>) -> Vec<Seen> {
         classify,
         faces_a_frame,
         frames_at_once: 1,
+        tables: Vec::new(),
         recorders: Vec::new(),
-        survives_recorders: false,
+        needs_outputs: true,
     };
     let mut shown = Vec::new();
     let (_, result) = run(stages, drop_policy, &Stop::default(), |event| {

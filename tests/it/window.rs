@@ -181,6 +181,42 @@ fn a_display_that_cannot_be_reached_is_told_and_the_run_goes_on() {
     assert_exit(&start(&mut command).finish(LIMIT), 0, &["running without a window", "3 frames"]);
 }
 
+/// Data and a recording by key go on, and the exit code tells that the window did not.
+#[test]
+fn a_display_that_goes_away_ends_the_window_and_not_the_run() {
+    let mut display = match Display::start() {
+        Ok(display) => display,
+        Err(reason) => return skip("a_display_that_goes_away_ends_the_window_and_not_the_run", &reason),
+    };
+    let folder = temporary_folder();
+    let (video, lines) = (folder.path().join("out.mp4"), folder.path().join("out.jsonl"));
+    let mut command = emocam();
+    command.env("DISPLAY", display.name()).args(["live", "demo", "-o"]).arg(&video).arg("-o").arg(&lines);
+    let mut running = start(&mut command);
+    running.wait_for("its window is open", || display.window("emocam"));
+    running.wait_for("it has labelled some frames", || (line_count(&lines) >= 5).then_some(()));
+    display.vanish();
+    let before = line_count(&lines);
+    running.wait_for("it goes on", || (line_count(&lines) >= before + 20).then_some(()));
+    running.interrupt();
+    assert_exit(&running.finish(LIMIT), 1, &["the display went away", "frames a second"]);
+    assert_eq!(frames_of(&video), json_lines(&lines).len());
+}
+
+/// Nobody could end a run that nobody sees and that writes nothing.
+#[test]
+fn a_run_that_is_only_watched_ends_with_its_display() {
+    let mut display = match Display::start() {
+        Ok(display) => display,
+        Err(reason) => return skip("a_run_that_is_only_watched_ends_with_its_display", &reason),
+    };
+    let mut command = emocam();
+    let mut running = start(command.env("DISPLAY", display.name()).args(["live", "demo"]));
+    running.wait_for("its window is open", || display.window("emocam"));
+    display.vanish();
+    assert_exit(&running.finish(LIMIT), 1, &["the display went away"]);
+}
+
 /// How many lines there are so far; none while the file is not there.
 fn line_count(path: &Path) -> usize {
     fs::read(path).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count())

@@ -80,13 +80,18 @@ impl Display {
         command.env("DISPLAY", self.name()).args(arguments).stdin(Stdio::null()).stderr(Stdio::null());
         command
     }
+
+    /// Goes away under whatever is open, as a display does when its cable is pulled or its user logs out.
+    pub(crate) fn vanish(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
 }
 
 impl Drop for Display {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        self.vanish();
     }
 }
 
