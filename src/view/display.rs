@@ -2,6 +2,7 @@
 //!
 //! Xlib ends a process whose X server is gone: by a function that it calls to report that, and by one that it calls when
 //! that returns. Both can be replaced, from libX11 1.7 on: see XSetIOErrorHandler and XSetIOErrorExitHandler in its manual.
+//! So can the one that it calls for a request that is refused, such as to draw in a window that somebody has destroyed.
 
 use anyhow::{Result, bail};
 
@@ -63,9 +64,17 @@ mod x11 {
         0
     }
 
+    /// `XErrorHandler XSetErrorHandler(int (*)(Display *, XErrorEvent *))`
+    type SetRefused = unsafe extern "C" fn(extern "C" fn(*mut c_void, *mut c_void) -> c_int) -> *const c_void;
+
+    /// What an X server refuses of minifb's requests is to draw in a window that is not there.
+    extern "C" fn note_refused(display: *mut c_void, _event: *mut c_void) -> c_int {
+        note(display)
+    }
+
     extern "C" fn go_on(_display: *mut c_void, _data: *mut c_void) {}
 
-    /// Whether the display went away under a window.
+    /// Whether the display, or the window on it, went away without being closed.
     pub(crate) fn is_gone() -> bool {
         GONE.load(Ordering::SeqCst)
     }
@@ -81,11 +90,14 @@ mod x11 {
         let set_exit: Result<Symbol<'_, SetExit>, _> = unsafe { library.get(b"XSetIOErrorExitHandler\0") };
         // SAFETY: as above.
         let set_report: Result<Symbol<'_, SetReport>, _> = unsafe { library.get(b"XSetIOErrorHandler\0") };
-        if let (Ok(set_exit), Ok(set_report)) = (set_exit, set_report) {
+        // SAFETY: as above.
+        let set_refused: Result<Symbol<'_, SetRefused>, _> = unsafe { library.get(b"XSetErrorHandler\0") };
+        if let (Ok(set_exit), Ok(set_report), Ok(set_refused)) = (set_exit, set_report, set_refused) {
             // SAFETY: the display is that of a window that is open; the functions live for ever and touch no data.
             unsafe {
                 set_exit(display.as_ptr(), go_on, std::ptr::null_mut());
                 set_report(note);
+                set_refused(note_refused);
             }
         }
     }

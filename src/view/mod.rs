@@ -30,8 +30,8 @@ pub(crate) use progress::ProgressView;
 pub(crate) use status::StatusView;
 pub(crate) use window_view::WindowView;
 
-/// What is said when the display goes away under a window.
-pub(crate) const DISPLAY_GONE: &str = "the display went away, and the window with it";
+/// What is said when there is no window any more and nobody closed it.
+pub(crate) const DISPLAY_GONE: &str = "the display or the window on it was taken away";
 
 /// A way of watching. It takes itself away when it is dropped.
 pub(crate) enum View {

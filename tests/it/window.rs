@@ -199,8 +199,29 @@ fn a_display_that_goes_away_ends_the_window_and_not_the_run() {
     let before = line_count(&lines);
     running.wait_for("it goes on", || (line_count(&lines) >= before + 20).then_some(()));
     running.interrupt();
-    assert_exit(&running.finish(LIMIT), 1, &["the display went away", "frames a second"]);
+    assert_exit(&running.finish(LIMIT), 1, &["was taken away", "frames a second"]);
     assert_eq!(frames_of(&video), json_lines(&lines).len());
+}
+
+/// As xkill does.
+#[test]
+fn a_window_that_is_destroyed_ends_alone() {
+    let display = match Display::start() {
+        Ok(display) => display,
+        Err(reason) => return skip("a_window_that_is_destroyed_ends_alone", &reason),
+    };
+    let folder = temporary_folder();
+    let lines = folder.path().join("out.jsonl");
+    let mut command = emocam();
+    command.env("DISPLAY", display.name()).args(["live", "demo", "-o"]).arg(&lines);
+    let mut running = start(&mut command);
+    let window = running.wait_for("its window is open", || display.window("emocam"));
+    running.wait_for("it has labelled some frames", || (line_count(&lines) >= 5).then_some(()));
+    display.destroy(window);
+    let before = line_count(&lines);
+    running.wait_for("it goes on", || (line_count(&lines) >= before + 20).then_some(()));
+    running.interrupt();
+    assert_exit(&running.finish(LIMIT), 1, &["was taken away", "frames a second"]);
 }
 
 /// Nobody could end a run that nobody sees and that writes nothing.
@@ -214,7 +235,7 @@ fn a_run_that_is_only_watched_ends_with_its_display() {
     let mut running = start(command.env("DISPLAY", display.name()).args(["live", "demo"]));
     running.wait_for("its window is open", || display.window("emocam"));
     display.vanish();
-    assert_exit(&running.finish(LIMIT), 1, &["the display went away"]);
+    assert_exit(&running.finish(LIMIT), 1, &["was taken away"]);
 }
 
 /// How many lines there are so far; none while the file is not there.

@@ -81,6 +81,15 @@ impl Display {
         command
     }
 
+    /// Takes a window away without asking.
+    ///
+    /// # Panics
+    /// If xdotool fails.
+    pub(crate) fn destroy(&self, window: u32) {
+        let status = self.xdotool(&["windowclose", &window.to_string()]).status();
+        assert!(status.expect("xdotool starts").success());
+    }
+
     /// Goes away under whatever is open, as a display does when its cable is pulled or its user logs out.
     pub(crate) fn vanish(&mut self) {
         // Both fail only where it has ended already.
