@@ -2,9 +2,10 @@
 //! probability for seven emotions, and labelled boxes come out in a window, in a recording, and as data.
 //!
 //! ```text
-//! capture ─latest(1)─▶ detect ─bounded(1)─▶ classify ─bounded(2)─▶ main: smooth, draw, window, data
-//!    ▲                                                                └─bounded(32)─▶ record
-//!    └─────────────── stop flag ◀── window closed · Ctrl-C · a stage failed
+//! capture ─latest(1)─▶ detect ─bounded(1)─▶ classify ─bounded(2)─▶ main: smooth, draw, window
+//!    ▲ ▲                                                              │ ├─bounded(2)──▶ tables
+//!    │ └─────── credit: at most three frames between capture and shown┘ └─bounded(32)─▶ record
+//!    └───────── stop flag ◀── window closed · Ctrl-C · a stage failed
 //! ```
 //!
 //! A [`flow::frame::Frame`] goes in, a [`flow::labelled::Labelled`] comes out. Other programs come in by [`recognize`]. Where

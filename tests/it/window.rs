@@ -75,7 +75,7 @@ fn keys_record_save_hide_and_switch() {
     let named =
         |start: &'static str, end: &'static str| move |name: &String| name.starts_with(start) && name.ends_with(end);
     let find = |wanted: &dyn Fn(&String) -> bool| common::names_in(folder.path()).into_iter().find(|name| wanted(name));
-    // Shows faces for a moment, so before the recording: the demo goes on in a pause, as a camera does.
+    // Shows faces for a moment, so before the recording: a frame that is on its way comes also in a pause.
     for key in ["p", "p", "r"] {
         display.press(window, key);
     }
