@@ -147,8 +147,8 @@ impl FfmpegSource {
     }
 
     fn last_duration(&self) -> Option<Duration> {
-        let gap = self.track.fps.map(f64::recip);
-        let seconds = self.missing().map(|missing| missing + self.gap()).or(gap)?;
+        let rest = self.track.end.map(|end| end - self.last).filter(|&rest| rest > self.gap() / 4.0);
+        let seconds = rest.or(self.track.fps.map(f64::recip))?;
         Duration::try_from_secs_f64(seconds).ok()
     }
 
