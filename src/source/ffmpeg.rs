@@ -27,6 +27,10 @@ const DEFAULT_GAP: f64 = 0.04;
 /// How long [`Source::poll`] waits at most.
 const MOMENT: Duration = Duration::from_millis(50);
 
+/// Why a pipe may not be readable where the file is.
+const NO_WAY_BACK: &str = "; an MP4 file has its index at the end as a rule, and can't be read out of a pipe then: name the \
+    file itself, or write it with `-movflags +faststart`";
+
 /// A video that an ffmpeg child is decoding.
 pub(super) struct FfmpegSource {
     info: SourceInfo,
@@ -36,6 +40,7 @@ pub(super) struct FfmpegSource {
     complaints: Listener,
     /// What its addresses are not to be shown as, and how they are.
     secret: Option<(String, String)>,
+    is_pipe: bool,
     track: VideoTrack,
     /// Read ahead by `open`, so that what is no video fails there.
     first: Option<Frame>,
@@ -51,7 +56,7 @@ pub(super) struct FfmpegSource {
 impl FfmpegSource {
     /// Starts ffmpeg and waits for its first frame.
     pub(super) fn open(input: Input<'_>, tools: &Tools) -> Result<Self> {
-        let (name, live) = (input.name(), input.is_live());
+        let (name, live, is_pipe) = (input.name(), input.is_live(), matches!(input, Input::Pipe(..)));
         let mut track = match (&input, &tools.ffprobe) {
             (Input::File(path), Some(ffprobe)) => video_track(&probe(ffprobe, path, "v")),
             _ => None,
@@ -76,6 +81,7 @@ impl FfmpegSource {
             reader: Some(reader),
             complaints,
             secret,
+            is_pipe,
             track,
             first: None,
             ending: None,
@@ -179,7 +185,8 @@ impl FfmpegSource {
         if count == 0 {
             bail!("{what} (ffmpeg ended with {status})");
         }
-        bail!("{what} (ffmpeg: {complaint})");
+        let hint = if self.is_pipe && frames == 0 { NO_WAY_BACK } else { "" };
+        bail!("{what} (ffmpeg: {complaint}){hint}");
     }
 }
 

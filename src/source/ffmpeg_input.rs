@@ -135,15 +135,15 @@ fn filters(track: Option<&VideoTrack>) -> String {
     )
 }
 
-/// From a high range to that of an ordinary screen.
+/// From a high range to that of an ordinary screen, whose white is at 203 candela per square metre (ITU-R BT.2408).
 fn tone_map(range: HighRange) -> String {
     let transfer = match range {
         HighRange::Pq => "smpte2084",
         HighRange::Hlg => "arib-std-b67",
     };
     format!(
-        "zscale=tin={transfer}:min=2020_ncl:pin=2020:t=linear:npl=203,format=gbrpf32le,zscale=p=709,\
-         tonemap=hable:desat=0,zscale=t=709:m=709:r=limited,format=yuv420p"
+        "setparams=color_primaries=bt2020:color_trc={transfer}:colorspace=bt2020nc,zscale=t=linear:npl=203,\
+         format=gbrpf32le,zscale=p=709,tonemap=mobius:desat=0,zscale=t=709:m=709:r=limited,format=yuv420p"
     )
 }
 
