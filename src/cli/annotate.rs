@@ -18,7 +18,8 @@ use emocam::source::SourceSpec;
       results/NAME.mp4 and results/NAME.jsonl; the same command again does
       what is not done yet")]
 pub(crate) struct Annotate {
-    /// Videos, pictures or folders of pictures; `demo` is the clip inside the program
+    /// Videos, pictures or folders of pictures; - reads a video from standard input, rtsp:// and http:// from the network
+    /// (with ffmpeg); `demo` is the clip inside the program
     #[arg(value_name = "INPUT", required = true, value_parser = source_parser())]
     pub(crate) inputs: Vec<SourceSpec>,
 
@@ -42,7 +43,7 @@ impl Annotate {
     /// Refuses cameras, and outputs that can't hold all of the inputs.
     pub(super) fn check(&self) -> Result<()> {
         for input in &self.inputs {
-            if let SourceSpec::CameraIndex(_) | SourceSpec::CameraPath(_) = input {
+            if input.is_camera() {
                 bail!("`annotate` takes files; for {input} use `emocam live`");
             }
         }

@@ -13,6 +13,7 @@ use emocam::source::{SourceSpec, WantedFormat};
   emocam live                            the first camera, else the demo
   emocam live 1 -o today.mp4             camera 1, and a recording
   emocam live C920                       the camera with this in its name
+  emocam live rtsp://192.168.1.20/1      a camera in the network
   emocam live demo                       a short clip inside the program
   emocam live --privacy blur             faces are hidden
   emocam live --headless -o - | jq .     no window, JSON lines
@@ -20,7 +21,8 @@ use emocam::source::{SourceSpec, WantedFormat};
 Keys in the window: h shows them all, q or Esc ends the run, r records,
 s saves the picture, p hides faces. Ctrl-C in the terminal ends it, too.")]
 pub(crate) struct Live {
-    /// Camera index, part of a camera's name, /dev/video path, video, picture, folder of pictures, or demo
+    /// Camera index, part of a camera's name, /dev/video path, video, picture, folder of pictures, address (rtsp://,
+    /// http://, udp:// and others, with ffmpeg), - for a video from standard input, or demo
     #[arg(value_name = "SOURCE", value_parser = source_parser())]
     pub(crate) source: Option<SourceSpec>,
 

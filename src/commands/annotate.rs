@@ -3,7 +3,6 @@
 //! Owns which outputs an input gets, which inputs are done already, and how a run over many of them ends: one that fails
 //! does not keep the others from being done, and is named at the end.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -145,12 +144,8 @@ fn tasks(inputs: &[SourceSpec], outputs: &[SinkSpec]) -> Result<Vec<Task>> {
 }
 
 fn named_after(input: &SourceSpec, folder: &Path, extension: &str) -> Result<std::path::PathBuf> {
-    let stem = match input {
-        // `photos/..` has no name of its own.
-        SourceSpec::Path(path) => path.file_stem(),
-        _ => Some(OsStr::new("demo")),
-    };
-    let mut name = stem.with_context(|| format!("{input} has no name that its outputs could bear"))?.to_os_string();
+    let mut name =
+        input.stem().with_context(|| format!("{input} has no name that its outputs could bear"))?.to_os_string();
     name.push(extension);
     Ok(folder.join(name))
 }

@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
 
 /// Refuses options that would do nothing.
 fn check_source_options(arguments: &Live, spec: Option<&SourceSpec>) -> Result<()> {
-    if let Some(spec @ (SourceSpec::Path(_) | SourceSpec::Demo)) = spec {
+    if let Some(spec) = spec.filter(|spec| !spec.is_camera()) {
         ensure!(arguments.camera_format.is_none(), "--camera-format is for cameras, and {spec} is none");
         ensure!(!arguments.no_reconnect, "--no-reconnect is for cameras, and {spec} is none");
         ensure!(

@@ -21,6 +21,7 @@ use super::options::{OutputOptions, Quality, Sound};
 use super::part::PartFile;
 use super::sound;
 use super::{Ending, Shown, Sink, clean_picture_of, picture_of};
+use crate::flow::frame::Frame;
 use crate::flow::labelled::Labelled;
 use video::Video;
 
@@ -54,6 +55,8 @@ enum State {
 #[derive(Clone, Copy)]
 struct Moment {
     pts: Duration,
+    /// How long it is shown, where the source says so.
+    duration: Option<Duration>,
     captured_at: Instant,
 }
 
@@ -69,7 +72,17 @@ impl Recorder {
         self.state = match mem::replace(&mut self.state, State::Finished) {
             State::Empty(file) => {
                 match file.file().and_then(|file| Video::start(file, picture.dimensions(), self.quality)) {
-                    Ok(video) => State::Recording { file, video: Box::new(video), last: now },
+                    Ok(video) => {
+                        if let Some((width, height)) = video.scaled_to() {
+                            let (wide, high) = picture.dimensions();
+                            self.warnings.push(format!(
+                                "{}: frames of {wide}x{high} are more than the encoder of H.264 takes; the recording is \
+                                 scaled down to {width}x{height}",
+                                self.path.display()
+                            ));
+                        }
+                        State::Recording { file, video: Box::new(video), last: now }
+                    }
                     Err(error) => {
                         file.discard();
                         return Err(error);
@@ -90,7 +103,8 @@ impl Recorder {
 
 impl Sink for Recorder {
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
-        let now = Moment { pts: labelled.frame.pts, captured_at: labelled.frame.captured_at };
+        let Frame { pts, duration, captured_at, .. } = labelled.frame;
+        let now = Moment { pts, duration, captured_at };
         let appended = match self.shown {
             Shown::Labelled => self.append(&picture_of(labelled), now),
             Shown::Clean => clean_picture_of(labelled).and_then(|picture| self.append(&picture, now)),
@@ -116,7 +130,8 @@ impl Sink for Recorder {
             State::Recording { file, video, last } => {
                 // A camera that is away leaves its last picture standing until the end.
                 let away = last.captured_at.elapsed();
-                let hold = (self.live && away > AWAY).then(|| last.pts + away);
+                let shown = if self.live && away > AWAY { Some(away) } else { last.duration };
+                let hold = shown.map(|shown| last.pts.saturating_add(shown));
                 let length = video.finish(hold).with_context(|| format!("{name} can't be completed"))?;
                 if ending == Ending::CutOff {
                     return Ok(());

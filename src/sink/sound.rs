@@ -1,13 +1,15 @@
 //! The sound of a video file, beside its pictures in an annotated one.
 //!
-//! ffmpeg copies both into a new file: the pictures as they were encoded, with their times, and the sound as it is where an
-//! MP4 can hold it, else as AAC. Without ffmpeg, or where the input has no sound, the video stays as it is.
+//! ffmpeg copies both into a new file: the pictures as they were encoded, with their times, and each track of sound as it is
+//! where an MP4 can hold it, else as AAC. Without ffmpeg, or where the input has no sound, the video stays as it is. So it
+//! does where the input is a pipe, which can't be read again.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use super::options::Sound;
 use crate::source::ffprobe::probe;
@@ -23,9 +25,13 @@ const IN_MP4: [&str; 6] = ["aac", "mp3", "ac3", "eac3", "opus", "alac"];
 /// When ffmpeg fails. What it wrote is removed then.
 pub(super) fn add(sound: Sound<'_>, video: &Path, length: Duration, target: &Path) -> Result<bool> {
     let (Some(ffmpeg), Some(ffprobe)) = (installed("ffmpeg"), installed("ffprobe")) else { return Ok(false) };
-    let sound_track = probe(&ffprobe, sound.file, "a:0");
-    let Some(codec) = sound_track["streams"][0]["codec_name"].as_str() else { return Ok(false) };
-    let codec = if IN_MP4.contains(&codec) { "copy" } else { "aac" };
+    if !sound.file.is_file() {
+        return Ok(false);
+    }
+    let codecs = codecs(&probe(&ffprobe, sound.file, "a"));
+    if codecs.is_empty() {
+        return Ok(false);
+    }
     let mut command = Command::new(ffmpeg);
     command
         .args(["-nostdin", "-y", "-v", "error", "-protocol_whitelist", "file"])
@@ -33,7 +39,8 @@ pub(super) fn add(sound: Sound<'_>, video: &Path, length: Duration, target: &Pat
         .arg(file_url(video))
         .args(["-protocol_whitelist", "file", "-i"])
         .arg(file_url(sound.file))
-        .args(["-map", "0:v:0", "-map", "1:a", "-c:v", "copy", "-c:a", codec])
+        .args(["-map", "0:v:0", "-map", "1:a", "-c:v", "copy"])
+        .args(codecs)
         // Where not all frames were wanted, not all sound is.
         .args(["-t", &seconds(sound.start + length), "-video_track_timescale", "90000", "-f", "mp4"])
         .arg(file_url(target))
@@ -53,6 +60,30 @@ pub(super) fn add(sound: Sound<'_>, video: &Path, length: Duration, target: &Pat
     outcome.with_context(|| format!("the sound of {} can't be taken over", sound.file.display()))
 }
 
+/// What is done to each track of sound, as ffmpeg's options.
+fn codecs(probed: &Value) -> Vec<String> {
+    let tracks = probed["streams"].as_array().into_iter().flatten().enumerate();
+    let codec = |track: &Value| match track["codec_name"].as_str() {
+        Some(name) if IN_MP4.contains(&name) => "copy",
+        _ => "aac",
+    };
+    tracks.flat_map(|(number, track)| [format!("-c:a:{number}"), codec(track).to_owned()]).collect()
+}
+
 fn seconds(time: Duration) -> String {
     format!("{:.6}", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_track_is_copied_or_encoded_as_an_mp4_file_takes_it() {
+        let probed = json!({"streams": [{"codec_name": "aac"}, {"codec_name": "pcm_s16le"}, {}]});
+        assert_eq!(codecs(&probed), ["-c:a:0", "copy", "-c:a:1", "aac", "-c:a:2", "aac"]);
+        assert!(codecs(&Value::Null).is_empty());
+    }
 }

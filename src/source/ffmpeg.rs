@@ -1,148 +1,216 @@
-//! Video files by way of the system's `ffmpeg`, which decodes everything.
+//! Videos by way of the system's `ffmpeg`, which decodes everything.
 //!
-//! ffmpeg runs as a child that writes raw RGB frames to a pipe. Raw frames carry neither time nor size: both come from the
-//! line that its filter `showinfo` logs for each frame. The log goes to a file without a name, not to a second pipe: with
-//! two pipes and one reader ffmpeg could wait for us to read the one while we wait for it to write the other. It logs a
-//! frame before it writes it, so the line is there when the frame's first byte is. A line takes about 300 bytes, 30 MB an
-//! hour of video at 30 frames a second.
+//! ffmpeg runs as a child that writes raw RGB frames to a pipe, each with its time and size; what it complains of is read
+//! beside them. Owns that child: its start, what its end means, and which frames of it are a video's.
 //!
-//! Frames come out as they are shown: turned as the file says, every one of them, none made up, all of one size.
+//! Frames come out as they are shown: turned as the file says, with square pixels, every one of them, none made up. Their
+//! size may change.
 
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::time::Duration;
+use std::io::{self, ErrorKind};
+use std::process::Child;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail, ensure};
+use crossbeam::channel::{Receiver, RecvTimeoutError};
 
-use super::ffmpeg_log::Log;
-use super::ffprobe::{length, probe};
-use super::pixels::rgb_len;
-use super::{Source, SourceInfo};
+use super::complaints::{Complaints, Listener};
+use super::ffmpeg_input::{Input, Tools, can_map_tones, command};
+use super::ffprobe::{VideoTrack, probe, video_track};
+use super::raw_frames::{RawFrame, read_frames};
+use super::{Next, Source, SourceInfo};
 use crate::flow::frame::Frame;
-use crate::system::buffers::Buffers;
-use crate::system::programs::file_url;
 
-/// The gap after a frame without a time of its own, where the file does not say how many frames it has a second.
-const DEFAULT_FRAME_GAP: Duration = Duration::from_millis(40);
+/// How long one frame is shown where nothing says so, in seconds.
+const DEFAULT_GAP: f64 = 0.04;
 
-/// The programs, where they were found.
-pub(super) struct Tools {
-    /// The decoder.
-    pub(super) ffmpeg: PathBuf,
-    /// Says what is in a file; only the progress bar misses it.
-    pub(super) ffprobe: Option<PathBuf>,
-}
+/// How long [`Source::poll`] waits at most.
+const MOMENT: Duration = Duration::from_millis(50);
 
-/// A video file that an ffmpeg child is decoding.
+/// Why a pipe may not be readable where the file is.
+const NO_WAY_BACK: &str = "; an MP4 file has its index at the end as a rule, and can't be read out of a pipe then: name the \
+    file itself, or write it with `-movflags +faststart`";
+
+/// A video that an ffmpeg child is decoding.
 pub(super) struct FfmpegSource {
     info: SourceInfo,
     child: Child,
-    frames: ChildStdout,
-    log: Log,
-    /// Read ahead by `open`, so that a file that is no video fails there.
+    frames: Option<Receiver<Result<RawFrame>>>,
+    reader: Option<JoinHandle<()>>,
+    complaints: Listener,
+    /// What its addresses are not to be shown as, and how they are.
+    secret: Option<(String, String)>,
+    is_pipe: bool,
+    track: VideoTrack,
+    /// Read ahead by `open`, so that what is no video fails there.
     first: Option<Frame>,
-    /// Width and height of every frame.
-    size: Option<(u32, u32)>,
-    buffers: Buffers<[u8]>,
+    /// How it ended, known before its last frame was given out.
+    ending: Option<Result<()>>,
     next_id: u64,
-    /// The file's own time of its first frame.
-    start: Option<f64>,
-    last_pts: Duration,
-    ended: bool,
+    /// The first and the last frame's times in the file's own time, in seconds.
+    start: f64,
+    last: f64,
+    warnings: Vec<String>,
 }
 
 impl FfmpegSource {
-    /// Starts ffmpeg on a file and waits for its first frame.
-    pub(super) fn open(path: &Path, tools: &Tools) -> Result<Self> {
-        let mut info = SourceInfo { name: path.display().to_string(), ..SourceInfo::default() };
-        if let Some(ffprobe) = &tools.ffprobe {
-            (info.frames, info.fps) = length(&probe(ffprobe, path, "v:0"));
-        }
-        let (log, log_writer) = Log::new()?;
-        let mut child = command(path, &tools.ffmpeg)?
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log_writer)
+    /// Starts ffmpeg and waits for its first frame.
+    pub(super) fn open(input: Input<'_>, tools: &Tools) -> Result<Self> {
+        let (name, live, is_pipe) = (input.name(), input.is_live(), matches!(input, Input::Pipe(..)));
+        let mut track = match (&input, &tools.ffprobe) {
+            (Input::File(path), Some(ffprobe)) => video_track(&probe(ffprobe, path, "v")),
+            _ => None,
+        };
+        let secret = match &input {
+            Input::Address(address, name) => Some(((*address).to_owned(), name.clone())),
+            Input::File(_) | Input::Pipe(..) => None,
+        };
+        let warnings = track.as_mut().map_or_else(Vec::new, |track| settle(track, &name, tools));
+        let mut child = command(input, tools, track.as_ref())?
             .spawn()
             .with_context(|| format!("cannot start {}", tools.ffmpeg.display()))?;
+        let complaints = child.stderr.take().context("ffmpeg was started without a way to complain")?;
+        let complaints = Listener::start(complaints)?;
         let frames = child.stdout.take().context("ffmpeg was started without an output")?;
+        let track = track.unwrap_or_default();
+        let (frames, reader) = read_frames(frames, track.end.is_some())?;
         let mut source = Self {
-            info,
+            info: SourceInfo { name, live, frames: track.frames, fps: track.fps, ..SourceInfo::default() },
             child,
-            frames,
-            log,
+            frames: Some(frames),
+            reader: Some(reader),
+            complaints,
+            secret,
+            is_pipe,
+            track,
             first: None,
-            size: None,
-            buffers: Buffers::default(),
+            ending: None,
             next_id: 0,
-            start: None,
-            last_pts: Duration::ZERO,
-            ended: false,
+            start: 0.0,
+            last: 0.0,
+            warnings,
         };
         source.first = source.next_frame()?;
-        if source.first.is_none() {
-            bail!("{}: there is no picture in this video", path.display());
-        }
-        source.info.start = Duration::try_from_secs_f64(source.start.unwrap_or(0.0)).unwrap_or_default();
+        ensure!(source.first.is_some(), "{}: there is no picture in this video", source.info.name);
+        source.info.start = Duration::try_from_secs_f64(source.start).unwrap_or_default();
         Ok(source)
     }
 
-    fn read_frame(&mut self) -> Result<Option<Frame>> {
-        let mut first = Vec::with_capacity(1);
-        self.frames.by_ref().take(1).read_to_end(&mut first).context("cannot read from ffmpeg")?;
-        // Without a byte ffmpeg has closed its end.
-        let Some(&first_byte) = first.first() else { return self.finish() };
-        let shown = self.log.next_shown()?.context("ffmpeg sent a frame without saying how large it is")?;
-        // Where the size changes in the middle of a stream, ffmpeg scales the rest to the first frame's size.
-        let (width, height) = *self.size.get_or_insert((shown.width, shown.height));
-        let mut rgb = self.buffers.bytes(rgb_len(width, height)?);
-        let pixels = Arc::make_mut(&mut rgb);
-        pixels[0] = first_byte;
-        if let Err(error) = self.frames.read_exact(&mut pixels[1..]) {
-            if error.kind() == ErrorKind::UnexpectedEof {
-                self.finish()?;
-            }
-            return Err(error).context("ffmpeg stopped in the middle of a frame");
+    /// Waits for a frame, or for so long.
+    fn wait(&mut self, most: Option<Duration>) -> Result<Next> {
+        if let Some(first) = self.first.take() {
+            return Ok(Next::Frame(first));
         }
-        self.buffers.keep(&rgb);
-        let (id, pts) = (self.next_id, self.pts(shown.seconds));
-        self.next_id += 1;
-        self.last_pts = pts;
-        Ok(Some(Frame::new(id, pts, (width, height), rgb)))
+        if let Some(ending) = self.ending.take() {
+            return ending.map(|()| Next::End);
+        }
+        let Some(frames) = &self.frames else { return Ok(Next::End) };
+        let came = match most {
+            Some(most) => frames.recv_timeout(most),
+            None => frames.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        let outcome = match came {
+            Ok(Ok(frame)) => return Ok(Next::Frame(self.frame(frame))),
+            Err(RecvTimeoutError::Timeout) => return Ok(Next::Waiting(None)),
+            Err(RecvTimeoutError::Disconnected) => self.finish(),
+            // Where the stream breaks off, ffmpeg knows why.
+            Ok(Err(error)) if is_cut(&error) => self.finish().and(Err(error)),
+            Ok(Err(error)) => Err(error),
+        };
+        self.close();
+        outcome.map(|()| Next::End).with_context(|| self.info.name.clone())
     }
 
-    /// The time since the first frame, of a frame at `seconds` in the file's own time, where it has one.
-    fn pts(&mut self, seconds: Option<f64>) -> Duration {
-        if let Some(seconds) = seconds {
-            let start = *self.start.get_or_insert(seconds);
-            Duration::try_from_secs_f64((seconds - start).max(0.0)).unwrap_or(self.last_pts)
-        } else if self.next_id == 0 {
-            Duration::ZERO
-        } else {
-            let gap = self.info.fps.and_then(|fps| Duration::try_from_secs_f64(fps.recip()).ok());
-            self.last_pts + gap.unwrap_or(DEFAULT_FRAME_GAP)
+    fn frame(&mut self, raw: RawFrame) -> Frame {
+        if self.next_id == 0 {
+            self.start = raw.seconds;
         }
+        self.last = raw.seconds;
+        let pts = Duration::try_from_secs_f64(raw.seconds - self.start).unwrap_or_default();
+        let mut frame = Frame::new(self.next_id, pts, raw.size, raw.rgb);
+        frame.captured_at = if self.info.live { raw.came_at } else { Instant::now() };
+        self.next_id += 1;
+        if raw.is_last {
+            let ending = self.finish();
+            // Of a file that is cut short nobody knows which frame was the last.
+            frame.duration = ending.is_ok().then(|| self.last_duration()).flatten();
+            self.close();
+            self.ending = Some(ending.with_context(|| self.info.name.clone()));
+        }
+        frame
+    }
+
+    /// How long one frame is shown, in seconds.
+    fn gap(&self) -> f64 {
+        self.track.fps.map_or(DEFAULT_GAP, f64::recip)
+    }
+
+    /// How much longer the file says that it is than what came, in seconds.
+    fn missing(&self) -> Option<f64> {
+        let missing = self.track.end? - self.last - self.gap();
+        // A frame more or less is a question of rounding.
+        Some(missing).filter(|&missing| missing > self.gap())
+    }
+
+    fn last_duration(&self) -> Option<Duration> {
+        let rest = self.track.end.map(|end| end - self.last).filter(|&rest| rest > self.gap() / 4.0);
+        let seconds = rest.or(self.track.fps.map(f64::recip))?;
+        Duration::try_from_secs_f64(seconds).ok()
     }
 
     /// ffmpeg has closed the pipe: was that the end of the video, or did something go wrong?
-    fn finish(&mut self) -> Result<Option<Frame>> {
+    fn finish(&mut self) -> Result<()> {
         let status = self.child.wait().context("cannot wait for ffmpeg")?;
-        let problems = self.log.problems()?;
-        if status.success() && problems.is_empty() {
-            return Ok(None);
+        let Complaints { first, count } = self.complaints.finish();
+        let mut complaint = first.join("; ");
+        if let Some((address, name)) = &self.secret {
+            complaint = complaint.replace(address, name);
         }
-        let what = if self.next_id == 0 {
+        let frames = self.next_id;
+        if status.success() && (count == 0 || (frames > 0 && self.missing().is_none())) {
+            if count > 0 {
+                self.warnings.push(format!(
+                    "{}: {frames} frames were read; ffmpeg complained {count} times of what it could not read or had to \
+                     mend (first of: {complaint})",
+                    self.info.name
+                ));
+            }
+            return Ok(());
+        }
+        let what = if frames == 0 {
             "ffmpeg cannot read this as a video".to_owned()
         } else {
-            format!("the video is damaged or cut short; {} frames could be read", self.next_id)
+            format!("the video is damaged or cut short; {frames} frames could be read")
         };
-        if problems.is_empty() {
+        if count == 0 {
             bail!("{what} (ffmpeg ended with {status})");
         }
-        bail!("{what} (ffmpeg: {})", problems.join("; "));
+        let hint = if self.is_pipe && frames == 0 { NO_WAY_BACK } else { "" };
+        bail!("{what} (ffmpeg: {complaint}){hint}");
     }
+}
+
+/// Leaves out what this ffmpeg can't do. What is to be known of that, and of a choice among tracks, is returned.
+fn settle(track: &mut VideoTrack, name: &str, tools: &Tools) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let VideoTrack { size: (width, height), others, .. } = *track;
+    if others > 0 {
+        warnings.push(format!("{name}: of its {} tracks of video the largest is taken, {width}x{height}", others + 1));
+    }
+    if track.high_range.is_some() && !can_map_tones(tools) {
+        track.high_range = None;
+        warnings.push(format!(
+            "{name} has a high dynamic range, which this ffmpeg can't bring to an ordinary one: its colors are pale, and \
+             emotions less sure (install an ffmpeg that has the filters zscale and tonemap)"
+        ));
+    }
+    warnings
+}
+
+/// Whether a stream ended in the middle of something.
+fn is_cut(error: &Error) -> bool {
+    let kinds = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.into_iter().any(|kind| kind == ErrorKind::UnexpectedEof)
 }
 
 impl Source for FfmpegSource {
@@ -151,94 +219,34 @@ impl Source for FfmpegSource {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
-        if let Some(first) = self.first.take() {
-            return Ok(Some(first));
-        }
-        if self.ended {
-            return Ok(None);
-        }
-        let frame = self.read_frame().with_context(|| self.info.name.clone());
-        self.ended = !matches!(frame, Ok(Some(_)));
-        frame
+        Ok(match self.wait(None)? {
+            Next::Frame(frame) => Some(frame),
+            Next::Waiting(_) | Next::End => None,
+        })
+    }
+
+    fn poll(&mut self) -> Result<Next> {
+        self.wait(Some(MOMENT))
+    }
+
+    fn warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
     }
 
     fn close(&mut self) {
-        (self.first, self.ended) = (None, true);
+        (self.first, self.ending, self.frames) = (None, None, None);
         // Both fail only where it has ended already; waiting is what leaves no zombie behind.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Its pipe is closed, and nobody listens: it ends.
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
     }
 }
 
 impl Drop for FfmpegSource {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-fn command(path: &Path, ffmpeg: &Path) -> Result<Command> {
-    let [show, every_frame] = options_for(version(ffmpeg)?);
-    let mut command = Command::new(ffmpeg);
-    command
-        .args(["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"])
-        // A file may be a playlist that points into the network; nothing leaves this machine.
-        .args(["-protocol_whitelist", "file", "-i"])
-        .arg(file_url(path))
-        .args(["-map", "0:v:0", "-an", "-sn", "-dn", "-vf", show, every_frame, "passthrough"])
-        // By its rate ffmpeg would round times, and frames of a camera that are close to each other would fall together.
-        .args(["-enc_time_base", "1:90000", "-f", "rawvideo", "-pix_fmt", "rgb24", "-flush_packets", "1", "pipe:1"]);
-    // Ctrl-C in a terminal goes to a whole process group. This one decides for itself when its child ends.
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    Ok(command)
-}
-
-/// What has to be said differently to different versions: how to show frames, and how to get every one. Development builds
-/// carry no version number; they are taken as recent.
-fn options_for(version: Option<(u32, u32)>) -> [&'static str; 2] {
-    if version.is_some_and(|version| version < (5, 1)) {
-        ["showinfo", "-vsync"]
-    } else {
-        // Without the checksums, which take longer than the decoding.
-        ["showinfo=checksum=0", "-fps_mode"]
-    }
-}
-
-fn version(ffmpeg: &Path) -> Result<Option<(u32, u32)>> {
-    let output = Command::new(ffmpeg)
-        .arg("-version")
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {}", ffmpeg.display()))?;
-    Ok(parse_version(&String::from_utf8_lossy(&output.stdout)))
-}
-
-fn parse_version(text: &str) -> Option<(u32, u32)> {
-    // Some builds put an "n" before it, as the project's own tags do.
-    let version = text.strip_prefix("ffmpeg version ")?.trim_start_matches('n');
-    let mut parts = version.split(|c: char| !c.is_ascii_digit());
-    let major = parts.next()?.parse().ok()?;
-    // "20240101-..." is a date and no version.
-    if major > 1000 {
-        return None;
-    }
-    Some((major, parts.next().and_then(|minor| minor.parse().ok()).unwrap_or(0)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_choose_the_options() {
-        assert_eq!(parse_version("ffmpeg version 5.1.9-0+deb12u1 Copyright"), Some((5, 1)));
-        assert_eq!(parse_version("ffmpeg version n6.0 Copyright"), Some((6, 0)));
-        assert_eq!(parse_version("ffmpeg version 4.4.2-0ubuntu0.22.04.1"), Some((4, 4)));
-        assert_eq!(parse_version("ffmpeg version 7.1"), Some((7, 1)));
-        assert_eq!(parse_version("ffmpeg version N-109544-g1234 Copyright"), None);
-        assert_eq!(parse_version("ffmpeg version 2024-05-02-git-71669f2ad5-full_build"), None);
-        assert_eq!(options_for(Some((4, 4))), ["showinfo", "-vsync"]);
-        assert_eq!(options_for(Some((5, 1))), ["showinfo=checksum=0", "-fps_mode"]);
-        assert_eq!(options_for(None), options_for(Some((8, 0))));
     }
 }

@@ -33,8 +33,11 @@ pub(super) struct H264Source<R> {
     samples: Vec<Sample>,
     orientation: Orientation,
     next_sample: usize,
-    /// The times of the samples that went into the decoder and whose pictures have not come out.
-    times: VecDeque<Duration>,
+    /// How many samples at the front are not shown, and how long the last one is.
+    hidden: usize,
+    last_duration: Duration,
+    /// Which samples went into the decoder and have not come out as pictures.
+    pending: VecDeque<usize>,
     /// Pictures that have come out and were not asked for yet.
     ready: VecDeque<Rgb>,
     buffers: Buffers<[u8]>,
@@ -57,7 +60,12 @@ impl<R: Read + Seek + Send> H264Source<R> {
         }
         decoder.decode(&units).map_err(undecodable).with_context(|| name.clone())?;
         Ok(Self {
-            info: SourceInfo { name, frames: Some(index.samples.len() as u64), fps: index.fps, ..Default::default() },
+            info: SourceInfo {
+                name,
+                frames: Some((index.samples.len() - index.hidden) as u64),
+                fps: index.fps,
+                ..Default::default()
+            },
             file,
             file_len,
             decoder,
@@ -65,7 +73,9 @@ impl<R: Read + Seek + Send> H264Source<R> {
             samples: index.samples,
             orientation: index.orientation,
             next_sample: 0,
-            times: VecDeque::new(),
+            hidden: index.hidden,
+            last_duration: index.last_duration,
+            pending: VecDeque::new(),
             ready: VecDeque::new(),
             buffers: Buffers::default(),
             next_id: 0,
@@ -76,6 +86,27 @@ impl<R: Read + Seek + Send> H264Source<R> {
     }
 
     fn read_frame(&mut self) -> Result<Option<Frame>> {
+        loop {
+            match self.next_picture()? {
+                None => return Ok(None),
+                // What was cut off is decoded because what is shown may build on it.
+                Some((sample, _)) if sample < self.hidden => {}
+                Some((sample, picture)) => return self.frame(sample, picture).map(Some),
+            }
+        }
+    }
+
+    fn frame(&mut self, sample: usize, picture: Rgb) -> Result<Frame> {
+        let Rgb { width, height, pixels } = turned(picture, self.orientation)?;
+        let pts = self.samples[sample].start - self.samples[self.hidden].start;
+        let id = self.next_id;
+        self.next_id += 1;
+        let duration = (sample + 1 == self.samples.len()).then_some(self.last_duration);
+        Ok(Frame { duration, ..Frame::new(id, pts, (width, height), pixels) })
+    }
+
+    /// The next picture, and the number of its sample.
+    fn next_picture(&mut self) -> Result<Option<(usize, Rgb)>> {
         while self.ready.is_empty() {
             if self.next_sample == self.samples.len() {
                 // At the end: the pictures that the decoder has held back.
@@ -90,15 +121,12 @@ impl<R: Read + Seek + Send> H264Source<R> {
         }
         let Some(picture) = self.ready.pop_front() else {
             // A sample that gave no picture is a picture that is missing.
-            let missing = self.times.len();
+            let missing = self.pending.len();
             ensure!(missing == 0, "{missing} of {} frames could not be decoded", self.samples.len());
             return Ok(None);
         };
-        let pts = self.times.pop_front().context("the decoder made more pictures than there are frames")?;
-        let Rgb { width, height, pixels } = turned(picture, self.orientation)?;
-        let id = self.next_id;
-        self.next_id += 1;
-        Ok(Some(Frame::new(id, pts, (width, height), pixels)))
+        let sample = self.pending.pop_front().context("the decoder made more pictures than there are frames")?;
+        Ok(Some((sample, picture)))
     }
 
     fn decode_next_sample(&mut self) -> Result<()> {
@@ -109,7 +137,7 @@ impl<R: Read + Seek + Send> H264Source<R> {
         self.file.seek(SeekFrom::Start(sample.offset))?;
         self.file.read_exact(&mut self.sample)?;
         annex_b_from_mp4(&self.sample, self.length_size, &mut self.units)?;
-        self.times.push_back(sample.start);
+        self.pending.push_back(self.next_sample);
         if let Some(picture) = self.decoder.decode(&self.units).map_err(undecodable)? {
             self.ready.push_back(rgb_from_decoded(&picture, &mut self.buffers)?);
         }

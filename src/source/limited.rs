@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Source, SourceInfo};
+use super::{Next, Source, SourceInfo};
 use crate::flow::frame::Frame;
 
 /// A source that ends after a number of frames.
@@ -29,6 +29,15 @@ impl Source for LimitedSource<'_> {
         }
         self.left -= 1;
         self.inner.next_frame()
+    }
+
+    fn poll(&mut self) -> Result<Next> {
+        if self.left == 0 {
+            return Ok(Next::End);
+        }
+        let next = self.inner.poll()?;
+        self.left -= u64::from(matches!(next, Next::Frame(_)));
+        Ok(next)
     }
 
     fn warnings(&mut self) -> Vec<String> {

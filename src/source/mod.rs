@@ -4,16 +4,19 @@
 //! own. What happens to frames that nobody takes in time is not decided here but in `pipeline.rs`.
 
 mod camera;
+mod complaints;
 mod demo;
 mod ffmpeg;
-mod ffmpeg_log;
+mod ffmpeg_input;
 pub(crate) mod ffprobe;
 mod h264;
 pub(crate) mod images;
 mod limited;
 mod looping;
 mod mp4_index;
+mod nut;
 mod pixels;
+mod raw_frames;
 mod spec;
 mod video;
 

@@ -5,11 +5,12 @@
 //! damage or oddity elsewhere makes a file unreadable; the tables in them are read by mp4-atom.
 
 use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use image::metadata::Orientation;
-use mp4_atom::{Atom, Co64, Ctts, Stco, Stsc, Stsz, StszSamples, Stts};
+use mp4_atom::{Atom, Co64, Ctts, Elst, Stco, Stsc, Stsz, StszSamples, Stts};
 
 /// The largest index that is read: about that of a week of video.
 const MAX_INDEX_BYTES: u64 = 256 * 1024 * 1024;
@@ -28,6 +29,10 @@ pub(super) struct VideoIndex {
     pub(super) length_size: usize,
     /// The compressed pictures, in the order of decoding, which is the order of showing.
     pub(super) samples: Vec<Sample>,
+    /// How many of them are only decoded: what was cut off before the first one that is shown.
+    pub(super) hidden: usize,
+    /// How long the last one is shown.
+    pub(super) last_duration: Duration,
     /// How far the pictures are to be turned.
     pub(super) orientation: Orientation,
     /// Frames per second on average, where the file says how long it is.
@@ -56,18 +61,25 @@ impl VideoIndex {
             .context("there is no H.264 video in this MP4 file")?;
         let (length_size, parameter_sets) = parse_avcc(avc1).context(damaged)?;
         let stbl = child(trak, &[b"mdia", b"minf", b"stbl"]).context(damaged)?;
-        ensure!(!shows_out_of_order(stbl)?, "this video has B-frames");
+        let delay = delay(stbl)?;
         let (timescale, duration) = child(trak, &[b"mdia", b"mdhd"]).and_then(parse_mdhd).context(damaged)?;
 
-        let samples = samples(stbl, timescale).context(damaged)?;
+        let Timed { mut samples, end } = samples(stbl, timescale).context(damaged)?;
         if samples.is_empty() {
             ensure!(child(&moov, &[b"mvex"]).is_none(), "this is a fragmented MP4 file");
             bail!("there is no picture in this video");
         }
+        let edit = edit(&moov, trak, delay, timescale)?;
+        let hidden = samples.iter().filter(|sample| sample.start < edit.start).count();
+        let shown = samples.iter().filter(|sample| sample.start < edit.end).count();
+        ensure!(hidden < shown, "this video is cut so that no picture of it is shown");
+        let next = samples.get(shown).map_or(end, |sample| sample.start);
         let fps = samples.len() as f64 * f64::from(timescale) / duration as f64;
         let orientation = child(trak, &[b"tkhd"]).and_then(parse_orientation).context(damaged)?;
         let fps = Some(fps).filter(|fps| fps.is_finite() && *fps > 0.0);
-        Ok(Self { parameter_sets, length_size, samples, orientation, fps })
+        samples.truncate(shown);
+        let last_duration = next.saturating_sub(samples[shown - 1].start);
+        Ok(Self { parameter_sets, length_size, samples, hidden, last_duration, orientation, fps })
     }
 }
 
@@ -168,7 +180,7 @@ fn parse_avcc(avc1: &[u8]) -> Option<(usize, Vec<Vec<u8>>)> {
     Some((length_size, sets))
 }
 
-/// The ticks in a second, and the track's length in ticks.
+/// The ticks in a second, and the length in ticks, of a track's media (`mdhd`) or of a whole film (`mvhd`).
 fn parse_mdhd(mdhd: &[u8]) -> Option<(u32, u64)> {
     let (timescale, duration) = if mdhd.first()? == &1 {
         (u32_at(mdhd, 20)?, u64::from(u32_at(mdhd, 24)?) << 32 | u64::from(u32_at(mdhd, 28)?))
@@ -192,16 +204,42 @@ fn parse_orientation(tkhd: &[u8]) -> Option<Orientation> {
     })
 }
 
-/// Whether pictures are shown in another order than they are decoded in: then their offsets differ.
-fn shows_out_of_order(stbl: &[u8]) -> Result<bool> {
-    let Some(Ctts { entries }) = table(stbl)? else { return Ok(false) };
-    let mut offsets = entries.iter().filter(|entry| entry.sample_count > 0).map(|entry| entry.sample_offset);
+/// How many ticks after its time each picture is shown. Where that differs from one to the next, they are shown in another
+/// order than they are decoded in.
+fn delay(stbl: &[u8]) -> Result<i64> {
+    let Some(Ctts { entries }) = table(stbl)? else { return Ok(0) };
+    let mut offsets = entries.iter().filter(|entry| entry.sample_count > 0).map(|entry| i64::from(entry.sample_offset));
     let first = offsets.next();
-    Ok(offsets.any(|offset| Some(offset) != first))
+    ensure!(offsets.all(|offset| Some(offset) == first), "this video has B-frames");
+    Ok(first.unwrap_or(0))
+}
+
+/// The span of the track that is shown: an editor cuts a file by an entry in its list, and leaves the pictures in it.
+fn edit(moov: &[u8], trak: &[u8], delay: i64, timescale: u32) -> Result<Range<Duration>> {
+    let whole = Duration::ZERO..Duration::MAX;
+    let Some(edts) = child(trak, &[b"edts"]) else { return Ok(whole) };
+    let Some(Elst { entries }) = table(edts)? else { return Ok(whole) };
+    // An entry without media is a pause before the first picture.
+    let mut shown = entries.iter().filter(|entry| entry.media_time.is_some());
+    let Some(entry) = shown.next() else { return Ok(whole) };
+    ensure!(shown.next().is_none(), "this video is put together of several pieces by its edit list");
+    let start =
+        duration_from_ticks(entry.media_time.unwrap_or(0).saturating_add_signed(delay.saturating_neg()), timescale);
+    let movie_timescale = child(moov, &[b"mvhd"]).and_then(parse_mdhd).map_or(0, |(timescale, _)| timescale);
+    // Without a length it is shown to its end.
+    let length = (entry.segment_duration > 0 && movie_timescale > 0)
+        .then(|| duration_from_ticks(entry.segment_duration, movie_timescale));
+    Ok(start..length.map_or(Duration::MAX, |length| start.saturating_add(length)))
+}
+
+/// The samples, and when the last one ends.
+struct Timed {
+    samples: Vec<Sample>,
+    end: Duration,
 }
 
 /// Unrolls the sample table: sizes, chunks and durations are stored run by run.
-fn samples(stbl: &[u8], timescale: u32) -> Result<Vec<Sample>> {
+fn samples(stbl: &[u8], timescale: u32) -> Result<Timed> {
     let Stsz { samples: sizes } = table(stbl)?.context("no sample sizes")?;
     let sizes = match sizes {
         StszSamples::Identical { count, size } if count <= MAX_SAMPLES => vec![size; count as usize],
@@ -212,7 +250,10 @@ fn samples(stbl: &[u8], timescale: u32) -> Result<Vec<Sample>> {
     let mut starts = entries
         .iter()
         .flat_map(|entry| std::iter::repeat_n(entry.sample_delta, entry.sample_count as usize))
-        .scan(0_u64, |ticks, duration| Some(std::mem::replace(ticks, ticks.saturating_add(u64::from(duration)))));
+        .scan(0_u64, |ticks, duration| {
+            let start = std::mem::replace(ticks, ticks.saturating_add(u64::from(duration)));
+            Some((start, *ticks))
+        });
     let chunks: Vec<u64> = match (table::<Stco>(stbl)?, table::<Co64>(stbl)?) {
         (Some(stco), _) => stco.entries.into_iter().map(u64::from).collect(),
         (None, Some(co64)) => co64.entries,
@@ -220,7 +261,7 @@ fn samples(stbl: &[u8], timescale: u32) -> Result<Vec<Sample>> {
     };
     let Stsc { entries: runs } = table(stbl)?.context("no sample-to-chunk table")?;
 
-    let mut samples = Vec::with_capacity(sizes.len());
+    let (mut samples, mut end) = (Vec::with_capacity(sizes.len()), 0);
     let mut sizes = sizes.into_iter();
     let mut run = 0;
     for (chunk, mut offset) in (1_u32..).zip(chunks) {
@@ -231,13 +272,14 @@ fn samples(stbl: &[u8], timescale: u32) -> Result<Vec<Sample>> {
         let samples_per_chunk = runs.get(run).map_or(0, |run| run.samples_per_chunk);
         for size in sizes.by_ref().take(samples_per_chunk as usize) {
             ensure!(size <= MAX_SAMPLE_BYTES, "a compressed picture of {size} bytes");
-            let ticks = starts.next().context("a sample without a time")?;
-            samples.push(Sample { offset, size, start: duration_from_ticks(ticks, timescale) });
+            let start;
+            (start, end) = starts.next().context("a sample without a time")?;
+            samples.push(Sample { offset, size, start: duration_from_ticks(start, timescale) });
             offset = offset.saturating_add(u64::from(size));
         }
     }
     ensure!(sizes.next().is_none(), "samples that are in no chunk");
-    Ok(samples)
+    Ok(Timed { samples, end: duration_from_ticks(end, timescale) })
 }
 
 fn duration_from_ticks(ticks: u64, timescale: u32) -> Duration {
@@ -263,6 +305,7 @@ mod tests {
         assert_eq!((index.length_size, index.parameter_sets.len()), (4, 2));
         assert_eq!((index.orientation, index.fps), (Orientation::NoTransforms, Some(30.0)));
         assert_eq!(index.samples[30].start, Duration::from_secs(1));
+        assert_eq!((index.hidden, index.last_duration.as_millis()), (0, 33));
         let end = index.samples.iter().map(|sample| sample.offset + u64::from(sample.size)).max();
         assert_eq!(end, Some(CLIP.len() as u64));
     }
@@ -286,6 +329,28 @@ mod tests {
             refused += usize::from(VideoIndex::read(&mut Cursor::new(bytes)).is_err());
         }
         assert!((100..3000).contains(&refused), "{refused} refused");
+    }
+
+    #[test]
+    fn an_edit_list_says_what_is_shown() {
+        // Version, one entry, its length in milliseconds, and where it begins in ticks.
+        let entry = CLIP.windows(4).position(|bytes| bytes == b"elst").unwrap() + 12;
+        let moov = read_moov(&mut Cursor::new(CLIP)).unwrap();
+        let (second, _) = child(&moov, &[b"trak", b"mdia", b"mdhd"]).and_then(parse_mdhd).unwrap();
+        let index = |length: u32, begin: u32| {
+            let mut clip = CLIP.to_vec();
+            clip[entry..][..4].copy_from_slice(&length.to_be_bytes());
+            clip[entry + 4..][..4].copy_from_slice(&begin.to_be_bytes());
+            VideoIndex::read(&mut Cursor::new(clip))
+        };
+        let counts = |index: VideoIndex| (index.hidden, index.samples.len());
+        assert_eq!(counts(index(8000, 0).unwrap()), (0, 240));
+        assert_eq!(counts(index(8000, u32::MAX).unwrap()), (0, 240));
+        assert_eq!(counts(index(0, second).unwrap()), (30, 240));
+        let cut = index(2000, second).unwrap();
+        assert_eq!(cut.last_duration.as_millis(), 33);
+        assert_eq!(counts(cut), (30, 90));
+        assert!(index(2000, 100 * second).is_err(), "nothing is shown");
     }
 
     #[test]

@@ -2,11 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
 use super::{CameraOptions, Source, camera, demo, images, video};
+
+/// What addresses begin with.
+const SCHEMES: [&str; 10] = ["http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp"];
 
 /// A source as a user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +18,12 @@ pub enum SourceSpec {
     CameraIndex(u32),
     /// A camera by its device file: `/dev/video2`.
     CameraPath(PathBuf),
-    /// A video file, a picture or a folder of pictures.
+    /// A video file, a picture or a folder of pictures, or a pipe that has a name.
     Path(PathBuf),
+    /// A video out of standard input: `-`.
+    Stdin,
+    /// A video that comes over the network: `rtsp://192.168.1.20/stream`.
+    Address(String),
     /// The clip inside the program: `demo`.
     Demo,
 }
@@ -27,6 +34,8 @@ impl<Name: AsRef<OsStr> + ?Sized> From<&Name> for SourceSpec {
         let name = name.as_ref();
         match name.to_str() {
             Some("demo") => Self::Demo,
+            Some("-") => Self::Stdin,
+            Some(text) if is_address(text) => Self::Address(text.to_owned()),
             Some(text) if text.starts_with("/dev/video") || text.starts_with("/dev/v4l/") => {
                 Self::CameraPath(text.into())
             }
@@ -41,12 +50,45 @@ impl fmt::Display for SourceSpec {
         match self {
             Self::CameraIndex(index) => write!(f, "camera {index}"),
             Self::CameraPath(path) | Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Stdin => write!(f, "standard input"),
+            Self::Address(address) => write!(f, "{}", without_password(address)),
             Self::Demo => write!(f, "demo"),
         }
     }
 }
 
+fn is_address(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
+}
+
+/// `rtsp://me:secret@host/1` as `rtsp://host/1`: what is shown and written is read by others, too.
+fn without_password(address: &str) -> String {
+    let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    format!("{scheme}://{host}{path}")
+}
+
 impl SourceSpec {
+    /// What files that are made of it are called, without an ending; `photos/..` has no name of its own.
+    pub fn stem(&self) -> Option<&OsStr> {
+        match self {
+            Self::Path(path) => path.file_stem(),
+            Self::Stdin => Some("stdin".as_ref()),
+            Self::Address(address) => {
+                let path = address.split(['?', '#']).next()?.trim_end_matches('/');
+                Path::new(path.rsplit(['/', '@']).next()?).file_stem()
+            }
+            Self::Demo => Some("demo".as_ref()),
+            Self::CameraIndex(_) | Self::CameraPath(_) => None,
+        }
+    }
+
+    /// Whether it is a camera that this machine has.
+    pub fn is_camera(&self) -> bool {
+        matches!(self, Self::CameraIndex(_) | Self::CameraPath(_))
+    }
+
     /// Whether it is a single picture, by its name.
     pub fn is_one_picture(&self) -> bool {
         matches!(self, Self::Path(path) if images::is_picture(path) && !path.is_dir())
@@ -90,6 +132,8 @@ impl SourceSpec {
             Self::CameraIndex(index) => Box::new(camera::CameraSource::open_index(*index, options)?),
             Self::CameraPath(path) => Box::new(camera::CameraSource::open_path(path, options)?),
             Self::Demo => Box::new(demo::open()?),
+            Self::Stdin => video::open_stdin(self.to_string())?,
+            Self::Address(address) => video::open_address(address, self.to_string())?,
             Self::Path(path) => {
                 if !path.exists() {
                     bail!("{}: no such file or folder", path.display());
@@ -119,5 +163,22 @@ mod tests {
         assert_eq!(spec("./demo"), SourceSpec::Path("./demo".into()));
         assert_eq!(spec("clip.mp4"), SourceSpec::Path("clip.mp4".into()));
         assert_eq!(spec("-1"), SourceSpec::Path("-1".into()));
+        assert_eq!(spec("-"), SourceSpec::Stdin);
+        assert_eq!(spec("rtsp://host/1"), SourceSpec::Address("rtsp://host/1".into()));
+        // Not everything that ffmpeg would open is named so.
+        assert_eq!(spec("file:///etc/passwd"), SourceSpec::Path("file:///etc/passwd".into()));
+        assert_eq!(spec("concat://a"), SourceSpec::Path("concat://a".into()));
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_password_and_gives_files_a_name() {
+        let shown = |text: &str| SourceSpec::from(text).to_string();
+        assert_eq!(shown("rtsp://me:sec@ret@host:554/live/1.sdp?a=b@c"), "rtsp://host:554/live/1.sdp?a=b@c");
+        assert_eq!(shown("udp://127.0.0.1:5000"), "udp://127.0.0.1:5000");
+        let stem = |text: &str| SourceSpec::from(text).stem().map(|stem| stem.to_string_lossy().into_owned());
+        assert_eq!(stem("http://host/a/clip.mp4?token=1/2").as_deref(), Some("clip"));
+        assert_eq!(stem("rtsp://me:secret@camera/").as_deref(), Some("camera"));
+        assert_eq!((stem("a/b.mkv").as_deref(), stem("-").as_deref()), (Some("b"), Some("stdin")));
+        assert_eq!(stem("0"), None);
     }
 }

@@ -15,6 +15,7 @@ mod device;
 mod eval;
 mod golden;
 mod help;
+mod inputs;
 mod motion;
 mod parity;
 mod pipeline;

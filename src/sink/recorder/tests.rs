@@ -31,7 +31,7 @@ fn created_with(path: &Path, options: OutputOptions<'_>) -> Recorder {
 }
 
 fn moment(milliseconds: u64) -> Moment {
-    Moment { pts: Duration::from_millis(milliseconds), captured_at: Instant::now() }
+    Moment { pts: Duration::from_millis(milliseconds), duration: None, captured_at: Instant::now() }
 }
 
 /// Records empty frames of one size at these times, in microseconds.
@@ -203,13 +203,35 @@ fn a_lone_frame_is_a_video_too() {
 }
 
 #[test]
-fn frames_that_are_too_large_are_refused_with_the_limit() {
-    let (folder, path) = target();
+fn frames_that_are_too_large_are_scaled_down_and_that_is_said_once() {
+    let (_folder, path) = target();
     let mut recorder = created(&path);
-    let error = recorder.write(&labelled(0, 0, 5000, 100, vec![])).expect_err("too wide");
-    assert!(format!("{error:#}").contains("5000x100 are too large for H.264, which ends at 3840x2160"), "{error:#}");
-    drop(recorder);
-    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0);
+    for id in 0..2 {
+        let _ = recorder.write(&labelled(id, id * 40_000_000, 5000, 100, vec![])).expect("it is scaled");
+    }
+    recorder.finish(Ending::Whole).expect("a disk with room");
+    let warnings = recorder.warnings();
+    assert!(warnings.len() == 1 && warnings[0].contains("5000x100") && warnings[0].contains("3840x78"), "{warnings:?}");
+    assert_eq!(read_back(&path).0, (3840, 78));
+    let (_folder, path) = target();
+    record(&path, (1000, 2400), &[0]);
+    assert_eq!(read_back(&path).0, (1000, 2400));
+    record(&path.with_extension("2.mp4"), (2304, 4096), &[0]);
+    assert_eq!(read_back(&path.with_extension("2.mp4")).0, (2160, 3840));
+}
+
+#[test]
+fn the_last_frame_lasts_as_long_as_its_source_says() {
+    let (_folder, path) = target();
+    let mut recorder = created(&path);
+    for id in 0..3 {
+        let mut labelled = labelled(id, id * 40_000_000, 32, 32, vec![]);
+        labelled.frame.duration = Some(Duration::from_secs(5));
+        let _ = recorder.write(&labelled).expect("a frame that fits");
+    }
+    recorder.finish(Ending::Whole).expect("a disk with room");
+    let durations: Vec<u32> = read_back(&path).1.iter().map(|(_, duration, _)| *duration).collect();
+    assert_eq!(durations, [3600, 3600, 5 * TIMESCALE]);
 }
 
 #[test]

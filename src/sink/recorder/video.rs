@@ -60,16 +60,7 @@ enum Container {
 impl Video {
     /// A video of pictures that all have this size; others are fitted into it.
     pub(super) fn start(file: File, size: (u32, u32), Quality(crf): Quality) -> Result<Self> {
-        let coded_size = (coded_side(size.0), coded_side(size.1));
-        let (longer, shorter) = (coded_size.0.max(coded_size.1), coded_size.0.min(coded_size.1));
-        ensure!(
-            longer <= LARGEST.0 && shorter <= LARGEST.1,
-            "frames of {}x{} are too large for H.264, which ends at {}x{} (write a folder of PNGs, or scale the input down)",
-            size.0,
-            size.1,
-            LARGEST.0,
-            LARGEST.1
-        );
+        let coded_size = coded_size(size);
         Ok(Self {
             encoder: encoder(crf)?,
             crf,
@@ -82,6 +73,12 @@ impl Video {
             pending: None,
             last_duration: LONE_FRAME,
         })
+    }
+
+    /// The size of the video, where it is smaller than its pictures.
+    pub(super) fn scaled_to(&self) -> Option<(u32, u32)> {
+        let (size, coded) = (self.size, self.coded_size);
+        (size.0 > coded.0 || size.1 > coded.1).then_some(coded)
     }
 
     /// Adds a picture that is shown from `pts` on.
@@ -191,13 +188,21 @@ fn no_more_than(playable: Duration) -> String {
     format!("no more than its first {:.1} s can be played", playable.as_secs_f64())
 }
 
+/// The size of a video of pictures of a size: theirs, or what the encoder takes.
+fn coded_size(size: (u32, u32)) -> (u32, u32) {
+    let largest = if size.0 >= size.1 { LARGEST } else { (LARGEST.1, LARGEST.0) };
+    let fits = size.0 <= largest.0 && size.1 <= largest.1;
+    let (width, height) = if fits { size } else { fitted_size(size, largest) };
+    (coded_side(width), coded_side(height))
+}
+
 /// The side of a video that can hold a side of a picture.
 fn coded_side(side: u32) -> u32 {
     side.max(BLOCK).next_multiple_of(2)
 }
 
 /// The picture in the size of the video. The first frame's size is kept and its edge repeated where the video is larger by
-/// a line; any other size is scaled to fit.
+/// a line, or scaled down where that is too large; any other size is scaled to fit.
 pub(super) fn framed<'a>(
     resizer: &mut Resizer,
     picture: &'a RgbImage,
@@ -208,6 +213,9 @@ pub(super) fn framed<'a>(
         return Ok(Cow::Borrowed(picture));
     }
     let (width, height) = coded_size;
+    if picture.dimensions() == size && (size.0 > width || size.1 > height) {
+        return Ok(Cow::Owned(resized(resizer, picture, coded_size)?));
+    }
     if picture.dimensions() == size {
         let (right, bottom) = (size.0.saturating_sub(1), size.1.saturating_sub(1));
         let padded = RgbImage::from_fn(width, height, |x, y| *picture.get_pixel(x.min(right), y.min(bottom)));

@@ -121,8 +121,8 @@ impl FaceTime {
 #[derive(Default)]
 pub(super) struct Account {
     faces: BTreeMap<u64, FaceTime>,
-    /// The time and the faces of the last frame, whose length is not known yet.
-    pending: Option<(Duration, Vec<Prediction>)>,
+    /// The time and the faces of the last frame, whose length is not known yet, and what the source says of that.
+    pending: Option<(Duration, Vec<Prediction>, Option<Duration>)>,
     last_gap: Option<Duration>,
     frames: u64,
     spells: usize,
@@ -130,21 +130,22 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Takes a frame's faces. A time that goes back counts as one that stands still.
-    pub(super) fn add(&mut self, pts: Duration, predictions: &[Prediction]) {
+    /// Takes a frame's faces, and how long it is shown where there is no other after it. A time that goes back counts as
+    /// one that stands still.
+    pub(super) fn add(&mut self, pts: Duration, predictions: &[Prediction], duration: Option<Duration>) {
         self.frames += 1;
-        if let Some((from, seen)) = self.pending.take() {
+        if let Some((from, seen, _)) = self.pending.take() {
             let gap = pts.saturating_sub(from);
             self.show(from, gap.min(LONGEST_GAP), &seen);
             self.last_gap = Some(gap.min(LONGEST_GAP));
         }
-        self.pending = Some((pts, predictions.to_vec()));
+        self.pending = Some((pts, predictions.to_vec(), duration));
     }
 
-    /// No frame comes any more: the last one counts for as long as the one before it.
+    /// No frame comes any more: the last one counts for as long as its source says, else as the one before it.
     pub(super) fn finish(&mut self) {
-        if let Some((from, seen)) = self.pending.take() {
-            self.show(from, self.last_gap.unwrap_or(LONE_FRAME), &seen);
+        if let Some((from, seen, duration)) = self.pending.take() {
+            self.show(from, duration.or(self.last_gap).unwrap_or(LONE_FRAME), &seen);
         }
     }
 
@@ -205,7 +206,7 @@ mod tests {
             if frame >= 35 {
                 faces.push(face(4, Emotion::Fear));
             }
-            account.add(Duration::from_millis(100) * frame, &faces);
+            account.add(Duration::from_millis(100) * frame, &faces, None);
         }
         account.finish();
         account
@@ -231,11 +232,21 @@ mod tests {
     fn a_camera_that_was_away_showed_nobody_and_a_clock_may_go_back() {
         let mut account = Account::default();
         for milliseconds in [0, 100, 60_000, 60_100, 50_000, 50_100] {
-            account.add(Duration::from_millis(milliseconds), &[face(0, Emotion::Sad)]);
+            account.add(Duration::from_millis(milliseconds), &[face(0, Emotion::Sad)], None);
         }
         account.finish();
         let seen = account.faces[&0].seen;
         assert_eq!(seen, Duration::from_millis(100 + 1000 + 100 + 100 + 100));
+    }
+
+    #[test]
+    fn the_last_frame_lasts_as_long_as_its_source_says() {
+        let mut account = Account::default();
+        for (milliseconds, duration) in [(0, None), (2900, None), (2940, Some(Duration::from_secs(5)))] {
+            account.add(Duration::from_millis(milliseconds), &[face(0, Emotion::Sad)], duration);
+        }
+        account.finish();
+        assert_eq!(account.end(), Duration::from_millis(7940));
     }
 
     #[test]
@@ -244,7 +255,7 @@ mod tests {
         account.finish();
         assert_eq!(account.to_json("demo")["faces"], json!([]));
         let unsure = Prediction { unsure: true, ..face(0, Emotion::Sad) };
-        account.add(Duration::ZERO, &[unsure]);
+        account.add(Duration::ZERO, &[unsure], None);
         account.finish();
         let json = account.to_json("demo");
         assert_eq!((&json["faces"][0]["share"]["Unsure"], &json["faces"][0]["seen_s"]), (&1.0.into(), &0.033.into()));

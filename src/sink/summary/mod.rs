@@ -38,7 +38,7 @@ impl SummarySink {
 
 impl Sink for SummarySink {
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
-        self.faces.add(labelled.frame.pts, &labelled.predictions);
+        self.faces.add(labelled.frame.pts, &labelled.predictions, labelled.frame.duration);
         Ok(ControlFlow::Continue(()))
     }
 
