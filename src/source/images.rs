@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -86,6 +87,7 @@ pub(super) struct ImageSource {
     paths: std::vec::IntoIter<PathBuf>,
     /// A single picture, read by `open` so that it fails there.
     single: Option<RgbImage>,
+    /// The number of the next picture; one that can't be read keeps its own, so that the others' are always the same.
     next_id: u64,
     /// The names of the pictures that could not be read.
     skipped: Vec<String>,
@@ -113,18 +115,19 @@ impl ImageSource {
         })
     }
 
-    /// The next picture that can be read.
-    fn next_picture(&mut self) -> Option<RgbImage> {
+    /// The next picture that can be read, with its file's name where there are several.
+    fn next_picture(&mut self) -> Option<(Option<Arc<str>>, RgbImage)> {
         if let Some(picture) = self.single.take() {
-            return Some(picture);
+            return Some((None, picture));
         }
         for path in self.paths.by_ref() {
+            let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
             match rgb_from_file(&path) {
-                Ok(picture) => return Some(picture),
+                Ok(picture) => return Some((Some(name.into()), picture)),
                 Err(error) => {
+                    self.next_id += 1;
                     self.warnings.push(format!("skipped {error:#}"));
-                    let name = path.file_name().unwrap_or(path.as_os_str());
-                    self.skipped.push(name.to_string_lossy().into_owned());
+                    self.skipped.push(name.into_owned());
                 }
             }
         }
@@ -142,7 +145,7 @@ impl Source for ImageSource {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
-        let Some(picture) = self.next_picture() else {
+        let Some((file, picture)) = self.next_picture() else {
             let skipped = std::mem::take(&mut self.skipped);
             if skipped.is_empty() {
                 return Ok(None);
@@ -158,7 +161,8 @@ impl Source for ImageSource {
         let id = self.next_id;
         self.next_id += 1;
         let pts = PICTURE_TIME * u32::try_from(id).unwrap_or(u32::MAX);
-        Ok(Some(Frame::new(id, pts, picture.dimensions(), picture.into_raw().into())))
+        let frame = Frame::new(id, pts, picture.dimensions(), picture.into_raw().into());
+        Ok(Some(Frame { duration: Some(PICTURE_TIME), file, ..frame }))
     }
 }
 
@@ -211,6 +215,22 @@ mod tests {
         let frames: Vec<Frame> = std::iter::from_fn(|| source.next_frame().unwrap()).collect();
         assert_eq!(frames.iter().map(|frame| frame.rgb[0]).collect::<Vec<_>>(), [9, 10, 20, 21, 22]);
         assert_eq!(frames.iter().map(|frame| frame.pts.as_secs()).collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn a_picture_has_its_file_s_name_and_number_whatever_became_of_the_one_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["1.png", "3.png"] {
+            RgbImage::new(1, 1).save(folder.path().join(name)).unwrap();
+        }
+        std::fs::write(folder.path().join("2.png"), "damaged").unwrap();
+        let mut source = ImageSource::open(folder.path()).unwrap();
+        let frames = [source.next_frame().unwrap().unwrap(), source.next_frame().unwrap().unwrap()];
+        let known = frames.each_ref().map(|frame| (frame.id, frame.pts.as_secs(), frame.file.as_deref()));
+        assert_eq!(known, [(0, 0, Some("1.png")), (2, 2, Some("3.png"))]);
+        assert!(source.next_frame().is_err());
+        let single = ImageSource::open(&folder.path().join("1.png")).unwrap().next_frame().unwrap().unwrap();
+        assert_eq!((single.id, single.file), (0, None));
     }
 
     #[test]

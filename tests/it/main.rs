@@ -17,6 +17,7 @@ mod golden;
 mod help;
 mod motion;
 mod parity;
+mod pictures;
 mod pipeline;
 mod readme;
 #[cfg(target_os = "linux")]
