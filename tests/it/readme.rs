@@ -134,7 +134,7 @@ fn the_example_for_pandas_counts_seconds_of_a_variable_rate() {
     let printed = text(&output.stdout);
     let row = printed.lines().find(|line| line.starts_with('0')).unwrap_or_else(|| panic!("{printed}"));
     let seconds: f64 = row.split_whitespace().skip(1).filter_map(|number| number.parse::<f64>().ok()).sum();
-    // The place of a face is remembered for a quarter of a second. By the median, these are 60 frames of 1/12 s.
+    // The place of a face is remembered for a quarter of a second. By the median, each frame would last 1/12 s: 4 s.
     assert!((2.9..3.4).contains(&seconds), "{printed}");
 }
 
