@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, value_parser};
 
@@ -38,6 +38,10 @@ pub(crate) struct Common {
     #[arg(long, value_name = "FILE")]
     pub(crate) stats: Option<PathBuf>,
 
+    /// Give frames without faces a row in .csv, too, with empty cells; in .jsonl they have a line in any case
+    #[arg(long)]
+    pub(crate) empty_rows: bool,
+
     /// Overwrite outputs that exist
     #[arg(long)]
     pub(crate) force: bool,
@@ -62,8 +66,10 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    /// Refuses files that would be written twice.
+    /// Refuses files that would be written twice, and what would do nothing.
     pub(super) fn check(&self) -> Result<()> {
+        let has_table = self.outputs.iter().any(|output| matches!(output, SinkSpec::Csv(_)));
+        ensure!(has_table || !self.empty_rows, "--empty-rows is for -o FILE.csv, and there is none");
         // The statistics are one more file that is written, and so is the timeline.
         let stats = self.stats.iter().cloned().map(SinkSpec::Jsonl);
         let timeline = self.summary.iter().filter_map(SinkSpec::timeline);

@@ -198,6 +198,7 @@ mod tests {
             "emocam annotate /dev/video0",
             "emocam bench 0",
             "emocam annotate a.mp4 -o out.csv -o ./out.csv",
+            "emocam annotate a.mp4 -o out.jsonl --empty-rows",
             "emocam live -o out.jsonl --stats out.jsonl",
             "emocam train --data a --out b --epochs 0",
             "emocam train --data a --out b --batch-size 0",

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::pipeline::DropPolicy;
+use emocam::sink::OutputOptions;
 use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 
 use super::job::Job;
@@ -41,7 +42,7 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let drop_policy = if is_live { DropPolicy::Latest } else { DropPolicy::EveryInRealTime };
     let mut job = Job {
         outputs: &outputs,
-        options,
+        options: OutputOptions { wall_clock: is_live, ..options },
         frames: common.frames,
         faces_a_frame: arguments.labels,
         controls: Controls::new(arguments.mirror, common.privacy, is_live),

@@ -24,7 +24,8 @@ use crate::view::keys::Controls;
 use crate::view::tell::{self, notice};
 
 pub(super) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> {
-    OutputOptions { force: common.force, live, source: None, quality: common.quality(), sound: None }
+    let Common { force, empty_rows, .. } = *common;
+    OutputOptions { force, live, empty_rows, quality: common.quality(), ..OutputOptions::default() }
 }
 
 /// The job for a source that was opened as `spec` says, without outputs and without an end of its own.

@@ -14,6 +14,10 @@ pub struct OutputOptions<'a> {
     /// that others can follow them, and a recording that an earlier run left is kept. Else each file takes its name when
     /// it is whole, and replaces what an earlier run left of it.
     pub live: bool,
+    /// The source is a camera: data say of each frame what the clock on the wall showed.
+    pub wall_clock: bool,
+    /// A table has a row for a frame without faces, too.
+    pub empty_rows: bool,
     /// What the source is called.
     pub source: Option<&'a str>,
     /// How well a video shows what was seen.

@@ -164,9 +164,12 @@ impl SinkSpec {
             }
         };
         Ok(match self {
-            Self::Stdout => Box::new(table::Table::jsonl(Output::new(Box::new(io::stdout()), self.to_string()))),
-            Self::Jsonl(path) => Box::new(table::Table::jsonl(table(path)?)),
-            Self::Csv(path) => Box::new(table::Table::csv(table(path)?)?),
+            Self::Stdout => {
+                let out = Output::new(Box::new(io::stdout()), self.to_string());
+                Box::new(table::Table::jsonl(out, options))
+            }
+            Self::Jsonl(path) => Box::new(table::Table::jsonl(table(path)?, options)),
+            Self::Csv(path) => Box::new(table::Table::csv(table(path)?, options)?),
             Self::Video(path) => Box::new(recorder::Recorder::create(path, Shown::Labelled, options)?),
             Self::CleanVideo(path) => Box::new(recorder::Recorder::create(path, Shown::Clean, options)?),
             Self::Summary(path) => Box::new(summary::SummarySink::create(path, options)?),

@@ -5,11 +5,15 @@
 //! run that breaks loses nothing. What is new in a format comes last, so that what old readers know stays where it is.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use jiff::ZonedDateTime;
 use serde::Serialize;
 
+use super::options::OutputOptions;
 use super::output::Output;
 use super::{Ending, Sink};
 use crate::flow::emotion::{Emotion, Prediction};
@@ -21,11 +25,15 @@ const SCHEMA: u32 = 1;
 
 /// One line of JSON. The order of the fields is the order in the file.
 #[derive(Serialize)]
-struct FrameRecord {
+struct FrameRecord<'a> {
     schema: u32,
     frame: u64,
     time_s: f64,
     faces: Vec<FaceRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -79,16 +87,24 @@ impl PointsRecord {
     }
 }
 
-impl FrameRecord {
-    fn of(labelled: &Labelled) -> Self {
+impl<'a> FrameRecord<'a> {
+    fn of(labelled: &'a Labelled, options: Options) -> Self {
+        let frame = &labelled.frame;
         Self {
             schema: SCHEMA,
-            frame: labelled.frame.id,
+            frame: frame.id,
             // Microseconds: finer than any camera's clock, and a double prints them without noise.
-            time_s: labelled.frame.pts.as_micros() as f64 / 1e6,
+            time_s: frame.pts.as_micros() as f64 / 1e6,
             faces: labelled.predictions.iter().map(FaceRecord::of).collect(),
+            time: options.wall_clock.then(|| wall_clock(ZonedDateTime::now(), frame.captured_at.elapsed())),
+            file: frame.file.as_deref(),
         }
     }
+}
+
+/// What the clock on the wall showed so long ago, as RFC 3339 has it, to the millisecond.
+fn wall_clock(now: ZonedDateTime, ago: Duration) -> String {
+    (now - ago).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
 }
 
 impl FaceRecord {
@@ -113,6 +129,18 @@ impl FaceRecord {
             read: prediction.read,
         }
     }
+
+    /// As columns, so many as [`FACE_CELLS`].
+    fn cells(&self) -> Vec<String> {
+        let Self { id, bounds: b, score, emotion, confidence, probabilities, points, turned, read } = self;
+        iter::once(id.to_string())
+            .chain([b.x, b.y, b.width, b.height].map(|value| value.to_string()))
+            .chain([score.to_string(), emotion.to_string(), confidence.to_string()])
+            .chain(probabilities.values().map(f64::to_string))
+            .chain(points.as_ref().map(PointsRecord::cells).unwrap_or_default())
+            .chain([turned.to_string(), read.to_string()])
+            .collect()
+    }
 }
 
 /// A number with no more digits after the point than a reader can use. What is no finite number becomes 0: JSON has no word
@@ -124,33 +152,47 @@ pub fn rounded(value: f64, digits: i32) -> f64 {
     if rounded.is_finite() { rounded + 0.0 } else { 0.0 }
 }
 
+/// What is written of a frame besides its faces.
+#[derive(Clone, Copy)]
+struct Options {
+    wall_clock: bool,
+    empty_rows: bool,
+}
+
+impl From<OutputOptions<'_>> for Options {
+    fn from(OutputOptions { wall_clock, empty_rows, .. }: OutputOptions<'_>) -> Self {
+        Self { wall_clock, empty_rows }
+    }
+}
+
 /// Writes each frame in one of the two formats.
 pub(super) struct Table {
     out: Output,
-    lines_of: fn(&Labelled) -> Result<Vec<u8>>,
+    options: Options,
+    lines_of: fn(&FrameRecord<'_>, Options) -> Result<Vec<u8>>,
 }
 
 impl Table {
-    pub(super) fn jsonl(out: Output) -> Self {
-        Self { out, lines_of: json_line }
+    pub(super) fn jsonl(out: Output, options: OutputOptions<'_>) -> Self {
+        Self { out, options: options.into(), lines_of: |record, _| json_line(record) }
     }
 
     /// Writes the header.
-    pub(super) fn csv(mut out: Output) -> Result<Self> {
+    pub(super) fn csv(mut out: Output, options: OutputOptions<'_>) -> Result<Self> {
         let columns = ["frame", "time_s", "id", "x", "y", "width", "height", "score", "emotion", "confidence"];
         let probabilities = Emotion::ALL.map(|emotion| format!("probability_{}", emotion.name().to_lowercase()));
         let points = FacePoints::NAMES.iter().flat_map(|name| ["x", "y"].map(|axis| format!("{name}_{axis}")));
         let header = columns.map(String::from).into_iter().chain(probabilities).chain(points);
-        let header = header.chain(["turned", "read"].map(String::from));
+        let header = header.chain(["turned", "read", "time", "file"].map(String::from));
         // A reader that has gone already is told at the first frame.
         let _ = out.write(&rows([header])?)?;
-        Ok(Self { out, lines_of: csv_rows })
+        Ok(Self { out, options: options.into(), lines_of: csv_rows })
     }
 }
 
 impl Sink for Table {
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
-        self.out.write(&(self.lines_of)(labelled)?)
+        self.out.write(&(self.lines_of)(&FrameRecord::of(labelled, self.options), self.options)?)
     }
 
     fn finish(&mut self, ending: Ending) -> Result<()> {
@@ -158,27 +200,25 @@ impl Sink for Table {
     }
 }
 
-fn json_line(labelled: &Labelled) -> Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(&FrameRecord::of(labelled)).context("a result can't be written as JSON")?;
+fn json_line(record: &FrameRecord<'_>) -> Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(record).context("a result can't be written as JSON")?;
     line.push(b'\n');
     Ok(line)
 }
 
-fn csv_rows(labelled: &Labelled) -> Result<Vec<u8>> {
-    let FrameRecord { frame, time_s, faces, .. } = FrameRecord::of(labelled);
-    let row = |face: &FaceRecord| {
-        let FaceRecord { id, bounds: b, score, emotion, confidence, probabilities, points, turned, read } = face;
-        let place = [b.x, b.y, b.width, b.height].map(|value| value.to_string());
-        [frame.to_string(), time_s.to_string(), id.to_string()]
-            .into_iter()
-            .chain(place)
-            .chain([score.to_string(), emotion.to_string(), confidence.to_string()])
-            .chain(probabilities.values().map(f64::to_string))
-            .chain(points.as_ref().map(PointsRecord::cells).unwrap_or_default())
-            .chain([turned.to_string(), read.to_string()])
-            .collect::<Vec<_>>()
+/// Cells of a face: id, place, score, label, probabilities, points, and whether it is turned and was read.
+const FACE_CELLS: usize = 8 + Emotion::COUNT + 2 * FacePoints::NAMES.len() + 2;
+
+fn csv_rows(record: &FrameRecord<'_>, options: Options) -> Result<Vec<u8>> {
+    let FrameRecord { frame, time_s, faces, time, file, .. } = record;
+    let row = |face: Vec<String>| {
+        let first = [frame.to_string(), time_s.to_string()];
+        let last = [time.clone().unwrap_or_default(), file.unwrap_or_default().to_owned()];
+        first.into_iter().chain(face).chain(last)
     };
-    rows(faces.iter().map(row))
+    let empty = faces.is_empty() && options.empty_rows;
+    let empty = empty.then(|| vec![String::new(); FACE_CELLS]);
+    rows(faces.iter().map(FaceRecord::cells).chain(empty).map(row))
 }
 
 /// Rows as bytes.
@@ -211,7 +251,11 @@ mod tests {
     }
 
     fn jsonl(frames: &[Labelled]) -> String {
-        written(|out| Ok(Table::jsonl(out)), frames)
+        written(|out| Ok(Table::jsonl(out, OutputOptions::default())), frames)
+    }
+
+    fn csv(frames: &[Labelled]) -> String {
+        written(|out| Table::csv(out, OutputOptions::default()), frames)
     }
 
     #[test]
@@ -242,11 +286,11 @@ mod tests {
             "\n"
         );
         assert!(line.ends_with(end), "{line}");
-        let table = written(Table::csv, &frame);
+        let table = csv(&frame);
         let row = table.lines().nth(1).unwrap_or_default();
-        assert!(row.ends_with(",0,0,8,12,22.1,12.5,0,20,15,30,0,14,31,14,true,false"), "{row}");
+        assert!(row.ends_with(",0,0,8,12,22.1,12.5,0,20,15,30,0,14,31,14,true,false,,"), "{row}");
         let columns: Vec<usize> = table.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(columns, [31, 31]);
+        assert_eq!(columns, [33, 33]);
     }
 
     #[test]
@@ -257,10 +301,10 @@ mod tests {
         let line = jsonl(&frame);
         assert!(line.contains(r#""emotion":"Unsure","confidence":0.375,"#), "{line}");
         assert!(line.contains(r#"{"Anger":0.125,"Disgust":0.375,"#), "{line}");
-        let table = written(Table::csv, &frame);
+        let table = csv(&frame);
         assert_eq!(
             table.lines().nth(1),
-            Some("0,0,0,1,2,30,40,5,Unsure,0.375,0.125,0.375,0,0.25,0.25,0,0,,,,,,,,,,,,,false,true")
+            Some("0,0,0,1,2,30,40,5,Unsure,0.375,0.125,0.375,0,0.25,0.25,0,0,,,,,,,,,,,,,false,true,,")
         );
     }
 
@@ -290,19 +334,56 @@ mod tests {
         let face = |id| prediction(id, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.0, 0.0, 0.0, 0.0, 0.875, 0.0]);
         let frames = [labelled(0, 0, 2, 2, vec![]), labelled(1, 40_000_000, 2, 2, vec![face(0), face(1)])];
         assert_eq!(
-            written(Table::csv, &frames),
+            csv(&frames),
             "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
              probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise,right_eye_x,right_eye_y,\
-             left_eye_x,left_eye_y,nose_x,nose_y,mouth_x,mouth_y,right_ear_x,right_ear_y,left_ear_x,left_ear_y,turned,read\n\
-             1,0.04,0,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0,,,,,,,,,,,,,false,true\n\
-             1,0.04,1,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0,,,,,,,,,,,,,false,true\n"
+             left_eye_x,left_eye_y,nose_x,nose_y,mouth_x,mouth_y,right_ear_x,right_ear_y,left_ear_x,left_ear_y,turned,read,time,file\n\
+             1,0.04,0,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0,,,,,,,,,,,,,false,true,,\n\
+             1,0.04,1,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0,,,,,,,,,,,,,false,true,,\n"
         );
+    }
+
+    #[test]
+    fn a_frame_without_faces_has_a_row_where_that_is_asked_for() {
+        let face = prediction(0, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.0, 0.0, 0.0, 0.0, 0.875, 0.0]);
+        let frames = [labelled(0, 0, 2, 2, vec![]), labelled(1, 40_000_000, 2, 2, vec![face])];
+        let options = OutputOptions { empty_rows: true, ..Default::default() };
+        let table = written(|out| Table::csv(out, options), &frames);
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines.len(), 3, "{table}");
+        assert_eq!(lines[1], format!("0,0{}", ",".repeat(31)));
+        assert!(lines[2].starts_with("1,0.04,0,1,2,30,40,5,Sad,"), "{table}");
+    }
+
+    #[test]
+    fn a_frame_of_several_files_names_its_own() {
+        let face = prediction(0, [1.0, 2.0, 30.0, 40.0], 5.0, [0.125, 0.0, 0.0, 0.0, 0.0, 0.875, 0.0]);
+        let mut frame = labelled(3, 0, 2, 2, vec![face]);
+        frame.frame.file = Some("a, \"b\".jpg".into());
+        let frames = [frame];
+        assert!(jsonl(&frames).ends_with("\"read\":true}],\"file\":\"a, \\\"b\\\".jpg\"}\n"), "{}", jsonl(&frames));
+        assert!(csv(&frames).ends_with(",false,true,,\"a, \"\"b\"\".jpg\"\n"), "{}", csv(&frames));
+    }
+
+    #[test]
+    fn a_camera_s_frames_have_the_time_on_the_wall() {
+        let now: ZonedDateTime = "2026-11-24T13:05:00.25+01:00[Europe/Berlin]".parse().expect("a time");
+        assert_eq!(wall_clock(now, Duration::from_millis(350)), "2026-11-24T13:04:59.900+01:00");
+        let frames = [labelled(0, 0, 2, 2, vec![])];
+        let options = OutputOptions { wall_clock: true, empty_rows: true, ..Default::default() };
+        let line = written(|out| Ok(Table::jsonl(out, options)), &frames);
+        let line: serde_json::Value = serde_json::from_str(&line).expect("valid JSON");
+        let time: jiff::Timestamp = line["time"].as_str().and_then(|time| time.parse().ok()).expect("RFC 3339");
+        assert!(jiff::Timestamp::now().duration_since(time).as_secs().abs() < 60, "{line}");
+        let table = written(|out| Table::csv(out, options), &frames);
+        let row: Vec<&str> = table.lines().nth(1).unwrap_or_default().split(',').collect();
+        assert!(row[31].parse::<jiff::Timestamp>().is_ok() && row[32].is_empty(), "{table}");
     }
 
     #[test]
     fn a_reader_that_leaves_ends_the_run_without_an_error() {
         let (_, pipe) = std::io::pipe().expect("a pipe");
-        let mut jsonl = Table::jsonl(Output::new(Box::new(pipe), "test".into()));
+        let mut jsonl = Table::jsonl(Output::new(Box::new(pipe), "test".into()), OutputOptions::default());
         assert_eq!(jsonl.write(&labelled(0, 0, 2, 2, vec![])).expect("no error"), ControlFlow::Break(()));
         jsonl.finish(Ending::Whole).expect("no error");
     }
@@ -310,7 +391,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_an_error_that_names_the_file() {
         let full = Cursor::new([0; 8]);
-        let mut sink = Table::jsonl(Output::new(Box::new(full), "out.jsonl".into()));
+        let mut sink = Table::jsonl(Output::new(Box::new(full), "out.jsonl".into()), OutputOptions::default());
         let error = sink.write(&labelled(0, 0, 2, 2, vec![])).expect_err("the disk is full");
         assert!(format!("{error:#}").starts_with("out.jsonl can't be written: "), "{error:#}");
     }

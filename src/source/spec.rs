@@ -89,9 +89,9 @@ impl SourceSpec {
         matches!(self, Self::CameraIndex(_) | Self::CameraPath(_))
     }
 
-    /// Whether it is a single picture, by its name.
+    /// Whether it is a single picture, by its name, and does not move.
     pub fn is_one_picture(&self) -> bool {
-        matches!(self, Self::Path(path) if images::is_picture(path) && !path.is_dir())
+        matches!(self, Self::Path(path) if images::is_still(path))
     }
 
     /// Whether its frames are pictures that have nothing to do with each other: a picture or a folder of them.
@@ -138,10 +138,9 @@ impl SourceSpec {
                 if !path.exists() {
                     bail!("{}: no such file or folder", path.display());
                 }
-                if path.is_dir() || images::is_picture(path) {
-                    Box::new(images::ImageSource::open(path)?)
-                } else {
-                    video::open(path)?
+                match images::open(path)? {
+                    Some(pictures) => pictures,
+                    None => video::open(path)?,
                 }
             }
         })

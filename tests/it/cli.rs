@@ -17,8 +17,8 @@ use image::RgbImage;
 use serde_json::Value;
 
 use crate::common::{
-    self, LIMIT, assert_exit, astronaut, demo_clip, emocam, fail, frames_of, json_lines, lines_of, names_in,
-    parsed_lines, run, skip, start, succeed, temporary_folder, text, wait_until,
+    self, LIMIT, assert_exit, astronaut, demo_clip, emocam, fail, frames_of, json_lines, names_in, parsed_lines, run,
+    skip, start, succeed, temporary_folder, text, wait_until,
 };
 
 /// The first frame of the demo, which has a face in it, as a picture file.
@@ -168,7 +168,7 @@ fn a_table_says_the_same_as_json_lines() {
     let columns = "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
                    probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise,\
                    right_eye_x,right_eye_y,left_eye_x,left_eye_y,nose_x,nose_y,mouth_x,mouth_y,right_ear_x,right_ear_y,\
-                   left_ear_x,left_ear_y,turned,read";
+                   left_ear_x,left_ear_y,turned,read,time,file";
     assert_eq!(table.headers().expect("a header").iter().collect::<Vec<_>>().join(","), columns);
     let rows: Vec<Vec<Value>> = table
         .records()
@@ -192,7 +192,8 @@ fn a_table_says_the_same_as_json_lines() {
             row.extend(Emotion::ALL.map(|emotion| &face["probabilities"][emotion.name()]));
             // Of what is null every part is null.
             row.extend(FacePoints::NAMES.iter().flat_map(|name| [0, 1].map(|axis| &face["points"][name][axis])));
-            row.extend([&face["turned"], &face["read"]]);
+            // Of a file there is no time on the wall, and of one file no name.
+            row.extend([&face["turned"], &face["read"], &line["time"], &line["file"]]);
             let value = |value: &Value| value.as_f64().map_or_else(|| value.clone(), Value::from);
             expected.push(row.into_iter().map(value).collect::<Vec<_>>());
         }
@@ -331,20 +332,6 @@ fn a_face_is_boxed_in_the_picture() {
     assert!((0..=4).any(|line| changed(x + line, y + height / 2)), "there is no line on the left");
     assert!((0..=4).any(|line| changed(x + width / 2, y + height - line)), "there is no line at the bottom");
     assert!(!changed(x + width / 2, y + height / 2), "the face is drawn over");
-}
-
-#[test]
-fn a_folder_of_pictures_keeps_their_order() {
-    let folder = temporary_folder();
-    let photos = folder.path().join("photos");
-    fs::create_dir(&photos).expect("a folder");
-    save_face(&photos.join("10.png"));
-    for name in ["2.png", "9.jpg"] {
-        RgbImage::new(64, 48).save(photos.join(name)).expect("a picture");
-    }
-    let lines = lines_of(emocam().arg("annotate").arg(&photos).args(["-o", "-"]));
-    let found: Vec<usize> = lines.iter().map(|line| faces(line).len()).collect();
-    assert_eq!(found, [0, 0, 1]);
 }
 
 #[test]

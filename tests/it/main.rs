@@ -18,6 +18,7 @@ mod help;
 mod inputs;
 mod motion;
 mod parity;
+mod pictures;
 mod pipeline;
 mod readme;
 #[cfg(target_os = "linux")]

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::common::{emocam, in_project, json_lines, shared, skip, succeed, temporary_folder, text};
+use crate::common::{astronaut, emocam, ffmpeg, in_project, json_lines, shared, skip, succeed, temporary_folder, text};
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -109,6 +109,33 @@ fn pandas_reads_the_data_as_the_help_says() {
     let seconds: f64 = row.split_whitespace().last().and_then(|number| number.parse().ok()).expect("a number");
     assert!((seconds - faces as f64 / 30.0).abs() < 0.05, "{printed}");
     assert!(printed.contains("Happy"), "{printed}");
+}
+
+/// A face for 1 s at 24 frames a second, then for 2 s at 12, and then none.
+const VARIABLE_RATE: &str = "\
+    [0:v]scale=640:480,setsar=1,split[a][b];\
+    [a]fps=24,trim=end=1[fast];[b]fps=12,trim=end=2[slow];\
+    color=gray:size=640x480:rate=12:duration=1[none];\
+    [fast][slow][none]concat=n=3";
+
+#[test]
+fn the_example_for_pandas_counts_seconds_of_a_variable_rate() {
+    let test = "the_example_for_pandas_counts_seconds_of_a_variable_rate";
+    let Some(python) = python_with("pandas").filter(|_| ffmpeg()) else {
+        return skip(test, "ffmpeg or Python with pandas is not installed");
+    };
+    let folder = temporary_folder();
+    let clip = folder.path().join("vfr.mkv");
+    let mut make = Command::new("ffmpeg");
+    make.args(["-v", "error", "-nostdin", "-loop", "1", "-t", "3", "-i"]).arg(astronaut());
+    succeed(make.args(["-filter_complex", VARIABLE_RATE, "-fps_mode", "passthrough"]).arg(&clip));
+    succeed(emocam().arg("annotate").arg(&clip).arg("-o").arg(folder.path().join("out.jsonl")));
+    let output = succeed(Command::new(python).arg("-c").arg(example("python")).current_dir(folder.path()));
+    let printed = text(&output.stdout);
+    let row = printed.lines().find(|line| line.starts_with('0')).unwrap_or_else(|| panic!("{printed}"));
+    let seconds: f64 = row.split_whitespace().skip(1).filter_map(|number| number.parse::<f64>().ok()).sum();
+    // The place of a face is remembered for a quarter of a second. By the median, each frame would last 1/12 s: 4 s.
+    assert!((2.9..3.4).contains(&seconds), "{printed}");
 }
 
 #[test]
