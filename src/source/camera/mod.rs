@@ -11,6 +11,7 @@ mod device;
 mod format;
 mod holders;
 mod list;
+mod stamps;
 mod watchdog;
 mod worker;
 
@@ -247,12 +248,12 @@ impl CameraSource {
             progress.health.damaged += 1;
             return None;
         };
-        let captured_at = packet.at;
-        stream.watchdog.feed(captured_at);
+        stream.watchdog.feed(packet.arrived_at);
         self.tries = 0;
-        let since = std::mem::replace(&mut progress.last_at, captured_at);
+        let since = std::mem::replace(&mut progress.last_at, packet.arrived_at);
         let is_back = std::mem::take(&mut stream.is_back);
         progress.scene += u32::from(is_back);
+        let captured_at = packet.captured_at;
         let pts = captured_at.saturating_duration_since(*progress.first_at.get_or_insert(captured_at));
         let frame = Frame { captured_at, scene: progress.scene, ..Frame::new(id, pts, (width, height), pixels) };
         if !is_back {

@@ -120,7 +120,7 @@ impl Device {
                 self.errors = 0;
                 self.frame.clear();
                 self.frame.extend_from_slice(&bytes);
-                Ok(Some(RawFrame { bytes: &self.frame, damaged: bytes.is_empty(), sequence: None }))
+                Ok(Some(RawFrame { bytes: &self.frame, damaged: bytes.is_empty(), sequence: None, stamp: None }))
             }
             Err(error) if error.to_string().contains(NO_SUCH_DEVICE) => Err(Failure::gone(anyhow!("unplugged"))),
             Err(error) => {

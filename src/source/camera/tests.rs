@@ -25,7 +25,8 @@ fn opened() -> Opened {
 }
 
 fn packet(count: u64, bytes: &[u8]) -> Packet {
-    Packet { bytes: Arc::from(bytes), used: bytes.len(), damaged: false, damaged_before: 0, count, at: Instant::now() }
+    let (bytes, used, now) = (Arc::from(bytes), bytes.len(), Instant::now());
+    Packet { bytes, used, damaged: false, damaged_before: 0, count, captured_at: now, arrived_at: now }
 }
 
 /// A worker that opens its camera, delivers, and ends.

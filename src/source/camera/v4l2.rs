@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use rustix::io::Errno;
-use v4l::buffer::{Flags, Type};
+use rustix::time::{ClockId, clock_gettime};
+use v4l::buffer::{Flags, Metadata, Type};
 use v4l::format::{Colorspace, Quantization};
 use v4l::fraction::Fraction;
 use v4l::frameinterval::FrameIntervalEnum;
@@ -125,6 +126,7 @@ pub(super) struct Device {
     /// Whether the stream's idea of which buffers the driver has is right. It is not at first, nor after an error.
     in_step: bool,
     errors: u32,
+    clock: Clock,
 }
 
 impl Device {
@@ -153,7 +155,7 @@ impl Device {
         stream.set_timeout(PROMISED);
         queue_all(&mut stream);
         stream.start().map_err(|error| cannot_start(error, camera))?;
-        Ok(Self { stream, opened, in_step: false, errors: 0 })
+        Ok(Self { stream, opened, in_step: false, errors: 0, clock: Clock::now() })
     }
 
     /// What was agreed on.
@@ -182,7 +184,8 @@ impl Device {
                 self.errors = 0;
                 let used = (meta.bytesused as usize).min(bytes.len());
                 let damaged = meta.flags.contains(Flags::ERROR) || used == 0;
-                Ok(Some(RawFrame { bytes: &bytes[..used], damaged, sequence: Some(meta.sequence) }))
+                let stamp = self.clock.instant(stamp(meta));
+                Ok(Some(RawFrame { bytes: &bytes[..used], damaged, sequence: Some(meta.sequence), stamp }))
             }
             Err(error) => {
                 self.in_step = false;
@@ -190,6 +193,40 @@ impl Device {
             }
         }
     }
+}
+
+/// What the system's monotonic clock shows at one instant: drivers stamp frames by it, and std does not say what it shows.
+struct Clock {
+    instant: Instant,
+    shows: Duration,
+}
+
+impl Clock {
+    fn now() -> Self {
+        // In this order no stamp comes out later than it was.
+        let instant = Instant::now();
+        let now = clock_gettime(ClockId::Monotonic);
+        let shows = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default());
+        Self { instant, shows }
+    }
+
+    /// When it shows this.
+    fn instant(&self, shows: Option<Duration>) -> Option<Instant> {
+        let shows = shows?;
+        match shows.checked_sub(self.shows) {
+            Some(later) => self.instant.checked_add(later),
+            None => self.instant.checked_sub(self.shows - shows),
+        }
+    }
+}
+
+/// What the monotonic clock showed when a frame was captured, where the driver says that it is this clock.
+fn stamp(meta: &Metadata) -> Option<Duration> {
+    let is_monotonic = meta.flags & Flags::TIMESTAMP_MASK == Flags::TIMESTAMP_MONOTONIC;
+    let (seconds, microseconds) = (u64::try_from(meta.timestamp.sec).ok()?, u32::try_from(meta.timestamp.usec).ok()?);
+    // A driver that fills in nothing says 0.
+    let is_stamp = is_monotonic && microseconds < 1_000_000 && (seconds, microseconds) != (0, 0);
+    is_stamp.then(|| Duration::new(seconds, 1000 * microseconds))
 }
 
 /// Nothing, unless it went wrong too often.
@@ -319,6 +356,7 @@ fn rates(interval: &FrameIntervalEnum, asked: Option<&WantedFormat>) -> Vec<Rate
 #[cfg(test)]
 mod tests {
     use v4l::framesize::{Discrete, Stepwise};
+    use v4l::timestamp::Timestamp;
 
     use super::*;
 
@@ -367,6 +405,31 @@ mod tests {
         assert_eq!(encoding(Colorspace::SRGB, Quantization::FullRange), (Matrix::Bt601, Range::Full));
         assert_eq!(encoding(Colorspace::Rec709, default), (Matrix::Bt709, Range::Limited));
         assert_eq!(encoding(Colorspace::JPEG, default), (Matrix::Bt601, Range::Full));
+    }
+
+    #[test]
+    fn stamps_are_those_of_the_monotonic_clock() {
+        let clock = Clock { instant: Instant::now() + 2 * PROMISED, shows: Duration::from_secs(100) };
+        let at = |flags, sec, usec| {
+            let timestamp = Timestamp { sec, usec };
+            let instant = clock.instant(stamp(&Metadata { flags, timestamp, ..Metadata::default() }))?;
+            Some(
+                instant
+                    .checked_duration_since(clock.instant)
+                    .map_or_else(|| -(clock.instant - instant).as_secs_f64(), |later| later.as_secs_f64()),
+            )
+        };
+        let monotonic = Flags::DONE | Flags::TIMESTAMP_MONOTONIC | Flags::TSTAMP_SRC_SOE;
+        assert_eq!(at(monotonic, 101, 250_000), Some(1.25));
+        assert_eq!(at(monotonic, 99, 750_000), Some(-0.25));
+        assert_eq!(at(Flags::DONE | Flags::TIMESTAMP_COPY, 101, 0), None);
+        assert_eq!(at(Flags::DONE, 101, 0), None);
+        for (sec, usec) in [(0, 0), (-1, 0), (101, -1), (101, 1_000_000)] {
+            assert_eq!(at(monotonic, sec, usec), None, "{sec} s, {usec} us");
+        }
+        // An instant is what this clock says, not one of another clock.
+        let age = Clock::now().instant(Some(Clock::now().shows)).map(|instant| instant.elapsed());
+        assert!(age.is_some_and(|age| age < PROMISED), "{age:?}");
     }
 
     #[test]

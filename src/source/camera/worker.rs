@@ -13,6 +13,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bound
 
 use super::device::{CameraId, Failure, NOT_UNDERSTOOD, Opened, RawFrame};
 use super::format::WantedFormat;
+use super::stamps::Stamps;
 use super::system::Device;
 use crate::system::buffers::Buffers;
 
@@ -29,7 +30,8 @@ pub(super) struct Packet {
     pub(super) damaged_before: u64,
     /// How many frames the camera has made until this one since it was opened, this one included.
     pub(super) count: u64,
-    pub(super) at: Instant,
+    pub(super) captured_at: Instant,
+    pub(super) arrived_at: Instant,
 }
 
 impl Packet {
@@ -134,17 +136,18 @@ fn deliver(mut device: Device, lines: &Lines) -> Result<(), Failure> {
     let Lines { frames, displaced, quit, .. } = lines;
     let mut buffers = Buffers::<[u8]>::default();
     let mut capacity = 0;
-    let mut counter = Counter::default();
+    let (mut counter, mut stamps) = (Counter::default(), Stamps::since(Instant::now()));
     while !quit.load(Ordering::Relaxed) {
-        let Some(RawFrame { bytes, damaged, sequence }) = device.read(LOOK)? else { continue };
-        let at = Instant::now();
+        let Some(RawFrame { bytes, damaged, sequence, stamp }) = device.read(LOOK)? else { continue };
+        let arrived_at = Instant::now();
+        let captured_at = stamps.captured_at(stamp, arrived_at);
         let count = counter.count(sequence);
         capacity = capacity.max(bytes.len());
         let mut copy = buffers.bytes(capacity);
         let used = bytes.len();
         Arc::get_mut(&mut copy).context("a buffer in use").map_err(Failure::other)?[..used].copy_from_slice(bytes);
         buffers.keep(&copy);
-        let mut packet = Packet { bytes: copy, used, damaged, damaged_before: 0, count, at };
+        let mut packet = Packet { bytes: copy, used, damaged, damaged_before: 0, count, captured_at, arrived_at };
         // The latest frame is the one that counts.
         while let Err(TrySendError::Full(back)) = frames.try_send(packet) {
             packet = back;
