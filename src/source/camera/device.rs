@@ -59,7 +59,7 @@ impl CameraId {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opened {
     pub(super) format: CameraFormat,
-    /// Bytes from one row of pixels to the next; of luma in NV12, of no use in MJPEG.
+    /// Bytes from one row of pixels to the next; of luma where there are planes, of no use in MJPEG and H264.
     pub(super) stride: usize,
     pub(super) encoding: Encoding,
 }

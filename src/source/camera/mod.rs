@@ -9,6 +9,7 @@
 mod decode;
 mod device;
 mod format;
+mod h264;
 mod holders;
 mod list;
 mod stamps;
@@ -42,6 +43,7 @@ use crate::flow::frame::Frame;
 use crate::system::buffers::Buffers;
 use decode::decode;
 use device::{CameraId, Failure, NO_SUCH_DEVICE, Opened};
+use h264::H264;
 use watchdog::{Verdict, Watchdog};
 use worker::{News, Packet, Worker};
 
@@ -106,6 +108,8 @@ struct Stream {
     worker: Worker,
     opened: Option<Opened>,
     watchdog: Watchdog,
+    /// What was there before a frame of H.264.
+    h264: Option<H264>,
     /// The number of its first frame.
     first_id: u64,
     /// Whether the camera had failed before, and the first good frame is still to come.
@@ -242,12 +246,10 @@ impl CameraSource {
         progress.health.damaged += packet.damaged_before;
         progress.health.missed += id.saturating_sub(progress.next_id + packet.damaged_before);
         progress.next_id = id + 1;
-        let picture = if packet.damaged { None } else { decode(packet.frame(), &opened, &mut self.buffers).ok() };
-        stream.is_damaged = picture.is_none();
-        let Some(Rgb { width, height, pixels }) = picture else {
-            progress.health.damaged += 1;
-            return None;
-        };
+        let picture = decode(packet, &opened, &mut stream.h264, &mut self.buffers);
+        stream.is_damaged = picture.is_err();
+        progress.health.damaged += u64::from(stream.is_damaged);
+        let Rgb { width, height, pixels } = picture.ok().flatten()?;
         stream.watchdog.feed(packet.arrived_at);
         self.tries = 0;
         let since = std::mem::replace(&mut progress.last_at, packet.arrived_at);
@@ -371,7 +373,7 @@ impl Drop for CameraSource {
 impl Stream {
     fn new(worker: Worker, first_id: u64, is_back: bool) -> Self {
         let watchdog = Watchdog::new(None, Instant::now());
-        Self { worker, opened: None, watchdog, first_id, is_back, is_damaged: false }
+        Self { worker, opened: None, watchdog, h264: None, first_id, is_back, is_damaged: false }
     }
 
     fn open(&mut self, opened: Opened) {
