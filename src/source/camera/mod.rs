@@ -16,6 +16,8 @@ mod stamps;
 mod watchdog;
 mod worker;
 
+#[cfg(all(target_os = "linux", not(feature = "nokhwa")))]
+mod clock;
 #[cfg(any(not(target_os = "linux"), feature = "nokhwa"))]
 mod native;
 #[cfg(all(target_os = "linux", not(feature = "nokhwa")))]
