@@ -8,6 +8,9 @@ mod demo;
 mod ffmpeg;
 mod ffmpeg_log;
 pub(crate) mod ffprobe;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod h264;
 pub(crate) mod images;
 mod limited;
