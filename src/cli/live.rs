@@ -51,7 +51,7 @@ pub(crate) struct Live {
     )]
     pub(crate) mirror: Mirror,
 
-    /// Ask a camera for a size, a frame rate and a pixel format (mjpeg, yuyv, nv12 or grey), such as 1280x720,
+    /// Ask a camera for a size, a frame rate and a pixel format (mjpeg, yuyv, nv12 and others), such as 1280x720,
     /// 1280x720@30 or 1280x720@30:mjpeg [default: what is nearest to 640x480 at 25 fps or more]
     #[arg(long, value_name = "FORMAT", help_heading = "Camera")]
     pub(crate) camera_format: Option<WantedFormat>,

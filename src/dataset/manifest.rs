@@ -3,6 +3,8 @@
 //!
 //! Columns are found by their names, in any order and case. Paths are relative to the folder of the table and stay in it.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -20,6 +22,9 @@ pub(super) const NAMES: [&str; 2] = ["manifest.csv", "labels.csv"];
 
 /// The largest table that is read, in bytes: a million lines of 256.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How much of a file is read to find out whether it is a table, in bytes.
+const MAX_HEADER: u64 = 64 * 1024;
 
 /// How far from 1 the shares of a picture may sum to.
 const TOLERANCE: f32 = 0.01;
@@ -58,7 +63,10 @@ impl Columns {
 
 /// Whether a file is headed like a table of pictures.
 pub(super) fn is_manifest(path: &Path) -> bool {
-    let header = || -> Result<StringRecord> { Ok(csv::Reader::from_path(path)?.headers()?.clone()) };
+    // A file of another kind may have no end of a line.
+    let header = || -> Result<StringRecord> {
+        Ok(csv::Reader::from_reader(File::open(path)?.take(MAX_HEADER)).headers()?.clone())
+    };
     let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
     is_csv && header().is_ok_and(|header| Columns::from_header(&header, &ClassMap::default()).is_some())
 }
@@ -210,5 +218,8 @@ mod tests {
             std::fs::write(&table, format!("{header}\n")).unwrap();
             assert_eq!(table_of(folder.path()).is_some(), expected, "{header}");
         }
+        // No more is read of a line that does not end.
+        std::fs::write(&table, format!("{},path,label\n", "x".repeat(70_000))).unwrap();
+        assert!(table_of(folder.path()).is_none());
     }
 }

@@ -19,7 +19,8 @@ pub struct Frame {
     pub pts: Duration,
     /// How long it is shown, where the source says so; else until the next one.
     pub duration: Option<Duration>,
-    /// When the frame was handed to the program; latency is counted from here.
+    /// When the frame was captured, where a camera's driver says so, else when it was handed to the program; latency is
+    /// counted from here.
     pub captured_at: Instant,
     /// Counts how often a camera was away before it. Faces of different scenes have nothing to do with each other.
     pub scene: u32,

@@ -7,6 +7,9 @@
 pub mod calibration;
 pub mod classify;
 pub mod device;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub(crate) mod model;
 pub(crate) mod ops;
 pub mod preprocess;

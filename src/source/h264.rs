@@ -179,7 +179,8 @@ fn undecodable(_: openh264::Error) -> anyhow::Error {
     anyhow!("the stream is damaged, or of a kind that the built-in decoder does not read and ffmpeg does")
 }
 
-fn rgb_from_decoded(picture: &DecodedYUV, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
+/// A picture as it comes out of the decoder.
+pub(super) fn rgb_from_decoded(picture: &DecodedYUV, buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
     let (width, height) = picture.dimensions();
     let (y_stride, u_stride, v_stride) = picture.strides();
     let planes = [(picture.y(), y_stride), (picture.u(), u_stride), (picture.v(), v_stride)];

@@ -9,6 +9,9 @@ mod demo;
 mod ffmpeg;
 mod ffmpeg_input;
 pub(crate) mod ffprobe;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod h264;
 pub(crate) mod images;
 mod limited;

@@ -15,7 +15,7 @@ fn as_text() -> Outcome {
     let _vivid = Vivid::new();
     let webcam = Webcam::new();
     let list = text(&succeed(emocam().arg("cameras")).stdout);
-    for words in [NAME, &webcam.path(), "MJPEG", "YUYV", "NV12", "640x480", "vivid"] {
+    for words in [NAME, &webcam.path(), "MJPEG", "YUYV", "NV12", "UYVY", "BGR3", "640x480", "vivid"] {
         assert!(list.contains(words), "{words:?} is not in:\n{list}");
     }
     assert!(!list.contains(&webcam.metadata_path()), "it is no camera:\n{list}");

@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 
 use super::cases::{Case, Outcome, done};
 use super::common::{assert_exit, run, temporary_folder};
-use super::live::{Ended, Live, is_happy};
+use super::live::{Ended, Live, is_happy, numbers};
 use super::vivid::{self, Vivid};
 use super::webcam::{NAME, Webcam};
 
 pub(crate) const CASES: &[Case] = &[
     ("a face in MJPG", face_in_mjpg),
     ("a face in YUYV", face_in_yuyv),
-    ("NV12", nv12),
+    ("NV12", || bars_in("nv12")),
+    ("UYVY, as capture cards have it", || bars_in("uyvy")),
+    ("YV12", || bars_in("yv12")),
+    ("BGR3", || bars_in("bgr3")),
     ("named by an index", by_index),
     ("named by a part of its name", by_name),
     ("a name that no camera has", by_no_name),
@@ -53,12 +56,28 @@ fn face_in_yuyv() -> Outcome {
     see_the_face(&webcam.path(), &["--camera-format", "640x480@30:yuyv"], ", 640x480 YUYV at 30 fps")
 }
 
-fn nv12() -> Outcome {
+/// The test camera's bars of color have to come out in their colors, at the times that its driver gives them.
+fn bars_in(pixels: &str) -> Outcome {
     let _vivid = Vivid::new();
-    let ended = Live::start(vivid::PATH, &["--camera-format", "640x480@25:nv12", "--frames", "10"]).end();
-    ended.assert(0, &["640x480 NV12 at 25 fps"]);
+    let folder = temporary_folder();
+    let picture = folder.path().join("bars.png");
+    let (format, file) = (format!("640x480@25:{pixels}"), picture.to_str().expect("a path of plain text"));
+    let ended = Live::start(vivid::PATH, &["--camera-format", &format, "--frames", "10", "-o", file]).end();
+    ended.assert(0, &[&format!("640x480 {} at 25 fps", pixels.to_uppercase())]);
     assert_eq!(ended.frames.len(), 10);
-    done("opened; frames")
+    let picture = image::open(&picture).expect("a picture").into_rgb8();
+    let off = (0..).zip(vivid::BARS).map(|(bar, color)| {
+        // Below the text that is in the picture.
+        let found = picture.get_pixel(40 + 80 * bar, 400).0;
+        found.iter().zip(color).map(|(found, expected)| found.abs_diff(expected)).max().expect("three channels")
+    });
+    let off = off.max().expect("eight bars");
+    assert!(off < 24, "a bar is off by {off} levels");
+    let times: Vec<f64> = ended.frames.iter().map(|(_, frame)| numbers(frame).1).collect();
+    let frames = times.iter().map(|time| time * 25.0);
+    let jitter = frames.map(|frame| (frame - frame.round()).abs() / 25.0).fold(0.0, f64::max);
+    assert!(jitter < 0.002, "frames are up to {:.1} ms off their times: {times:?}", 1000.0 * jitter);
+    done(format!("bars off by {off} levels, times by {:.1} ms", 1000.0 * jitter))
 }
 
 fn by_index() -> Outcome {

@@ -7,6 +7,12 @@ use super::common::succeed;
 
 pub(crate) const PATH: &str = "/dev/video0";
 
+/// The colors of its picture from left to right: bars of 75 %, as bytes of RGB.
+pub(crate) const BARS: [[u8; 3]; 8] = {
+    const ON: u8 = 191;
+    [[ON, ON, ON], [ON, ON, 0], [0, ON, ON], [0, ON, 0], [ON, 0, ON], [ON, 0, 0], [0, 0, ON], [0, 0, 0]]
+};
+
 /// The camera in a state that any program may have left it in.
 pub(crate) struct Vivid;
 

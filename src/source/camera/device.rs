@@ -3,6 +3,7 @@
 //! Each of them has `list`, `formats` and a type `Device` with `open` and `read`.
 
 use std::fmt;
+use std::time::Instant;
 
 use anyhow::Error;
 
@@ -58,7 +59,7 @@ impl CameraId {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opened {
     pub(super) format: CameraFormat,
-    /// Bytes from one row of pixels to the next; of luma in NV12, of no use in MJPEG.
+    /// Bytes from one row of pixels to the next; of luma where there are planes, of no use in MJPEG and H264.
     pub(super) stride: usize,
     pub(super) encoding: Encoding,
 }
@@ -70,6 +71,8 @@ pub(super) struct RawFrame<'a> {
     pub(super) damaged: bool,
     /// Its number since the camera was opened, where the driver counts frames that it had to drop.
     pub(super) sequence: Option<u32>,
+    /// When the driver says that it was captured.
+    pub(super) stamp: Option<Instant>,
 }
 
 /// Why a camera can't be opened, or delivers no more.

@@ -15,31 +15,66 @@ const SMALLEST_WIDTH: u32 = 320;
 const FPS: f64 = 30.0;
 const LOWEST_FPS: f64 = 25.0;
 
-/// How pixels come, the best first: as MJPEG, USB cameras reach their full frame rate; grey ones are infrared cameras.
+/// How pixels come, the best first: as MJPEG, USB cameras reach their full frame rate; what is not compressed comes before
+/// H.264, where one lost frame costs many; grey ones are infrared cameras.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PixelFormat {
     /// One JPEG per frame.
     Mjpeg,
     /// YCbCr 4:2:2, two pixels in four bytes.
     Yuyv,
+    /// The same in another order.
+    Uyvy,
     /// YCbCr 4:2:0 in two planes.
     Nv12,
+    /// YCbCr 4:2:0 in three planes, also called I420.
+    Yu12,
+    /// The same with the planes of chroma in the other order.
+    Yv12,
+    /// Red, green and blue in three bytes.
+    Rgb3,
+    /// Blue, green and red in three bytes.
+    Bgr3,
+    /// One picture of an H.264 stream per frame.
+    H264,
     /// One byte of lightness per pixel.
     Grey,
 }
 
 impl PixelFormat {
     /// All that emocam reads, the best first.
-    pub const ALL: [Self; 4] = [Self::Mjpeg, Self::Yuyv, Self::Nv12, Self::Grey];
+    pub const ALL: [Self; 10] = [
+        Self::Mjpeg,
+        Self::Yuyv,
+        Self::Uyvy,
+        Self::Nv12,
+        Self::Yu12,
+        Self::Yv12,
+        Self::Rgb3,
+        Self::Bgr3,
+        Self::H264,
+        Self::Grey,
+    ];
 
     /// Its usual name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mjpeg => "MJPEG",
             Self::Yuyv => "YUYV",
+            Self::Uyvy => "UYVY",
             Self::Nv12 => "NV12",
+            Self::Yu12 => "YU12",
+            Self::Yv12 => "YV12",
+            Self::Rgb3 => "RGB3",
+            Self::Bgr3 => "BGR3",
+            Self::H264 => "H264",
             Self::Grey => "GREY",
         }
+    }
+
+    /// The names of all, for people.
+    pub(super) fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
     }
 }
 
@@ -54,7 +89,7 @@ impl FromStr for PixelFormat {
 
     fn from_str(text: &str) -> Result<Self> {
         let known = Self::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(text));
-        known.with_context(|| format!("{text:?} is none of mjpeg, yuyv, nv12, grey"))
+        known.with_context(|| format!("{text:?} is none of {}", Self::names().to_lowercase()))
     }
 }
 
@@ -138,7 +173,7 @@ impl FromStr for WantedFormat {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let form = "expected WIDTHxHEIGHT[@FPS][:mjpeg|yuyv|nv12|grey], such as 1280x720@30:mjpeg";
+        let form = "expected WIDTHxHEIGHT[@FPS][:PIXELS], such as 1280x720@30:mjpeg";
         let (rest, pixel_format) = match text.split_once(':') {
             Some((rest, pixels)) => (rest, Some(pixels.parse()?)),
             None => (text, None),
@@ -198,7 +233,7 @@ pub(super) fn unmet(asked: Option<&WantedFormat>, format: &CameraFormat) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use super::PixelFormat::{Grey, Mjpeg, Nv12, Yuyv};
+    use super::PixelFormat::{Bgr3, Grey, H264, Mjpeg, Nv12, Uyvy, Yuyv};
     use super::*;
 
     fn format(pixel_format: PixelFormat, width: u32, height: u32, fps: u32) -> CameraFormat {
@@ -216,6 +251,9 @@ mod tests {
         let (nv12, mjpeg) = (format(Nv12, 640, 480, 30), format(Mjpeg, 640, 480, 30));
         assert_eq!(best(&[slow, nv12, format(Mjpeg, 640, 480, 60), mjpeg]), Some(mjpeg));
         assert_eq!(best(&[format(Yuyv, 320, 240, 5), slow]), Some(slow));
+        let (h264, uyvy, bgr3) = (format(H264, 640, 480, 30), format(Uyvy, 640, 480, 30), format(Bgr3, 640, 480, 30));
+        assert_eq!(best(&[h264, bgr3, uyvy]), Some(uyvy));
+        assert_eq!(best(&[slow, h264, format(Grey, 640, 480, 30)]), Some(h264));
         assert_eq!(best(&[format(Grey, 340, 340, 30)]), Some(format(Grey, 340, 340, 30)));
         assert_eq!(best(&[]), None);
         assert_eq!(
@@ -258,7 +296,7 @@ mod tests {
 
     #[test]
     fn senseless_formats_are_refused() {
-        for text in ["", "640", "640x", "x480", "640x480@", "640x480@0", "640x480@NaN", "640x480:h264", "0x480", "-1x2"]
+        for text in ["", "640", "640x", "x480", "640x480@", "640x480@0", "640x480@NaN", "640x480:h265", "0x480", "-1x2"]
         {
             assert!(text.parse::<WantedFormat>().is_err(), "{text:?}");
         }

@@ -9,11 +9,15 @@
 mod decode;
 mod device;
 mod format;
+mod h264;
 mod holders;
 mod list;
+mod stamps;
 mod watchdog;
 mod worker;
 
+#[cfg(all(target_os = "linux", not(feature = "nokhwa")))]
+mod clock;
 #[cfg(any(not(target_os = "linux"), feature = "nokhwa"))]
 mod native;
 #[cfg(all(target_os = "linux", not(feature = "nokhwa")))]
@@ -41,6 +45,7 @@ use crate::flow::frame::Frame;
 use crate::system::buffers::Buffers;
 use decode::decode;
 use device::{CameraId, Failure, NO_SUCH_DEVICE, Opened};
+use h264::H264;
 use watchdog::{Verdict, Watchdog};
 use worker::{News, Packet, Worker};
 
@@ -105,6 +110,8 @@ struct Stream {
     worker: Worker,
     opened: Option<Opened>,
     watchdog: Watchdog,
+    /// What was there before a frame of H.264.
+    h264: Option<H264>,
     /// The number of its first frame.
     first_id: u64,
     /// Whether the camera had failed before, and the first good frame is still to come.
@@ -241,18 +248,16 @@ impl CameraSource {
         progress.health.damaged += packet.damaged_before;
         progress.health.missed += id.saturating_sub(progress.next_id + packet.damaged_before);
         progress.next_id = id + 1;
-        let picture = if packet.damaged { None } else { decode(packet.frame(), &opened, &mut self.buffers).ok() };
-        stream.is_damaged = picture.is_none();
-        let Some(Rgb { width, height, pixels }) = picture else {
-            progress.health.damaged += 1;
-            return None;
-        };
-        let captured_at = packet.at;
-        stream.watchdog.feed(captured_at);
+        let picture = decode(packet, &opened, &mut stream.h264, &mut self.buffers);
+        stream.is_damaged = picture.is_err();
+        progress.health.damaged += u64::from(stream.is_damaged);
+        let Rgb { width, height, pixels } = picture.ok().flatten()?;
+        stream.watchdog.feed(packet.arrived_at);
         self.tries = 0;
-        let since = std::mem::replace(&mut progress.last_at, captured_at);
+        let since = std::mem::replace(&mut progress.last_at, packet.arrived_at);
         let is_back = std::mem::take(&mut stream.is_back);
         progress.scene += u32::from(is_back);
+        let captured_at = packet.captured_at;
         let pts = captured_at.saturating_duration_since(*progress.first_at.get_or_insert(captured_at));
         let frame = Frame { captured_at, scene: progress.scene, ..Frame::new(id, pts, (width, height), pixels) };
         if !is_back {
@@ -370,7 +375,7 @@ impl Drop for CameraSource {
 impl Stream {
     fn new(worker: Worker, first_id: u64, is_back: bool) -> Self {
         let watchdog = Watchdog::new(None, Instant::now());
-        Self { worker, opened: None, watchdog, first_id, is_back, is_damaged: false }
+        Self { worker, opened: None, watchdog, h264: None, first_id, is_back, is_damaged: false }
     }
 
     fn open(&mut self, opened: Opened) {

@@ -28,7 +28,14 @@ const NO_SUCH_DEVICE: &str = "(os error 19)";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The formats that can be read.
-const FRAME_FORMATS: [FrameFormat; 4] = [FrameFormat::MJPEG, FrameFormat::YUYV, FrameFormat::NV12, FrameFormat::GRAY];
+const FRAME_FORMATS: [FrameFormat; 6] = [
+    FrameFormat::MJPEG,
+    FrameFormat::YUYV,
+    FrameFormat::NV12,
+    FrameFormat::RAWRGB,
+    FrameFormat::RAWBGR,
+    FrameFormat::GRAY,
+];
 
 /// The cameras that nokhwa knows, by index.
 pub(super) fn list() -> Result<Vec<CameraId>> {
@@ -85,13 +92,12 @@ impl Device {
     pub(super) fn open(id: &CameraId, asked: Option<&WantedFormat>) -> Result<Self, Failure> {
         let mut camera = camera(id).map_err(explained)?;
         let wanted = best_format(&known_formats(&mut camera)?, asked).ok_or_else(|| {
-            Failure::other(anyhow!("it has no format that emocam can read (MJPEG, YUYV, NV12, GREY)"))
+            Failure::other(anyhow!("it has no format that emocam can read here (MJPEG, YUYV, NV12, RGB3, BGR3, GREY)"))
         })?;
-        let exact = nokhwa::utils::CameraFormat::new(
-            Resolution::new(wanted.width, wanted.height),
-            frame_format_from_pixel_format(wanted.pixel_format),
-            wanted.rate.frames,
-        );
+        let resolution = Resolution::new(wanted.width, wanted.height);
+        let pixels = frame_format_from_pixel_format(wanted.pixel_format)
+            .ok_or_else(|| Failure::other(anyhow!("{wanted} can't be asked of it here")))?;
+        let exact = nokhwa::utils::CameraFormat::new(resolution, pixels, wanted.rate.frames);
         if camera.camera_format() != exact {
             let request = RequestedFormat::with_formats(RequestedFormatType::Exact(exact), &FRAME_FORMATS);
             camera.set_camera_requset(request).map_err(explained)?;
@@ -100,9 +106,10 @@ impl Device {
         let format = known_format(&camera.camera_format())
             .ok_or_else(|| Failure::other(anyhow!("asked for {wanted}, it insists on another format")))?;
         let stride = match format.pixel_format {
-            PixelFormat::Yuyv => format.width.div_ceil(2) as usize * 4,
-            PixelFormat::Nv12 => format.width.next_multiple_of(2) as usize,
-            PixelFormat::Mjpeg | PixelFormat::Grey => format.width as usize,
+            PixelFormat::Yuyv | PixelFormat::Uyvy => format.width.div_ceil(2) as usize * 4,
+            PixelFormat::Nv12 | PixelFormat::Yu12 | PixelFormat::Yv12 => format.width.next_multiple_of(2) as usize,
+            PixelFormat::Rgb3 | PixelFormat::Bgr3 => format.width as usize * 3,
+            PixelFormat::Mjpeg | PixelFormat::H264 | PixelFormat::Grey => format.width as usize,
         };
         let opened = Opened { format, stride, encoding: Encoding::default() };
         Ok(Self { camera, opened, errors: 0, frame: Vec::new() })
@@ -120,7 +127,7 @@ impl Device {
                 self.errors = 0;
                 self.frame.clear();
                 self.frame.extend_from_slice(&bytes);
-                Ok(Some(RawFrame { bytes: &self.frame, damaged: bytes.is_empty(), sequence: None }))
+                Ok(Some(RawFrame { bytes: &self.frame, damaged: bytes.is_empty(), sequence: None, stamp: None }))
             }
             Err(error) if error.to_string().contains(NO_SUCH_DEVICE) => Err(Failure::gone(anyhow!("unplugged"))),
             Err(error) => {
@@ -150,18 +157,22 @@ fn explained(error: NokhwaError) -> Failure {
     Failure::other(anyhow!(error).context(advice))
 }
 
-fn frame_format_from_pixel_format(format: PixelFormat) -> FrameFormat {
+/// What nokhwa calls a format; it does not know all.
+fn frame_format_from_pixel_format(format: PixelFormat) -> Option<FrameFormat> {
     match format {
-        PixelFormat::Mjpeg => FrameFormat::MJPEG,
-        PixelFormat::Yuyv => FrameFormat::YUYV,
-        PixelFormat::Nv12 => FrameFormat::NV12,
-        PixelFormat::Grey => FrameFormat::GRAY,
+        PixelFormat::Mjpeg => Some(FrameFormat::MJPEG),
+        PixelFormat::Yuyv => Some(FrameFormat::YUYV),
+        PixelFormat::Nv12 => Some(FrameFormat::NV12),
+        PixelFormat::Rgb3 => Some(FrameFormat::RAWRGB),
+        PixelFormat::Bgr3 => Some(FrameFormat::RAWBGR),
+        PixelFormat::Grey => Some(FrameFormat::GRAY),
+        PixelFormat::Uyvy | PixelFormat::Yu12 | PixelFormat::Yv12 | PixelFormat::H264 => None,
     }
 }
 
 fn known_format(format: &nokhwa::utils::CameraFormat) -> Option<CameraFormat> {
     let pixel_format =
-        PixelFormat::ALL.into_iter().find(|known| frame_format_from_pixel_format(*known) == format.format())?;
+        PixelFormat::ALL.into_iter().find(|known| frame_format_from_pixel_format(*known) == Some(format.format()))?;
     let rate = Rate { frames: format.frame_rate(), seconds: 1 };
     Some(CameraFormat { pixel_format, width: format.width(), height: format.height(), rate })
 }

@@ -24,8 +24,10 @@ fn opened() -> Opened {
     Opened { format, stride: 1, encoding: Encoding { range: Range::Full, ..Default::default() } }
 }
 
-fn packet(count: u64, bytes: &[u8]) -> Packet {
-    Packet { bytes: Arc::from(bytes), used: bytes.len(), damaged: false, damaged_before: 0, count, at: Instant::now() }
+pub(super) fn packet(count: u64, bytes: &[u8]) -> Packet {
+    let (bytes, used, now) = (Arc::from(bytes), bytes.len(), Instant::now());
+    let (damaged, damaged_before, earlier) = (false, 0, Vec::new());
+    Packet { bytes, used, damaged, damaged_before, count, earlier, captured_at: now, arrived_at: now }
 }
 
 /// A worker that opens its camera, delivers, and ends.

@@ -23,13 +23,11 @@ use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 use v4l::{Format, FourCC};
 
+use super::clock::{Clock, stamp};
 use super::device::{CameraId, Failure, NO_SUCH_DEVICE, Opened, RawFrame};
 use super::format::{CameraFormat, PixelFormat, Rate, WantedFormat, best_format};
 use super::holders::{Holder, holders};
 use crate::source::pixels::{Encoding, Matrix, Range, rgb_len};
-
-/// What is said of a camera with other formats.
-const UNREADABLE: &str = "it has no format that emocam can read (MJPEG, YUYV, NV12, GREY)";
 
 /// What `poll` waits for: something to read (`poll.h`).
 const POLLIN: i16 = 1;
@@ -108,7 +106,8 @@ pub(super) fn formats(camera: &CameraId, asked: Option<&WantedFormat>) -> Result
     formats.retain(|format| rgb_len(format.width, format.height).is_ok());
     if formats.is_empty() && !descriptions.is_empty() {
         let names: Vec<String> = descriptions.iter().map(|description| description.fourcc.to_string()).collect();
-        return Err(Failure::other(anyhow!("{UNREADABLE}, but {}", names.join(", "))));
+        let (readable, others) = (PixelFormat::names(), names.join(", "));
+        return Err(Failure::other(anyhow!("it has no format that emocam can read ({readable}), but {others}")));
     }
     Ok(formats)
 }
@@ -122,9 +121,10 @@ pub(super) fn users(camera: &CameraId) -> Vec<Holder> {
 pub(super) struct Device {
     stream: Stream<'static>,
     opened: Opened,
-    /// Whether the stream's idea of which buffers the driver has is right. It is not at first, nor after an error.
+    /// Whether the stream's idea of which buffers the driver has is right. It is not after an error.
     in_step: bool,
     errors: u32,
+    clock: Clock,
 }
 
 impl Device {
@@ -151,9 +151,11 @@ impl Device {
         let opened = Opened { format: format_agreed, stride: format.stride as usize, encoding: encoding(&format) };
         let mut stream = Stream::with_buffers(&device, Type::VideoCapture, BUFFERS).map_err(explained)?;
         stream.set_timeout(PROMISED);
-        queue_all(&mut stream);
+        // The first one is the stream's own to give: before each frame it gives back the one before. So no frame is lost,
+        // and that is of worth where the first one is the key to the others.
+        queue_from(1, &mut stream);
         stream.start().map_err(|error| cannot_start(error, camera))?;
-        Ok(Self { stream, opened, in_step: false, errors: 0 })
+        Ok(Self { stream, opened, in_step: true, errors: 0, clock: Clock::now() })
     }
 
     /// What was agreed on.
@@ -172,7 +174,7 @@ impl Device {
         }
         if !self.in_step {
             // One frame is lost here. The stream hands out frames only where it knows which buffer is whose.
-            queue_all(&mut self.stream);
+            queue_from(0, &mut self.stream);
             let outcome = self.stream.dequeue();
             self.in_step = outcome.is_ok();
             return outcome.map(|_| None).or_else(|error| pardoned(&mut self.errors, error).map(|()| None));
@@ -182,7 +184,8 @@ impl Device {
                 self.errors = 0;
                 let used = (meta.bytesused as usize).min(bytes.len());
                 let damaged = meta.flags.contains(Flags::ERROR) || used == 0;
-                Ok(Some(RawFrame { bytes: &bytes[..used], damaged, sequence: Some(meta.sequence) }))
+                let stamp = self.clock.instant(stamp(meta));
+                Ok(Some(RawFrame { bytes: &bytes[..used], damaged, sequence: Some(meta.sequence), stamp }))
             }
             Err(error) => {
                 self.in_step = false;
@@ -198,9 +201,9 @@ fn pardoned(errors: &mut u32, error: io::Error) -> Result<(), Failure> {
     if *errors > MOST_ERRORS || Errno::from_io_error(&error) == Some(Errno::NODEV) { Err(lost(error)) } else { Ok(()) }
 }
 
-/// Gives all buffers to the driver. It refuses those that it has.
-fn queue_all(stream: &mut Stream<'static>) {
-    for index in 0..MOST_BUFFERS {
+/// Gives the buffers from `first` on to the driver. It refuses those that it has, and those that there are not.
+fn queue_from(first: usize, stream: &mut Stream<'static>) {
+    for index in first..MOST_BUFFERS {
         let _ = stream.queue(index);
     }
 }
@@ -247,7 +250,13 @@ fn fourcc_from_pixel_format(format: PixelFormat) -> FourCC {
     FourCC::new(match format {
         PixelFormat::Mjpeg => b"MJPG",
         PixelFormat::Yuyv => b"YUYV",
+        PixelFormat::Uyvy => b"UYVY",
         PixelFormat::Nv12 => b"NV12",
+        PixelFormat::Yu12 => b"YU12",
+        PixelFormat::Yv12 => b"YV12",
+        PixelFormat::Rgb3 => b"RGB3",
+        PixelFormat::Bgr3 => b"BGR3",
+        PixelFormat::H264 => b"H264",
         PixelFormat::Grey => b"GREY",
     })
 }

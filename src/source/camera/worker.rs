@@ -3,6 +3,7 @@
 //! A camera that hangs can block whoever talks to it, in the system and for good; so this is the one thread outside the
 //! pipeline. Nobody waits for it: it hands over frames as long as they come, and it is left alone when it does not answer.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -12,12 +13,17 @@ use anyhow::{Context, anyhow};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 
 use super::device::{CameraId, Failure, NOT_UNDERSTOOD, Opened, RawFrame};
-use super::format::WantedFormat;
+use super::format::{PixelFormat, WantedFormat};
+use super::stamps::Stamps;
 use super::system::Device;
 use crate::system::buffers::Buffers;
 
 /// How long one look at the camera takes at most, so that the wish to end is heard.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// So many frames that nobody took are kept where later ones need them: 2 s. Beyond that the picture is lost until it is
+/// sent anew.
+const MOST_EARLIER: usize = 60;
 
 /// A frame on its way from the camera.
 pub(super) struct Packet {
@@ -29,13 +35,25 @@ pub(super) struct Packet {
     pub(super) damaged_before: u64,
     /// How many frames the camera has made until this one since it was opened, this one included.
     pub(super) count: u64,
-    pub(super) at: Instant,
+    /// Frames that nobody took and that the format needs for this one, the oldest first.
+    pub(super) earlier: Vec<Packet>,
+    pub(super) captured_at: Instant,
+    pub(super) arrived_at: Instant,
 }
 
 impl Packet {
     /// The frame itself.
     pub(super) fn frame(&self) -> &[u8] {
         &self.bytes[..self.used]
+    }
+
+    /// Takes the place of a frame that nobody took.
+    fn displace(&mut self, mut old: Self, is_chained: bool) {
+        self.damaged_before += old.damaged_before + u64::from(old.damaged);
+        if is_chained && old.earlier.len() < MOST_EARLIER {
+            self.earlier = mem::take(&mut old.earlier);
+            self.earlier.push(old);
+        }
     }
 }
 
@@ -134,22 +152,26 @@ fn deliver(mut device: Device, lines: &Lines) -> Result<(), Failure> {
     let Lines { frames, displaced, quit, .. } = lines;
     let mut buffers = Buffers::<[u8]>::default();
     let mut capacity = 0;
-    let mut counter = Counter::default();
+    let is_chained = device.opened().format.pixel_format == PixelFormat::H264;
+    let (mut counter, mut stamps) = (Counter::default(), Stamps::since(Instant::now()));
     while !quit.load(Ordering::Relaxed) {
-        let Some(RawFrame { bytes, damaged, sequence }) = device.read(LOOK)? else { continue };
-        let at = Instant::now();
+        let Some(RawFrame { bytes, damaged, sequence, stamp }) = device.read(LOOK)? else { continue };
+        let arrived_at = Instant::now();
+        let captured_at = stamps.captured_at(stamp, arrived_at);
         let count = counter.count(sequence);
         capacity = capacity.max(bytes.len());
         let mut copy = buffers.bytes(capacity);
         let used = bytes.len();
         Arc::get_mut(&mut copy).context("a buffer in use").map_err(Failure::other)?[..used].copy_from_slice(bytes);
         buffers.keep(&copy);
-        let mut packet = Packet { bytes: copy, used, damaged, damaged_before: 0, count, at };
+        let earlier = Vec::new();
+        let mut packet =
+            Packet { bytes: copy, used, damaged, damaged_before: 0, count, earlier, captured_at, arrived_at };
         // The latest frame is the one that counts.
         while let Err(TrySendError::Full(back)) = frames.try_send(packet) {
             packet = back;
             if let Ok(old) = displaced.try_recv() {
-                packet.damaged_before += old.damaged_before + u64::from(old.damaged);
+                packet.displace(old, is_chained);
             }
         }
     }
@@ -179,6 +201,23 @@ impl Counter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_that_nobody_took_are_kept_where_later_ones_need_them_up_to_a_limit() {
+        let packet = |count| Packet { damaged: count == 2, ..super::super::tests::packet(count, &[0]) };
+        for (is_chained, frames, kept) in
+            [(false, 5, vec![]), (true, 5, vec![1, 2, 3, 4]), (true, 64, vec![62, 63]), (true, 61, (1..61).collect())]
+        {
+            let last = (2..=frames).fold(packet(1), |old, count| {
+                let mut next = packet(count);
+                next.displace(old, is_chained);
+                next
+            });
+            assert_eq!(last.earlier.iter().map(|packet| packet.count).collect::<Vec<_>>(), kept, "of {frames}");
+            assert!(last.earlier.iter().all(|packet| packet.earlier.is_empty()));
+            assert_eq!(last.damaged_before, 1);
+        }
+    }
 
     #[test]
     fn frames_that_the_driver_dropped_are_counted() {

@@ -51,6 +51,8 @@ const FRACTION_BITS: u32 = 13;
 pub(super) enum Row<'a> {
     /// `Y U Y V`, whole pairs.
     Yuyv(&'a [u8]),
+    /// `U Y V Y`, whole pairs.
+    Uyvy(&'a [u8]),
     /// Chroma as `U V`, one for each pair.
     Nv12 { luma: &'a [u8], chroma: &'a [u8] },
     /// A byte of each chroma for each pair.
@@ -91,6 +93,12 @@ impl Row<'_> {
     fn words(&self, first: usize) -> [u32; PAIRS] {
         let mut words = [0; PAIRS];
         match self {
+            Self::Uyvy(row) => {
+                for (word, &pair) in words.iter_mut().zip(from(row.as_chunks().0, first)) {
+                    let pair = u32::from_le_bytes(pair);
+                    *word = (pair & 0x00FF_00FF) << 8 | pair >> 8 & 0x00FF_00FF;
+                }
+            }
             Self::Yuyv(row) => {
                 let pairs = from(row.as_chunks().0, first);
                 // A copy of a length that the compiler knows is not a call.

@@ -35,6 +35,24 @@ pub(super) struct I420<'a> {
     pub(super) planes: [(&'a [u8], usize); 3],
 }
 
+/// Which plane of chroma comes first.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Chroma {
+    /// As in YU12, also called I420.
+    UThenV,
+    /// As in YV12.
+    VThenU,
+}
+
+/// Which color is the first byte of a pixel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum First {
+    /// As in RGB3.
+    Red,
+    /// As in BGR3.
+    Blue,
+}
+
 /// How many bytes an RGB8 picture takes, once its size is known to be one that emocam takes in.
 pub(super) fn rgb_len(width: u32, height: u32) -> Result<usize> {
     let pixels = u64::from(width) * u64::from(height);
@@ -60,6 +78,20 @@ pub(super) fn rgb_from_yuyv(
     let (columns, rows) = columns_and_rows(width, height)?;
     let frame = Plane::new("a YUYV frame", bytes, stride, columns.div_ceil(2) * 4, rows)?;
     rgb_from_rows(width, height, encoding, buffers, |y| Row::Yuyv(frame.row(y)))
+}
+
+/// UYVY, of capture cards: as YUYV, with the other order in each pair of bytes.
+pub(super) fn rgb_from_uyvy(
+    bytes: &[u8],
+    width: u32,
+    height: u32,
+    stride: usize,
+    encoding: Encoding,
+    buffers: &mut Buffers<[u8]>,
+) -> Result<Rgb> {
+    let (columns, rows) = columns_and_rows(width, height)?;
+    let frame = Plane::new("a UYVY frame", bytes, stride, columns.div_ceil(2) * 4, rows)?;
+    rgb_from_rows(width, height, encoding, buffers, |y| Row::Uyvy(frame.row(y)))
 }
 
 /// NV12: a plane of luma, then one of alternating U and V at half the resolution. `stride` is that of both.
@@ -93,6 +125,57 @@ pub(super) fn rgb_from_grey(
     // Without chroma the matrix does not matter.
     let encoding = Encoding { matrix: Matrix::default(), range };
     rgb_from_rows(width, height, encoding, buffers, |y| Row::Grey(frame.row(y)))
+}
+
+/// YU12, with luma, U and V in planes one after the other, and YV12, where V comes before U. `stride` is that of luma, and
+/// twice that of chroma.
+pub(super) fn rgb_from_yu12(
+    bytes: &[u8],
+    (width, height): (u32, u32),
+    stride: usize,
+    order: Chroma,
+    encoding: Encoding,
+    buffers: &mut Buffers<[u8]>,
+) -> Result<Rgb> {
+    let (columns, rows) = columns_and_rows(width, height)?;
+    let (chroma_stride, chroma_rows) = (stride.div_ceil(2), rows.div_ceil(2));
+    let (luma, chroma) = bytes.split_at(stride.saturating_mul(rows).min(bytes.len()));
+    let (first, second) = chroma.split_at(chroma_stride.saturating_mul(chroma_rows).min(chroma.len()));
+    let luma = Plane::new("the luma of a YU12 or YV12 frame", luma, stride, columns, rows)?;
+    let chroma = |bytes| {
+        Plane::new("the chroma of a YU12 or YV12 frame", bytes, chroma_stride, columns.div_ceil(2), chroma_rows)
+    };
+    let (first, second) = (chroma(first)?, chroma(second)?);
+    let (u, v) = match order {
+        Chroma::UThenV => (first, second),
+        Chroma::VThenU => (second, first),
+    };
+    rgb_from_rows(width, height, encoding, buffers, |y| Row::Planar {
+        luma: luma.row(y),
+        u: u.row(y / 2),
+        v: v.row(y / 2),
+    })
+}
+
+/// RGB3 and BGR3: three bytes a pixel, in full range.
+pub(super) fn rgb_from_rgb3(
+    bytes: &[u8],
+    (width, height): (u32, u32),
+    stride: usize,
+    first: First,
+    buffers: &mut Buffers<[u8]>,
+) -> Result<Rgb> {
+    let (columns, rows) = columns_and_rows(width, height)?;
+    let frame = Plane::new("an RGB frame", bytes, stride, 3 * columns, rows)?;
+    let mut pixels = buffers.bytes(rgb_len(width, height)?);
+    for (y, line) in Arc::make_mut(&mut pixels).chunks_exact_mut(3 * columns).enumerate() {
+        line.copy_from_slice(frame.row(y));
+        if first == First::Blue {
+            line.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| pixel.reverse());
+        }
+    }
+    buffers.keep(&pixels);
+    Ok(Rgb { width, height, pixels })
 }
 
 /// Planar 4:2:0, in the default encoding. Where the height is odd and the last row of chroma is missing, the one above it

@@ -134,6 +134,11 @@ fn every_size_is_filled_to_the_last_pixel_in_all_layouts() {
         let found = rgb_from_yuyv(&yuyv, width, height, stride, encoding, &mut buffers).unwrap();
         assert!(difference(&found.pixels, &whole).1 <= 1, "YUYV {width}x{height} {encoding:?}");
 
+        let uyvy: Vec<u8> =
+            yuyv.chunks(stride).flat_map(|row| row.as_chunks().0.iter().flat_map(|&[a, b]| [b, a])).collect();
+        let found = rgb_from_uyvy(&uyvy, width, height, stride, encoding, &mut buffers).unwrap();
+        assert!(difference(&found.pixels, &whole).1 <= 1, "UYVY {width}x{height} {encoding:?}");
+
         // Rows of luma of an odd width have one byte more.
         let lumas = (0..rows).flat_map(|y| (0..2 * pairs).map(move |x| luma(x, y)).chain(PADDING));
         let chroma_row = |row| (0..pairs).flat_map(move |pair| [u(pair, row), v(pair, row)]).chain(PADDING);
@@ -143,6 +148,20 @@ fn every_size_is_filled_to_the_last_pixel_in_all_layouts() {
         assert!(difference(&found.pixels, &whole).1 <= 1, "NV12 {width}x{height} {encoding:?}");
         let short = &nv12[..nv12.len() - PADDING.len() - 1];
         assert!(rgb_from_nv12(short, width, height, stride, encoding, &mut buffers).is_err());
+
+        let lumas = (0..rows).flat_map(|y| (0..2 * pairs).map(move |x| luma(x, y)).chain(PADDING));
+        let half = &PADDING[..PADDING.len() / 2];
+        let us = (0..chroma_rows).flat_map(|row| (0..pairs).map(move |pair| u(pair, row)).chain(half.iter().copied()));
+        let vs = (0..chroma_rows).flat_map(|row| (0..pairs).map(move |pair| v(pair, row)).chain(half.iter().copied()));
+        for (order, planes) in [
+            (Chroma::UThenV, lumas.clone().chain(us.clone()).chain(vs.clone()).collect::<Vec<u8>>()),
+            (Chroma::VThenU, lumas.chain(vs).chain(us).collect()),
+        ] {
+            let mut convert = |bytes| rgb_from_yu12(bytes, (width, height), stride, order, encoding, &mut buffers);
+            let found = convert(&planes).unwrap();
+            assert!(difference(&found.pixels, &whole).1 <= 1, "{order:?} {width}x{height} {encoding:?}");
+            assert!(convert(&planes[..planes.len() - half.len() - 1]).is_err());
+        }
 
         // As a decoder hands it out: no more bytes than are needed, and half a row of chroma less.
         let chroma_rows = (rows / 2).max(1);
@@ -154,6 +173,15 @@ fn every_size_is_filled_to_the_last_pixel_in_all_layouts() {
         let whole = expected(chroma_rows, Encoding::default());
         assert!(difference(&found.pixels, &whole).1 <= 1, "I420 {width}x{height}");
     }
+}
+
+#[test]
+fn colors_that_are_bytes_already_stay_what_they_are() {
+    let padded = [1, 2, 3, 4, 5, 6, 0xAB, 0xAB, 7, 8, 9, 10, 11, 12];
+    let convert = |first, bytes: &[u8]| rgb_from_rgb3(bytes, (2, 2), 8, first, &mut Buffers::default());
+    assert_eq!(convert(First::Red, &padded).unwrap().pixels[..], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    assert_eq!(convert(First::Blue, &padded).unwrap().pixels[..], [3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10]);
+    assert!(convert(First::Red, &padded[..13]).is_err());
 }
 
 #[test]
@@ -173,6 +201,11 @@ fn frames_whose_bytes_do_not_suffice_are_refused() {
     // Nor are there sums that overflow.
     assert!(rgb_from_yuyv(&[0; 99], 2, 8, usize::MAX, encoding, buffers).is_err());
     assert!(rgb_from_nv12(&[0; 99], 2, 8, usize::MAX / 2, encoding, buffers).is_err());
+    assert!(rgb_from_uyvy(&[0; 99], 2, 8, usize::MAX, encoding, buffers).is_err());
+    assert!(rgb_from_yu12(&[0; 99], (2, 8), usize::MAX, Chroma::UThenV, encoding, buffers).is_err());
+    assert!(rgb_from_rgb3(&[0; 99], (2, 8), usize::MAX, First::Red, buffers).is_err());
+    let short = message(rgb_from_yu12(&[0; 5], (2, 2), 2, Chroma::UThenV, encoding, buffers));
+    assert!(short.contains("chroma of a YU12"), "{short}");
 
     let planes = [(&[0; 4][..], 2), (&[][..], 1), (&[0; 1][..], 1)];
     assert!(rgb_from_i420(&I420 { width: 2, height: 2, planes }, buffers).is_err());
