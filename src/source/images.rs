@@ -7,6 +7,7 @@ mod animation;
 mod decode;
 mod folder;
 mod heif;
+mod quarter;
 
 use std::fs::File;
 use std::io::{BufReader, Cursor};

@@ -1,8 +1,8 @@
 //! How the bytes of a picture become RGB8: turned as its EXIF says, laid over white where it is transparent, reduced to 8
 //! bits.
 //!
-//! A photo of 48 megapixels takes 144 MB as RGB8. Where nothing has to be turned or laid over white, it is decoded to where
-//! it stays.
+//! A photo of 48 megapixels takes 144 MB as RGB8. Where nothing has to be laid over white, it is decoded to where it stays,
+//! and turned there.
 
 use std::io::Cursor;
 use std::iter::repeat_n;
@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use image::metadata::Orientation;
 use image::{ColorType, DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage, imageops};
 
+use super::quarter::quarter_turn;
 use crate::flow::frame::MAX_PIXELS;
 use crate::source::pixels::{Rgb, rgb_from_jpeg, rgb_len};
 use crate::system::buffers::Buffers;
@@ -76,29 +77,22 @@ pub(super) fn over_white(rgba: &[u8]) -> Arc<[u8]> {
     rgb
 }
 
-/// A picture as it is to be seen that was stored in another way.
+/// A picture as it is to be seen that was stored in another way. It is turned where it lies.
 pub(super) fn turned(picture: Rgb, orientation: Orientation) -> Result<Rgb> {
     use Orientation::{FlipHorizontal, FlipVertical, Rotate90, Rotate90FlipH, Rotate180, Rotate270, Rotate270FlipH};
     let Rgb { mut width, mut height, mut pixels } = picture;
-    let wrong = "a picture of the wrong length";
-    if matches!(orientation, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH) {
-        let mut quarter = black(pixels.len());
-        let from = ImageBuffer::<image::Rgb<u8>, _>::from_raw(width, height, &*pixels).context(wrong)?;
-        let mut to = ImageBuffer::from_raw(height, width, Arc::make_mut(&mut quarter)).context(wrong)?;
-        if matches!(orientation, Rotate90 | Rotate90FlipH) {
-            imageops::rotate90_in(&from, &mut to)?;
-        } else {
-            imageops::rotate270_in(&from, &mut to)?;
-        }
-        (width, height, pixels) = (height, width, quarter);
-    }
     let in_place = Arc::make_mut(&mut pixels);
-    let mut view = ImageBuffer::<image::Rgb<u8>, _>::from_raw(width, height, in_place).context(wrong)?;
+    if matches!(orientation, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH) {
+        quarter_turn(in_place.as_chunks_mut().0, width as usize, height as usize);
+        (width, height) = (height, width);
+    }
+    let view = ImageBuffer::<image::Rgb<u8>, _>::from_raw(width, height, in_place);
+    let mut view = view.context("a picture of the wrong length")?;
     match orientation {
-        Rotate180 => imageops::rotate180_in_place(&mut view),
-        FlipVertical => imageops::flip_vertical_in_place(&mut view),
-        FlipHorizontal | Rotate90FlipH | Rotate270FlipH => imageops::flip_horizontal_in_place(&mut view),
-        _ => {}
+        Rotate180 | Rotate270 => imageops::rotate180_in_place(&mut view),
+        FlipVertical | Rotate270FlipH => imageops::flip_vertical_in_place(&mut view),
+        FlipHorizontal | Rotate90FlipH => imageops::flip_horizontal_in_place(&mut view),
+        Orientation::NoTransforms | Rotate90 => {}
     }
     Ok(Rgb { width, height, pixels })
 }

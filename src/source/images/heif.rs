@@ -8,9 +8,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use image::metadata::Orientation;
-use mp4_atom::{Any, Atom, Decode, Header, Iprp, Meta, Pitm};
+use mp4_atom::{Atom, Decode, FourCC, Header, Imir, Ipco, Ipma, Iprp, Irot, Ispe, Meta, Pitm};
 
 use super::decode::{MAX_FILE_BYTES, turned};
 use crate::source::pixels::{Rgb, rgb_len};
@@ -48,47 +48,57 @@ struct Layout {
     turns: Vec<Orientation>,
 }
 
-/// Finds it in the properties of the main item (ISO/IEC 23008-12, 6.5).
+/// Finds it in the properties of the main item (ISO/IEC 23008-12, 6.5). Only the boxes that say it are decoded: a few bytes
+/// of others can stand for a list of any length.
 fn layout(bytes: &[u8]) -> Result<Layout> {
-    let meta = meta(bytes).context("not a HEIC or AVIF picture, or a damaged one")?;
     let missing = "a HEIC or AVIF file without a main picture";
-    let main = meta.get::<Pitm>().context(missing)?.item_id;
-    let Iprp { ipco, ipma } = meta.get::<Iprp>().context(missing)?;
-    let of_all = ipma.iter().flat_map(|ipma| &ipma.item_properties);
-    let own = of_all.filter(|item| item.item_id == main).flat_map(|item| &item.associations);
+    // Before its boxes stand 4 bytes of version and flags.
+    let meta = find(bytes, Meta::KIND).and_then(|meta| meta.get(4..));
+    let meta = meta.context("not a HEIC or AVIF picture, or a damaged one")?;
+    let main = Pitm::decode_body(&mut find(meta, Pitm::KIND).context(missing)?)?.item_id;
+    let iprp = find(meta, Iprp::KIND).context(missing)?;
+    let properties: Vec<_> = boxes(find(iprp, Ipco::KIND).context(missing)?).collect();
     let mut size = None;
     let mut turns = Vec::new();
-    // They are counted from 1; 0 stands for none.
-    for index in own.filter_map(|own| usize::from(own.property_index).checked_sub(1)) {
-        match ipco.properties.get(index) {
-            Some(Any::Ispe(ispe)) => size = Some((ispe.width, ispe.height)),
-            // Quarters against the clock.
-            Some(Any::Irot(irot)) => turns.push(match irot.angle & 3 {
-                0 => Orientation::NoTransforms,
-                1 => Orientation::Rotate270,
-                2 => Orientation::Rotate180,
-                _ => Orientation::Rotate90,
-            }),
-            // 0 has the upper and the lower half exchanged, 1 the left and the right one.
-            Some(Any::Imir(imir)) if imir.axis & 1 == 0 => turns.push(Orientation::FlipVertical),
-            Some(Any::Imir(_)) => turns.push(Orientation::FlipHorizontal),
-            _ => {}
+    for (_, mut ipma) in boxes(iprp).filter(|&(kind, _)| kind == Ipma::KIND) {
+        let of_all = Ipma::decode_body(&mut ipma)?.item_properties;
+        let own = of_all.iter().filter(|item| item.item_id == main).flat_map(|item| &item.associations);
+        // They are counted from 1; 0 stands for none.
+        for index in own.filter_map(|own| usize::from(own.property_index).checked_sub(1)) {
+            let Some(&(kind, mut property)) = properties.get(index) else { continue };
+            if kind == Ispe::KIND {
+                let Ispe { width, height } = Ispe::decode_body(&mut property)?;
+                size = Some((width, height));
+            } else if kind == Irot::KIND {
+                // Quarters against the clock.
+                turns.push(match Irot::decode_body(&mut property)?.angle & 3 {
+                    0 => Orientation::NoTransforms,
+                    1 => Orientation::Rotate270,
+                    2 => Orientation::Rotate180,
+                    _ => Orientation::Rotate90,
+                });
+            } else if kind == Imir::KIND {
+                // 0 has the upper and the lower half exchanged, 1 the left and the right one.
+                let axis = Imir::decode_body(&mut property)?.axis & 1;
+                turns.push(if axis == 0 { Orientation::FlipVertical } else { Orientation::FlipHorizontal });
+            }
         }
     }
     Ok(Layout { size: size.context(missing)?, turns })
 }
 
-fn meta(mut bytes: &[u8]) -> Result<Meta> {
-    while !bytes.is_empty() {
-        let header = Header::decode(&mut bytes)?;
-        let len = header.size.unwrap_or(bytes.len());
-        let (mut body, after) = bytes.split_at_checked(len).context("a box that is cut short")?;
-        if header.kind == Meta::KIND {
-            return Ok(Meta::decode_body(&mut body)?);
-        }
+/// The boxes in `bytes`, one after the other: kind and content. Ends early where one reaches over the end.
+fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = (FourCC, &[u8])> {
+    std::iter::from_fn(move || {
+        let header = Header::decode(&mut bytes).ok()?;
+        let (content, after) = bytes.split_at_checked(header.size.unwrap_or(bytes.len()))?;
         bytes = after;
-    }
-    bail!("there is no box \"meta\"");
+        Some((header.kind, content))
+    })
+}
+
+fn find(bytes: &[u8], kind: FourCC) -> Option<&[u8]> {
+    boxes(bytes).find(|&(found, _)| found == kind).map(|(_, content)| content)
 }
 
 /// The picture as it is stored.
@@ -131,7 +141,7 @@ fn read_ppm(mut out: impl BufRead) -> Result<Rgb> {
 
 #[cfg(test)]
 mod tests {
-    use mp4_atom::{Encode, Hdlr, Iloc, Imir, Ipco, Ipma, Irot, Ispe, PropertyAssociation, PropertyAssociations};
+    use mp4_atom::{Any, Encode, Hdlr, Iloc, PropertyAssociation, PropertyAssociations};
 
     use super::*;
 
@@ -169,6 +179,12 @@ mod tests {
         let whole = file(&[2, 3]);
         assert!((0..whole.len()).all(|len| error(&whole[..len]).contains("not a HEIC or AVIF picture")));
         assert!(error(b"ftypheic").contains("not a HEIC or AVIF picture"));
+        // Whatever a byte is, there is an answer.
+        for (at, value) in (0..whole.len()).flat_map(|at| [0, 1, 0x7F, 0x80, 0xFF].map(|value| (at, value))) {
+            let mut damaged = whole.clone();
+            damaged[at] = value;
+            let _ = layout(&damaged);
+        }
     }
 
     /// A picture of 64x32, white on the left, black on the right, as AVIF; or a word on why the test is skipped.
