@@ -55,7 +55,7 @@ impl H264 {
 
     fn decode_one(&mut self, packet: &Packet, buffers: Option<&mut Buffers<[u8]>>) -> Result<Option<Rgb>> {
         let follows = packet.count == mem::replace(&mut self.next, packet.count + 1);
-        if self.state == State::Whole && !(follows && !packet.damaged) {
+        if self.state == State::Whole && (packet.damaged || !follows) {
             self.state = State::Broken;
         }
         ensure!(!packet.damaged, "a frame that is damaged");
