@@ -3,10 +3,12 @@
 //! Owns what every output can do ([`Sink`]) and shows. How outputs are named and checked
 //! before anything is written is in `spec.rs`; each kind lives in a file of its own.
 
+mod inputs;
 mod on_demand;
 mod options;
 mod output;
 mod part;
+mod record;
 mod recorder;
 mod sound;
 mod spec;
@@ -20,8 +22,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use image::RgbImage;
 
+pub use inputs::Inputs;
 pub use on_demand::{OnDemand, Requests, on_demand};
 pub use options::{OutputOptions, Quality, Sound};
+pub use record::{Input, Record};
 pub use spec::{SinkSpec, check_distinct};
 pub use table::rounded;
 
@@ -58,6 +62,27 @@ pub enum Ending {
     Whole,
     /// It was cut off: a file keeps the name that says so.
     CutOff,
+}
+
+/// What is known of a file that is where an output is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// There is none.
+    Nothing,
+    /// This very job made it, to its end or not.
+    ThisJob {
+        /// Whether to its end.
+        whole: bool,
+    },
+    /// It is something else: how that is known.
+    Other(String),
+}
+
+impl Made {
+    /// Whether this very job made it.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::ThisJob { .. })
+    }
 }
 
 /// What a recording shows.
