@@ -64,10 +64,9 @@ pub(crate) struct Common {
 impl Common {
     /// Refuses files that would be written twice.
     pub(super) fn check(&self) -> Result<()> {
-        // The statistics are one more file that is written, and so is the timeline.
+        // The statistics are one more file that is written.
         let stats = self.stats.iter().cloned().map(SinkSpec::Jsonl);
-        let timeline = self.summary.iter().filter_map(SinkSpec::timeline);
-        sink::check_distinct(&self.all_outputs().into_iter().chain(stats).chain(timeline).collect::<Vec<_>>())
+        sink::check_distinct(&self.all_outputs().into_iter().chain(stats).collect::<Vec<_>>())
     }
 
     /// What `--crf` says.

@@ -41,7 +41,7 @@ struct Task {
 pub(super) fn run(arguments: &Annotate, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let mut classifier = classifier(&common.dials, Threads::All)?;
-    let record = record(common, classifier.prior())?;
+    let record = record("annotate", common, classifier.prior())?;
     let mut all = tasks(&arguments.inputs, &common.all_outputs(), &record)?;
     let inputs = inputs(&arguments.inputs, common);
     if !common.force {

@@ -126,7 +126,11 @@ impl Job<'_> {
         };
         let (losses, outcome) = pipeline::run(stages, self.drop_policy, stop, |event| presenter.present(event));
         presenter.tell_news();
-        let cut_off = self.drop_policy == DropPolicy::Every && (outcome.is_err() || stop.is_requested());
+        // A wish to stop that came when the recordings were being completed cut nothing off.
+        let mut recorded = self.outputs.iter().filter(|output| output.takes_time()).filter_map(SinkSpec::part_path);
+        let is_recorded = records && recorded.all(|part| !part.exists());
+        let is_stopped = stop.is_requested() && !is_recorded;
+        let cut_off = self.drop_policy == DropPolicy::Every && (outcome.is_err() || is_stopped);
         let ending = if cut_off { Ending::CutOff } else { Ending::Whole };
         let finished = presenter.tables.iter_mut().map(|table| table.finish(ending)).fold(Ok(()), Result::and);
         // A decoder's time is known when it has ended.

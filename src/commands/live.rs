@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let mut source = live_source(spec.as_ref(), &camera, view.draws())?;
     notice(&source.info().name);
     let input = spec.as_ref().map_or_else(|| Input::named(&source.info().name), Input::of);
-    let record = record(common, classifier.prior())?.of(vec![input]);
+    let record = record("live", common, classifier.prior())?.of(vec![input]);
     let is_live = source.info().live;
     let drop_policy = if is_live { DropPolicy::Latest } else { DropPolicy::EveryInRealTime };
     let mut job = Job {

@@ -29,7 +29,7 @@ pub(super) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> 
 }
 
 /// What the outputs of a command keep of it, but for its inputs: all that they depend on.
-pub(super) fn record(common: &Common, prior: Prior) -> Result<Record> {
+pub(super) fn record(command: &str, common: &Common, prior: Prior) -> Result<Record> {
     let Common { frames, privacy, unsure, dials, .. } = common;
     let settings = json!({
         "frames": frames,
@@ -42,7 +42,7 @@ pub(super) fn record(common: &Common, prior: Prior) -> Result<Record> {
         "unsure": unsure.map(f64::from).map(|unsure| sink::rounded(unsure, 4)),
     });
     let Value::Object(settings) = settings else { bail!("the settings are no object") };
-    Ok(Record::new(Weights::sha256(dials.weights.as_deref())?, settings))
+    Ok(Record::new(command, Weights::sha256(dials.weights.as_deref())?, settings))
 }
 
 /// All that a command reads.

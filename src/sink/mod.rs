@@ -1,7 +1,8 @@
 //! Where results go: a video, a table, pictures, a summary.
 //!
 //! Owns what every output can do ([`Sink`]) and shows. How outputs are named and checked
-//! before anything is written is in `spec.rs`; each kind lives in a file of its own.
+//! before anything is written is in `spec.rs`; each kind lives in a file of its own. What made an output is in
+//! `record.rs`; that no input is lost, in `inputs.rs`.
 
 mod inputs;
 mod on_demand;
@@ -9,6 +10,7 @@ mod options;
 mod output;
 mod part;
 mod record;
+mod record_file;
 mod recorder;
 mod sound;
 mod spec;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::Ending;
 use super::part::PartFile;
-use super::record::RecordFile;
+use super::record_file::RecordFile;
 
 /// A file or a pipe.
 pub(super) struct Output {

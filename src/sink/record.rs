@@ -9,13 +9,11 @@ use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::source::SourceSpec;
-use crate::system::files;
 
 /// The version of the form. It changes only when an old reader would misread a new record.
 const FORM: u32 = 1;
@@ -34,6 +32,8 @@ const SAMPLE: u64 = 64 * 1024;
 pub struct Record {
     /// The first field: see [`BEGINNING`].
     emocam_record: u32,
+    /// The command: `annotate` or `live`.
+    pub command: String,
     /// The program's version.
     pub version: String,
     /// SHA-256 of the file of weights.
@@ -86,10 +86,7 @@ fn sample(path: &Path, hash: &mut Sha256) -> Option<u64> {
     let (mut file, length) = ordinary(path)?;
     hash.update(length.to_le_bytes());
     for start in [0, length.saturating_sub(SAMPLE)] {
-        let mut part = Vec::new();
-        file.seek(SeekFrom::Start(start)).ok()?;
-        file.by_ref().take(SAMPLE).read_to_end(&mut part).ok()?;
-        hash.update(&part);
+        hash.update(&read(&mut file, start, SAMPLE)?);
     }
     Some(length)
 }
@@ -113,11 +110,19 @@ fn ordinary(path: &Path) -> Option<(File, u64)> {
     Some((File::open(path).ok()?, length))
 }
 
+/// At most so many bytes from a place on.
+fn read(file: &mut File, start: u64, most: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(start)).ok()?;
+    file.take(most).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 impl Record {
     /// The record of this program, of no input yet.
-    pub fn new(weights: String, settings: Map<String, Value>) -> Self {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { emocam_record: FORM, version, weights, inputs: Vec::new(), settings, whole: false, bytes: None }
+    pub fn new(command: &str, weights: String, settings: Map<String, Value>) -> Self {
+        let (command, version) = (command.to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+        Self { emocam_record: FORM, command, version, weights, inputs: vec![], settings, whole: false, bytes: None }
     }
 
     /// The same, of these inputs.
@@ -142,6 +147,9 @@ impl Record {
     /// of their input no two are.
     pub fn differences(&self, other: &Self) -> Vec<String> {
         let mut found = Vec::new();
+        if self.command != other.command {
+            found.push(format!("it is of `emocam {}`", other.command));
+        }
         if self.version != other.version {
             found.push(format!("it is of emocam {}, this is {}", other.version, self.version));
         }
@@ -171,19 +179,15 @@ impl Record {
     /// Of what it was made, for people.
     pub(super) fn origin(&self) -> String {
         let names: Vec<&str> = self.inputs.iter().map(|input| input.name.as_str()).collect();
-        format!("of {}, by emocam {}", names.join(" and "), self.version)
+        format!("of {}, by emocam {} {}", names.join(" and "), self.version, self.command)
     }
 
     /// The record in a file, whatever its form.
     pub fn inside(path: &Path) -> Option<Self> {
         let (mut file, length) = ordinary(path)?;
         // The end first: a video that is whole has the record of its beginning, too.
-        [length.saturating_sub(REACH), 0].into_iter().find_map(|start| {
-            let mut bytes = Vec::new();
-            file.seek(SeekFrom::Start(start)).ok()?;
-            file.by_ref().take(REACH).read_to_end(&mut bytes).ok()?;
-            last_in(&bytes)
-        })
+        let places = [length.saturating_sub(REACH), 0];
+        places.into_iter().find_map(|start| last_in(&read(&mut file, start, REACH)?))
     }
 }
 
@@ -218,37 +222,11 @@ fn different_input(ours: &[Input], theirs: &[Input]) -> String {
     format!("it can't be known whether it was made of the same {}", ours.name)
 }
 
-/// The record of data, in a file of its own.
-pub(super) struct RecordFile {
-    path: PathBuf,
-    record: Record,
-}
-
 /// The name of the file with the record of data.
 pub(super) fn beside(data: &Path) -> PathBuf {
     let mut name = data.as_os_str().to_os_string();
     name.push(".record.json");
     name.into()
-}
-
-impl RecordFile {
-    /// Writes the record of data that are about to be written.
-    pub(super) fn begin(data: &Path, record: &Record) -> Result<Self> {
-        let begun = Self { path: beside(data), record: record.ended(false) };
-        begun.write()?;
-        Ok(begun)
-    }
-
-    /// The data are whole, and have this length.
-    pub(super) fn complete(&mut self, bytes: u64) -> Result<()> {
-        (self.record.whole, self.record.bytes) = (true, Some(bytes));
-        self.write()
-    }
-
-    fn write(&self) -> Result<()> {
-        let text = format!("{}\n", self.record.text());
-        files::write_whole(&self.path, text.as_bytes()).context("the record of what made the data")
-    }
 }
 
 #[cfg(test)]
@@ -260,7 +238,7 @@ mod tests {
     fn record(settings: &Value) -> Record {
         let input = Input { sample: Some("5a".to_owned()), bytes: Some(7), ..Input::named("a \"b\".mp4") };
         let settings = settings.as_object().expect("an object").clone();
-        Record::new("0123456789abcdef".to_owned(), settings).of(vec![input])
+        Record::new("annotate", "0123456789abcdef".to_owned(), settings).of(vec![input])
     }
 
     #[test]
@@ -274,8 +252,9 @@ mod tests {
         assert!(found.len() == 2 && found[0] == expected[0] && found[1].ends_with(expected[1]), "{found:?}");
         let mut theirs = Record { version: "0.0.1".to_owned(), weights: "f".to_owned(), ..ours.clone() };
         theirs.inputs[0].bytes = Some(8);
+        theirs.command = "live".to_owned();
         let found = ours.differences(&theirs).join("\n");
-        for word in ["emocam 0.0.1", "weights (f, now 0123456789ab)", "8 bytes; now", "7 bytes"] {
+        for word in ["`emocam live`", "emocam 0.0.1", "weights (f, now 0123456789ab)", "8 bytes; now", "7 bytes"] {
             assert!(found.contains(word), "{word}: {found}");
         }
         // A camera is never the same again.

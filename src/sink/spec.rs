@@ -10,7 +10,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use super::options::OutputOptions;
 use super::output::Output;
 use super::part::{self, Leftover, PartFile};
-use super::record::{self, Record, RecordFile};
+use super::record::{self, Record};
+use super::record_file::RecordFile;
 use super::stills::{self, Naming};
 use super::{Made, Shown, Sink, recorder, summary, table};
 use crate::system::files::folder_of;
@@ -254,13 +255,15 @@ pub fn check_distinct(specs: &[SinkSpec]) -> Result<()> {
         ensure!(seen.insert(spec.path().map(place)), "{spec} is named twice as an output");
     }
     for spec in specs {
-        let beside = spec.timeline().map(|picture| (picture.path().map(Path::to_path_buf), "the picture beside"));
-        let others = [(spec.part_path(), "the preliminary name of"), (spec.record_path(), "the record of")];
-        for (path, what) in others.into_iter().chain(beside) {
+        let (record, timeline) = (spec.record_path(), spec.timeline());
+        let part = |spec: &SinkSpec| (spec.part_path(), "as the preliminary name of");
+        let beside =
+            timeline.iter().flat_map(|it| [(it.path().map(Path::to_path_buf), "as the picture beside"), part(it)]);
+        for (path, what) in [part(spec), (record, "as the record of")].into_iter().chain(beside) {
             let Some(path) = path else { continue };
             ensure!(
                 seen.insert(Some(place(&path))),
-                "{} is named twice: as an output and as {what} {spec}; choose another name for one of them",
+                "{} is named twice: as an output and {what} {spec}; choose another name for one of them",
                 path.display()
             );
         }
