@@ -65,7 +65,7 @@ pub(super) fn run(arguments: &Annotate, stop: &Stop) -> Result<()> {
     for (number, task) in (1..).zip(&tasks) {
         let prefix = if tasks.len() > 1 { format!("[{number}/{}] ", tasks.len()) } else { String::new() };
         let outcome = one(task, &prefix, arguments, &mut classifier, stop, &mut stats);
-        let is_whole = outcome.is_ok() && task.outputs.iter().all(has_its_name);
+        let is_whole = outcome.is_ok() && sink::are_whole(&task.outputs);
         if let Err(error) = outcome {
             if count == 1 {
                 // An input that could not be opened has no summary: the error alone says it.
@@ -93,11 +93,6 @@ pub(super) fn run(arguments: &Annotate, stop: &Stop) -> Result<()> {
     }
     ensure!(failures.is_empty(), "{} of {} inputs failed:\n  {}", failures.len(), tasks.len(), failures.join("\n  "));
     Ok(())
-}
-
-/// Whether nothing of an output is left under its preliminary name.
-fn has_its_name(output: &SinkSpec) -> bool {
-    output.part_path().is_none_or(|part| !part.exists())
 }
 
 fn one(

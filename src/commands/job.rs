@@ -10,7 +10,7 @@ use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::network::classify::{Classifier, FrameFaces};
 use emocam::pipeline::{self, DropPolicy, Stages};
-use emocam::sink::{Ending, OutputOptions, SinkSpec, Sound, on_demand};
+use emocam::sink::{self, Ending, OutputOptions, SinkSpec, Sound, on_demand};
 use emocam::source::{LimitedSource, Source, SourceInfo};
 use emocam::track::smooth::Smoother;
 use emocam::track::{FaceTracker, Search, Sequence};
@@ -127,8 +127,7 @@ impl Job<'_> {
         let (losses, outcome) = pipeline::run(stages, self.drop_policy, stop, |event| presenter.present(event));
         presenter.tell_news();
         // A wish to stop that came when the recordings were being completed cut nothing off.
-        let mut recorded = self.outputs.iter().filter(|output| output.takes_time()).filter_map(SinkSpec::part_path);
-        let is_recorded = records && recorded.all(|part| !part.exists());
+        let is_recorded = sink::are_whole(self.outputs.iter().filter(|output| output.takes_time()));
         let is_stopped = stop.is_requested() && !is_recorded;
         let cut_off = self.drop_policy == DropPolicy::Every && (outcome.is_err() || is_stopped);
         let ending = if cut_off { Ending::CutOff } else { Ending::Whole };

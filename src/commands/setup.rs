@@ -1,5 +1,6 @@
 //! What commands share: outputs, the classifier and the job that were asked for, and the account at the end.
 
+use std::io::Write;
 use std::num::NonZero;
 use std::time::Duration;
 use std::{fs, thread};
@@ -162,7 +163,11 @@ pub(super) fn finish(stats: &Stats, common: &Common, record: &Record) -> Result<
         fields.insert("record".to_owned(), serde_json::to_value(record)?);
     }
     let text = format!("{json:#}\n");
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    // What came into being meanwhile is somebody's.
+    let mut options = fs::File::options();
+    options.write(true).create(common.force).truncate(common.force).create_new(!common.force);
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// How many threads compute what can be shared out. Only the first call of a process has an effect.

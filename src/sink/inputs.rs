@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 
 use super::SinkSpec;
 use crate::source::SourceSpec;
@@ -50,11 +50,7 @@ impl Inputs {
                 path.display()
             );
             let which = if *input == path { String::new() } else { format!(", {}", input.display()) };
-            ensure!(
-                false,
-                "{} is the input itself or one of its pictures{which}: choose another output",
-                path.display()
-            );
+            bail!("{} is the input itself or one of its pictures{which}: choose another output", path.display());
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ pub use inputs::Inputs;
 pub use on_demand::{OnDemand, Requests, on_demand};
 pub use options::{OutputOptions, Quality, Sound};
 pub use record::{Input, Record};
-pub use spec::{SinkSpec, check_distinct};
+pub use spec::{SinkSpec, are_whole, check_distinct};
 pub use table::rounded;
 
 use crate::draw;

@@ -131,9 +131,9 @@ impl PartFile {
 
 /// Removes what a killed run left; one that still runs holds the lock.
 fn remove_leftover(part: &Path) -> Result<()> {
+    let Ok(there) = fs::symlink_metadata(part) else { return Ok(()) };
     // A link is removed as such, and a pipe is not waited for.
-    if fs::symlink_metadata(part).is_ok_and(|there| there.is_file())
-        // Whatever else is in the way, creating the file will tell.
+    if there.is_file()
         && let Ok(leftover) = File::options().write(true).open(part)
         && let Err(TryLockError::WouldBlock) = leftover.try_lock()
     {

@@ -159,9 +159,6 @@ impl SinkSpec {
     /// would be overwritten.
     pub fn check(&self, options: OutputOptions<'_>) -> Result<()> {
         let Some(path) = self.path() else { return Ok(()) };
-        // Of a summary that was cut off nothing is there: it is written at the end.
-        let live = options.live && !matches!(self, Self::Summary(_));
-        let options = OutputOptions { live, ..options };
         let parent = folder_of(path);
         ensure!(
             parent.is_dir(),
@@ -242,6 +239,14 @@ impl SinkSpec {
             }
         })
     }
+}
+
+/// Whether all outputs that have another name until they are whole bear their own by now. Of those that have none nothing
+/// can be told so; where there are no others it is false.
+pub fn are_whole<'a>(specs: impl IntoIterator<Item = &'a SinkSpec>) -> bool {
+    let named = specs.into_iter().filter_map(|spec| Some((spec.path()?, spec.part_path()?)));
+    let whole: Vec<bool> = named.map(|(path, part)| path.is_file() && !part.exists()).collect();
+    !whole.is_empty() && whole.into_iter().all(|is_whole| is_whole)
 }
 
 /// Refuses outputs that would write to the same place, also for a while.

@@ -68,15 +68,13 @@ pub(super) fn check(folder: &Path, naming: &Naming, force: bool) -> Result<()> {
         return Ok(());
     }
     ensure!(folder.is_dir(), "{name} can't be written: it is a file, not a folder");
-    let entries = fs::read_dir(folder).with_context(|| format!("the folder {name} can't be read"))?;
-    for entry in entries {
-        let file = entry.with_context(|| format!("the folder {name} can't be read"))?.file_name();
-        ensure!(
-            force || !naming.is_frame(&file.to_string_lossy()),
-            "{name} holds frames already, {} for one (--force overwrites them)",
-            file.to_string_lossy()
-        );
-    }
+    fs::read_dir(folder).with_context(|| format!("the folder {name} can't be read"))?;
+    let frames = frames_in(folder, naming);
+    ensure!(
+        force || frames.is_empty(),
+        "{name} holds frames already, {} for one (--force overwrites them)",
+        frames.first().and_then(|frame| frame.file_name()).unwrap_or_default().to_string_lossy()
+    );
     Ok(())
 }
 
@@ -222,6 +220,10 @@ mod tests {
         let error = check(&folder, &Naming::default(), false).expect_err("a frame is there already");
         assert!(error.to_string().contains("frame_000012.png"), "{error}");
         check(&folder, &Naming::default(), true).expect("with force");
+        // What was being written when a run was killed is a frame, too.
+        fs::rename(folder.join("frame_000012.png"), folder.join("frame_000013.part.png")).expect("a file");
+        let error = check(&folder, &Naming::default(), false).expect_err("a part of a frame is there");
+        assert!(error.to_string().contains("frame_000013.part.png"), "{error}");
         let _ = Stills::create(&folder, Naming::default(), options(true))
             .and_then(|mut sink| sink.write(&frame))
             .expect("with force");

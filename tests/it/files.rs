@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::common::{demo_clip, emocam, fail, ffprobe, names_in, skip, succeed, temporary_folder, text};
+use crate::common::{astronaut, demo_clip, emocam, fail, ffprobe, names_in, skip, succeed, temporary_folder, text};
 
 /// A clip of so many frames, without sound.
 fn clip(path: &Path, frames: u32) {
@@ -210,6 +210,7 @@ fn an_interrupt_in_the_last_step_cuts_nothing_off() {
     let folder = temporary_folder();
     let file = |name: &str| folder.path().join(name);
     with_sound(&file("in.mp4"));
+    fs::write(file("out.part.sound"), "mine").expect("a file");
     // Stands before ffmpeg: where that is to write a file, it says so and waits to be let go.
     fs::create_dir(file("bin")).expect("a folder");
     let path = std::env::var("PATH").unwrap_or_default();
@@ -227,6 +228,32 @@ fn an_interrupt_in_the_last_step_cuts_nothing_off() {
     let output = running.finish(crate::common::LIMIT);
     let message = text(&output.stderr);
     let left: Vec<String> = names_in(folder.path()).into_iter().filter(|name| name.starts_with("out")).collect();
-    assert_eq!(left, ["out.jsonl", "out.jsonl.record.json", "out.mp4"], "{message}");
+    assert_eq!(left, ["out.jsonl", "out.jsonl.record.json", "out.mp4", "out.part.sound"], "{message}");
+    assert_eq!(fs::read(file("out.part.sound")).expect("a file"), b"mine");
     assert!(output.status.success() && !message.contains("what was done is in"), "{message}");
+}
+
+/// Ctrl-C where no recording tells how far the run came.
+#[cfg(unix)]
+#[test]
+fn an_interrupt_in_the_middle_is_told_whatever_is_written() {
+    let folder = temporary_folder();
+    let file = |name: &str| folder.path().join(name);
+    for name in ["pictures", "frames"] {
+        fs::create_dir(file(name)).expect("a folder");
+    }
+    // So many that the run can't be over before it is interrupted.
+    let first = file("pictures/0.jpg");
+    fs::copy(astronaut(), &first).expect("a picture");
+    for number in 1..2000 {
+        fs::hard_link(&first, file(&format!("pictures/{number}.jpg"))).expect("a link");
+    }
+    let mut command = annotate(&[&file("pictures")], file("frames/%d.png"));
+    let mut running = crate::common::start(command.arg("-o").arg(file("out.jsonl")));
+    let part = file("out.part.jsonl");
+    running.wait_for("it has labelled a picture", || fs::metadata(&part).is_ok_and(|it| it.len() > 0).then_some(()));
+    running.interrupt();
+    let output = running.finish(crate::common::LIMIT);
+    crate::common::assert_exit(&output, 1, &["interrupted in input", "what was done is in", "out.part.jsonl"]);
+    assert!(part.exists() && !file("out.jsonl").exists());
 }
