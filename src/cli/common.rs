@@ -70,10 +70,9 @@ impl Common {
     pub(super) fn check(&self) -> Result<()> {
         let has_table = self.outputs.iter().any(|output| matches!(output, SinkSpec::Csv(_)));
         ensure!(has_table || !self.empty_rows, "--empty-rows is for -o FILE.csv, and there is none");
-        // The statistics are one more file that is written, and so is the timeline.
+        // The statistics are one more file that is written.
         let stats = self.stats.iter().cloned().map(SinkSpec::Jsonl);
-        let timeline = self.summary.iter().filter_map(SinkSpec::timeline);
-        sink::check_distinct(&self.all_outputs().into_iter().chain(stats).chain(timeline).collect::<Vec<_>>())
+        sink::check_distinct(&self.all_outputs().into_iter().chain(stats).collect::<Vec<_>>())
     }
 
     /// What `--crf` says.

@@ -10,7 +10,7 @@ use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::network::classify::{Classifier, FrameFaces};
 use emocam::pipeline::{self, DropPolicy, Stages};
-use emocam::sink::{OutputOptions, SinkSpec, Sound, on_demand};
+use emocam::sink::{self, OutputOptions, SinkSpec, Sound, on_demand};
 use emocam::source::{LimitedSource, Source, SourceInfo};
 use emocam::track::smooth::Smoother;
 use emocam::track::{FaceTracker, Search, Sequence};
@@ -127,7 +127,10 @@ impl Job<'_> {
         };
         let (losses, outcome) = pipeline::run(stages, self.drop_policy, stop, |event| presenter.present(event));
         presenter.tell_news();
-        let cut_off = self.drop_policy == DropPolicy::Every && (outcome.is_err() || stop.is_requested());
+        // A wish to stop that came when the recordings were being completed cut nothing off.
+        let is_recorded = sink::are_whole(self.outputs.iter().filter(|output| output.takes_time()));
+        let is_stopped = stop.is_requested() && !is_recorded;
+        let cut_off = self.drop_policy == DropPolicy::Every && (outcome.is_err() || is_stopped);
         // A decoder's time is known when it has ended.
         self.source.close();
         presenter.stats.finish(losses, self.source.health());

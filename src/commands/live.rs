@@ -4,11 +4,11 @@ use anyhow::{Result, ensure};
 use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::pipeline::DropPolicy;
-use emocam::sink::OutputOptions;
+use emocam::sink::{Input, OutputOptions};
 use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 
 use super::job::Job;
-use super::setup::{Threads, check_outputs, classifier, finish, job, options_of, to_hide};
+use super::setup::{Threads, check_outputs, classifier, finish, inputs, job, options_of, record, to_hide};
 use crate::cli::Live;
 use crate::view::keys::Controls;
 use crate::view::tell::notice;
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let mut classifier = classifier(&common.dials, Threads::Half)?;
     let options = options_of(common, true);
     let outputs = common.all_outputs();
-    check_outputs(&outputs, options, common, spec.as_ref())?;
+    check_outputs(&outputs, options, common, spec.as_ref(), &inputs(&spec, common))?;
     let view = if arguments.headless {
         View::Status(StatusView::default())
     } else {
@@ -38,11 +38,13 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     // Without a window nobody could watch the demo a second time.
     let mut source = live_source(spec.as_ref(), &camera, view.draws())?;
     notice(&source.info().name);
+    let input = spec.as_ref().map_or_else(|| Input::named(&source.info().name), Input::of);
+    let record = record("live", common, classifier.prior())?.of(vec![input]);
     let is_live = source.info().live;
     let drop_policy = if is_live { DropPolicy::Latest } else { DropPolicy::EveryInRealTime };
     let mut job = Job {
         outputs: &outputs,
-        options: OutputOptions { wall_clock: is_live, ..options },
+        options: OutputOptions { record: Some(&record), wall_clock: is_live, ..options },
         frames: common.frames,
         faces_a_frame: arguments.labels,
         controls: Controls::new(arguments.mirror, common.privacy, is_live),
@@ -54,7 +56,8 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     }
     let mut stats = Stats::new();
     let outcome = job.run(&mut classifier, view, &stop.child(), &mut stats);
-    outcome.and(finish(&stats, common))
+    let record = record.ended(outcome.is_ok());
+    outcome.and(finish(&stats, common, &record))
 }
 
 /// Refuses options that would do nothing.

@@ -1,12 +1,13 @@
 //! What commands share: outputs, the classifier and the job that were asked for, and the account at the end.
 
+use std::io::Write;
 use std::num::NonZero;
-use std::path::Path;
 use std::time::Duration;
-use std::{fs, iter, thread};
+use std::{fs, thread};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use candle_core::Device;
+use clap::ValueEnum;
 use emocam::detect::SmallestFace;
 use emocam::measure::stats::Stats;
 use emocam::network::calibration::Prior;
@@ -14,9 +15,10 @@ use emocam::network::classify::Classifier;
 use emocam::network::device::{DeviceSpec, GpuError};
 use emocam::network::weights::Weights;
 use emocam::pipeline::DropPolicy;
-use emocam::sink::{OutputOptions, SinkSpec};
+use emocam::sink::{self, Inputs, OutputOptions, Record, SinkSpec};
 use emocam::source::{Source, SourceSpec};
 use emocam::track::{Search, Sequence};
+use serde_json::{Value, json};
 
 use super::job::Job;
 use crate::cli::{Common, Dials};
@@ -26,6 +28,29 @@ use crate::view::tell::{self, notice};
 pub(super) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> {
     let Common { force, empty_rows, .. } = *common;
     OutputOptions { force, live, empty_rows, quality: common.quality(), ..OutputOptions::default() }
+}
+
+/// What the outputs of a command keep of it, but for its inputs: all that they depend on.
+pub(super) fn record(command: &str, common: &Common, prior: Prior) -> Result<Record> {
+    let Common { frames, privacy, unsure, empty_rows, dials, .. } = common;
+    let settings = json!({
+        "frames": frames,
+        "empty_rows": empty_rows,
+        "privacy": privacy.and_then(|how| how.to_possible_value()).map(|how| how.get_name().to_owned()),
+        "crf": common.quality().0,
+        "min_face": dials.min_face,
+        "detect_every": dials.detect_every,
+        "smoothing": dials.smoothing,
+        "prior": prior.to_string(),
+        "unsure": unsure.map(f64::from).map(|unsure| sink::rounded(unsure, 4)),
+    });
+    let Value::Object(settings) = settings else { bail!("the settings are no object") };
+    Ok(Record::new(command, Weights::sha256(dials.weights.as_deref())?, settings))
+}
+
+/// All that a command reads.
+pub(super) fn inputs<'a>(sources: impl IntoIterator<Item = &'a SourceSpec>, common: &'a Common) -> Inputs {
+    Inputs::new(sources, common.dials.weights.as_deref())
 }
 
 /// The job for a source that was opened as `spec` says, without outputs and without an end of its own.
@@ -108,45 +133,43 @@ pub(super) fn classifier(dials: &Dials, threads: Threads) -> Result<Classifier> 
     Ok(classifier)
 }
 
-/// Refuses outputs that can't be written or would be written over the input, before anything is opened.
+/// Refuses outputs that can't be written or would be written over an input of the command, before anything is opened.
 pub(super) fn check_outputs(
     outputs: &[SinkSpec],
     options: OutputOptions<'_>,
     common: &Common,
     input: Option<&SourceSpec>,
+    inputs: &Inputs,
 ) -> Result<()> {
-    // What holds for a file of data holds for the statistics, too.
+    // What holds for a file of data holds for the statistics, too, which keep their record themselves.
     let stats = common.stats.clone().map(SinkSpec::Jsonl);
-    for output in outputs.iter().chain(&stats) {
+    let stats = stats.as_ref().map(|stats| (stats, OutputOptions { record: None, live: true, ..options }));
+    for (output, options) in outputs.iter().map(|output| (output, options)).chain(stats) {
+        inputs.check(output)?;
         output.check(options)?;
-        let Some(SourceSpec::Path(path)) = input else { continue };
-        for written in iter::once(output).chain(&output.timeline()) {
-            ensure!(
-                !written.path().is_some_and(|output| is_part_of(output, path)),
-                "{written} is the input itself or one of its pictures: choose another output"
-            );
-        }
         ensure!(
             !(matches!(output, SinkSpec::Summary(_)) && input.is_some_and(SourceSpec::is_pictures)),
             "--summary is about time, and pictures have none: for {} use -o FILE.csv",
-            path.display()
+            input.map(SourceSpec::to_string).unwrap_or_default()
         );
     }
     Ok(())
 }
 
-/// Whether an output is the input itself, or an existing file in a folder of inputs.
-fn is_part_of(output: &Path, input: &Path) -> bool {
-    let (Ok(output), Ok(input)) = (output.canonicalize(), input.canonicalize()) else { return false };
-    output == input || (input.is_dir() && output.parent() == Some(&input) && SourceSpec::Path(output).is_one_picture())
-}
-
 /// The summary, and the file of `--stats`.
-pub(super) fn finish(stats: &Stats, common: &Common) -> Result<()> {
+pub(super) fn finish(stats: &Stats, common: &Common, record: &Record) -> Result<()> {
     tell::lines(&stats.to_string());
     let Some(path) = &common.stats else { return Ok(()) };
-    let text = format!("{:#}\n", stats.to_json());
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    let mut json = stats.to_json();
+    if let Some(fields) = json.as_object_mut() {
+        fields.insert("record".to_owned(), serde_json::to_value(record)?);
+    }
+    let text = format!("{json:#}\n");
+    // What came into being meanwhile is somebody's.
+    let mut options = fs::File::options();
+    options.write(true).create(common.force).truncate(common.force).create_new(!common.force);
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// How many threads compute what can be shared out. Only the first call of a process has an effect.

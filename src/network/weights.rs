@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::flow::emotion::Emotion;
 use crate::network::calibration::{Calibration, ClassPrior, Prior};
@@ -186,6 +187,16 @@ impl Weights {
     pub fn load(path: &Path) -> Result<Self> {
         let read = || -> Result<Self> { Self::from_bytes(&read_at_most(path, MAX_FILE_SIZE)?) };
         read().with_context(|| format!("weights file {}", path.display()))
+    }
+
+    /// The SHA-256 of a file of weights, of the one inside the program where there is no path.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn sha256(path: Option<&Path>) -> Result<String> {
+        let Some(path) = path else { return Ok(hex::encode(Sha256::digest(EMBEDDED))) };
+        let bytes = read_at_most(path, MAX_FILE_SIZE).with_context(|| format!("weights file {}", path.display()))?;
+        Ok(hex::encode(Sha256::digest(bytes)))
     }
 
     /// The weights in the bytes of a file.

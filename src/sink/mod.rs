@@ -1,12 +1,16 @@
 //! Where results go: a video, a table, pictures, a summary.
 //!
 //! Owns what every output can do ([`Sink`]) and shows. How outputs are named and checked
-//! before anything is written is in `spec.rs`; each kind lives in a file of its own.
+//! before anything is written is in `spec.rs`; each kind lives in a file of its own. What made an output is in
+//! `record.rs`; that no input is lost, in `inputs.rs`.
 
+mod inputs;
 mod on_demand;
 mod options;
 mod output;
 mod part;
+mod record;
+mod record_file;
 mod recorder;
 mod sound;
 mod spec;
@@ -20,9 +24,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use image::RgbImage;
 
+pub use inputs::Inputs;
 pub use on_demand::{OnDemand, Requests, on_demand};
 pub use options::{OutputOptions, Quality, Sound};
-pub use spec::{SinkSpec, check_distinct};
+pub use record::{Input, Record};
+pub use spec::{SinkSpec, are_whole, check_distinct};
 pub use table::rounded;
 
 use crate::draw;
@@ -58,6 +64,27 @@ pub enum Ending {
     Whole,
     /// It was cut off: a file keeps the name that says so.
     CutOff,
+}
+
+/// What is known of a file that is where an output is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// There is none.
+    Nothing,
+    /// This very job made it, to its end or not.
+    ThisJob {
+        /// Whether to its end.
+        whole: bool,
+    },
+    /// It is something else: how that is known.
+    Other(String),
+}
+
+impl Made {
+    /// Whether this very job made it.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::ThisJob { .. })
+    }
 }
 
 /// What a recording shows.

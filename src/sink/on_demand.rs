@@ -15,6 +15,7 @@ use image::RgbImage;
 
 use super::options::OutputOptions;
 use super::part::part_path;
+use super::record::Record;
 use super::recorder::Recorder;
 use super::{Ending, Shown, Sink, stills};
 use crate::flow::labelled::Labelled;
@@ -26,6 +27,7 @@ pub struct Requests(Arc<Mutex<Shared>>);
 pub struct OnDemand {
     shared: Arc<Mutex<Shared>>,
     options: OutputOptions<'static>,
+    record: Option<Record>,
     folder: PathBuf,
     recording: Option<(Recorder, PathBuf)>,
     first_error: Option<Error>,
@@ -47,10 +49,12 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 /// Both ends. Files go into `folder`.
 pub fn on_demand(folder: &Path, options: OutputOptions<'_>) -> (Requests, OnDemand) {
     let shared = Arc::<Mutex<Shared>>::default();
-    let options = OutputOptions { force: false, source: None, sound: None, ..options };
+    let record = options.record.cloned();
+    let options = OutputOptions { force: false, source: None, sound: None, record: None, ..options };
     let writer = OnDemand {
         shared: Arc::clone(&shared),
         options,
+        record,
         folder: folder.to_path_buf(),
         recording: None,
         first_error: None,
@@ -88,7 +92,8 @@ impl OnDemand {
             Some(recording) => recording,
             None => {
                 let path = new_name(&self.folder, "mp4");
-                self.recording.insert((Recorder::create(&path, Shown::Labelled, self.options)?, path))
+                let options = OutputOptions { record: self.record.as_ref(), ..self.options };
+                self.recording.insert((Recorder::create(&path, Shown::Labelled, options)?, path))
             }
         };
         recorder.write(labelled)
@@ -104,9 +109,10 @@ impl OnDemand {
 
     fn save_pictures(&mut self) {
         let pictures = mem::take(&mut lock(&self.shared).pictures);
+        let record = self.record.as_ref().map(|record| record.ended(true));
         for picture in pictures {
             let path = new_name(&self.folder, "png");
-            let outcome = stills::write_png(&picture, &path, false);
+            let outcome = stills::write_png(&picture, &path, OutputOptions { record: record.as_ref(), ..self.options });
             self.tell(outcome.map(|()| format!("saved {}", path.display())));
         }
     }

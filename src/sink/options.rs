@@ -1,18 +1,22 @@
 //! How outputs are written: what a user may say of all of them.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::part::Leftover;
+use super::part::{self, Leftover};
+use super::record::{self, Record};
 
 /// How outputs are written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OutputOptions<'a> {
     /// Overwrites what exists.
     pub force: bool,
+    /// Overwrites what an earlier run of this very job completed; its record tells.
+    pub again: bool,
     /// The source is shown as it comes, and what is lost can't be had again. Then data have their name from the start, so
     /// that others can follow them, and a recording that an earlier run left is kept. Else each file takes its name when
-    /// it is whole, and replaces what an earlier run left of it.
+    /// it is whole, and replaces what an earlier run of the same job left of it.
     pub live: bool,
     /// The source is a camera: data say of each frame what the clock on the wall showed.
     pub wall_clock: bool,
@@ -24,11 +28,28 @@ pub struct OutputOptions<'a> {
     pub quality: Quality,
     /// Whose sound a video gets.
     pub sound: Option<Sound<'a>>,
+    /// What makes the outputs; they keep it.
+    pub record: Option<&'a Record>,
 }
 
 impl OutputOptions<'_> {
-    pub(super) fn leftover(self) -> Leftover {
-        if self.live && !self.force { Leftover::Keep } else { Leftover::Replace }
+    /// Whether what is there under the name of an output is replaced, which was found to be its own where that matters.
+    pub(super) fn overwrites(self, path: &Path) -> bool {
+        self.force || (self.again && fs::symlink_metadata(path).is_ok())
+    }
+
+    /// What is to be done with what lies where a file is in the making: only what this very job left is replaced unasked.
+    pub(super) fn leftover(self, path: &Path) -> Leftover {
+        if self.force || (!self.live && self.is_own_leftover(path)) { Leftover::Replace } else { Leftover::Keep }
+    }
+
+    fn is_own_leftover(self, path: &Path) -> bool {
+        let part = part::part_path(path);
+        let Some(length) = self.record.and(fs::metadata(&part).ok()).map(|file| file.len()) else { return false };
+        // Data that were whole, but did not get their name, have a length that is known.
+        let of_data = Record::inside(&record::beside(path)).filter(|record| record.bytes.is_none_or(|it| it == length));
+        let found = Record::inside(&part).or(of_data);
+        found.is_some_and(|found| self.record.is_some_and(|record| record.is_same_job(&found)))
     }
 }
 

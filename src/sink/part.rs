@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use tempfile::TempPath;
 
+use super::record::Record;
+use crate::system::files::{TEMPORARY_PREFIX, folder_of, is_at};
+
 /// The name that a file has until it is whole.
 pub(super) fn part_path(path: &Path) -> PathBuf {
     let extension = path.extension().unwrap_or_default();
@@ -18,12 +21,12 @@ pub(super) fn part_path(path: &Path) -> PathBuf {
     path.with_extension(name)
 }
 
-/// What is done with a file that a run left which was cut off.
+/// What is done with what lies there already under the preliminary name. An empty file is in nobody's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Leftover {
-    /// It may be all that there is of something: refused.
+    /// It is somebody's, or all that there is of something: refused.
     Keep,
-    /// It can be made again: replaced.
+    /// It can be made again, or was given up: replaced.
     Replace,
 }
 
@@ -31,11 +34,15 @@ pub(super) enum Leftover {
 pub(super) fn check(path: &Path, leftover: Leftover) -> Result<()> {
     let part = part_path(path);
     ensure!(!part.is_dir(), "{} can't be written: {} is a folder", path.display(), part.display());
+    let holds_something = fs::symlink_metadata(&part).is_ok_and(|there| !there.is_file() || there.len() > 0);
     ensure!(
-        leftover == Leftover::Replace || fs::symlink_metadata(&part).is_err(),
-        "{} is there: what a run left that was cut off, as far as it got. Give it another name if you want to keep it \
-         (--force overwrites it)",
-        part.display()
+        leftover == Leftover::Replace || !holds_something,
+        "{} is there: {}. Give it another name if you want to keep it (--force overwrites it)",
+        part.display(),
+        Record::inside(&part).map_or_else(
+            || "perhaps what another run left that was cut off".to_owned(),
+            |record| format!("what another run left that was cut off, as far as it got ({})", record.origin())
+        )
     );
     Ok(())
 }
@@ -62,10 +69,10 @@ impl PartFile {
             .create_new(true)
             .open(&part)
             .with_context(|| format!("{} can't be written", path.display()))?;
-        // Where a file system knows no locks, there is none.
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            bail!("{} is being written by another process", part.display());
-        }
+        // Where a file system knows no locks, there is none. Between the two steps another process may have taken an empty
+        // file for one that nobody writes.
+        let is_locked = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        ensure!(!is_locked && is_at(&file, &part), "{} is being written by another process", part.display());
         Ok(Self { path: path.to_path_buf(), part, file, overwrite })
     }
 
@@ -77,6 +84,17 @@ impl PartFile {
     /// The preliminary name.
     pub(super) fn part(&self) -> &Path {
         &self.part
+    }
+
+    /// An empty file beside it, to be filled and then be taken by [`Self::replace_by`]; it goes when the value is dropped.
+    pub(super) fn beside(&self) -> Result<TempPath> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(TEMPORARY_PREFIX).suffix(".mp4");
+        // As for any other new file, less what the umask takes: temporary files are for their owner alone.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let made = builder.tempfile_in(folder_of(&self.part));
+        Ok(made.with_context(|| format!("{} can't get a file beside it", self.part.display()))?.into_temp_path())
     }
 
     /// Takes what is in another file, which vanishes.
@@ -113,12 +131,12 @@ impl PartFile {
 
 /// Removes what a killed run left; one that still runs holds the lock.
 fn remove_leftover(part: &Path) -> Result<()> {
-    let leftover = match File::options().write(true).open(part) {
-        Ok(leftover) => leftover,
-        // Whatever else is in the way, creating the file will tell.
-        Err(_) => return Ok(()),
-    };
-    if let Err(TryLockError::WouldBlock) = leftover.try_lock() {
+    let Ok(there) = fs::symlink_metadata(part) else { return Ok(()) };
+    // A link is removed as such, and a pipe is not waited for.
+    if there.is_file()
+        && let Ok(leftover) = File::options().write(true).open(part)
+        && let Err(TryLockError::WouldBlock) = leftover.try_lock()
+    {
         bail!("{} is being written by another process", part.display());
     }
     match fs::remove_file(part) {
@@ -171,6 +189,8 @@ mod tests {
     fn what_a_run_left_is_kept_or_replaced_and_what_is_being_written_is_left_alone() {
         let folder = folder();
         let path = folder.path().join("a.jsonl");
+        fs::write(part_path(&path), "").expect("a file");
+        PartFile::create(&path, false, Leftover::Keep).expect("nothing is in it").discard();
         fs::write(part_path(&path), "left").expect("a file");
         let error = PartFile::create(&path, false, Leftover::Keep).expect_err("it may be wanted").to_string();
         assert!(error.contains("a.part.jsonl") && error.contains("cut off"), "{error}");

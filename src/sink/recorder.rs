@@ -19,6 +19,7 @@ use image::RgbImage;
 
 use super::options::{OutputOptions, Quality, Sound};
 use super::part::PartFile;
+use super::record::Record;
 use super::sound;
 use super::{Ending, Shown, Sink, clean_picture_of, picture_of};
 use crate::flow::frame::Frame;
@@ -36,6 +37,7 @@ pub(super) struct Recorder {
     live: bool,
     quality: Quality,
     sound: Option<(PathBuf, Duration)>,
+    record: Option<Record>,
     state: State,
     warnings: Vec<String>,
 }
@@ -62,17 +64,18 @@ struct Moment {
 
 impl Recorder {
     pub(super) fn create(path: &Path, shown: Shown, options: OutputOptions<'_>) -> Result<Self> {
-        let file = PartFile::create(path, options.force, options.leftover())?;
+        let file = PartFile::create(path, options.overwrites(path), options.leftover(path))?;
         let sound = options.sound.map(|sound| (sound.file.to_path_buf(), sound.start));
         let OutputOptions { live, quality, .. } = options;
-        Ok(Self { path: path.to_path_buf(), shown, live, quality, sound, state: State::Empty(file), warnings: vec![] })
+        let (path, record) = (path.to_path_buf(), options.record.map(|record| record.ended(false)));
+        Ok(Self { path, shown, live, quality, sound, record, state: State::Empty(file), warnings: vec![] })
     }
 
     fn append(&mut self, picture: &RgbImage, now: Moment) -> Result<()> {
         self.state = match mem::replace(&mut self.state, State::Finished) {
             State::Empty(file) => {
                 match file.file().and_then(|file| Video::start(file, picture.dimensions(), self.quality)) {
-                    Ok(video) => {
+                    Ok(mut video) => {
                         if let Some((width, height)) = video.scaled_to() {
                             let (wide, high) = picture.dimensions();
                             self.warnings.push(format!(
@@ -81,6 +84,7 @@ impl Recorder {
                                 self.path.display()
                             ));
                         }
+                        video.describe(self.record.as_ref());
                         State::Recording { file, video: Box::new(video), last: now }
                     }
                     Err(error) => {
@@ -127,7 +131,8 @@ impl Sink for Recorder {
                 ensure!(ending == Ending::CutOff, "{name} was not written: there was no frame to record");
                 Ok(())
             }
-            State::Recording { file, video, last } => {
+            State::Recording { file, mut video, last } => {
+                video.describe(self.record.as_ref().map(|record| record.ended(ending == Ending::Whole)).as_ref());
                 // A camera that is away leaves its last picture standing until the end.
                 let away = last.captured_at.elapsed();
                 let shown = if self.live && away > AWAY { Some(away) } else { last.duration };
@@ -149,9 +154,10 @@ impl Sink for Recorder {
 /// Puts the input's sound beside the pictures, in the same file. A video without it is better than none, so a failure of
 /// that is only told: it is returned.
 fn add_sound(sound: Sound<'_>, file: &PartFile, length: Duration) -> Result<Option<String>> {
-    let target = file.part().with_extension("sound");
-    match sound::add(sound, file.part(), length, &target) {
-        Ok(true) => file.replace_by(&target).map(|()| None),
+    // A file that was just created: what lies beside is not in its way.
+    let beside = file.beside()?;
+    match sound::add(sound, file.part(), length, &beside) {
+        Ok(true) => file.replace_by(&beside).map(|()| None),
         Ok(false) => Ok(None),
         Err(error) => Ok(Some(format!("{}: {error:#}; the video has no sound", file.part().display()))),
     }

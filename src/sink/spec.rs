@@ -5,13 +5,15 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::options::OutputOptions;
 use super::output::Output;
-use super::part::{self, PartFile};
+use super::part::{self, Leftover, PartFile};
+use super::record::{self, Record};
+use super::record_file::RecordFile;
 use super::stills::{self, Naming};
-use super::{Shown, Sink, recorder, summary, table};
+use super::{Made, Shown, Sink, recorder, summary, table};
 use crate::system::files::folder_of;
 
 /// An output as a user names it: the extension picks the kind.
@@ -102,6 +104,43 @@ impl SinkSpec {
         self.path().filter(|_| named).map(part::part_path)
     }
 
+    /// The file with the record of what made it, where its own form has no place for that.
+    fn record_path(&self) -> Option<PathBuf> {
+        self.path().filter(|_| self.is_data()).map(record::beside)
+    }
+
+    fn is_data(&self) -> bool {
+        matches!(self, Self::Jsonl(_) | Self::Csv(_))
+    }
+
+    /// All files that writing it makes or replaces, also for a while. Of frames, those that are there already.
+    pub fn places(&self) -> Vec<PathBuf> {
+        let Some(path) = self.path() else { return Vec::new() };
+        let frames = |folder: &Path, naming: &Naming| stills::frames_in(folder, naming);
+        match self {
+            Self::Stills(folder) => frames(folder, &Naming::default()),
+            Self::Numbered(path) => frames(folder_of(path), &naming_of(path).unwrap_or_default()),
+            _ => {
+                let beside = self.timeline().map(|picture| picture.places()).unwrap_or_default();
+                let own = [Some(path.to_path_buf()), self.part_path(), self.record_path()];
+                own.into_iter().flatten().chain(beside).collect()
+            }
+        }
+    }
+
+    /// What is known of the file that is there already, as an output of the job that has this record.
+    pub fn made(&self, record: &Record) -> Made {
+        let Some(path) = self.path() else { return Made::Nothing };
+        let Ok(file) = fs::symlink_metadata(path) else { return Made::Nothing };
+        let found = self.record_path().map_or_else(|| Record::inside(path), |path| Record::inside(&path));
+        let Some(found) = found else { return Made::Other("it has no record of what made it".to_owned()) };
+        if self.is_data() && found.bytes != Some(file.len()) {
+            return Made::Other("it is not what its record tells of".to_owned());
+        }
+        let differences = record.differences(&found);
+        if differences.is_empty() { Made::ThisJob { whole: found.whole } } else { Made::Other(differences.join("; ")) }
+    }
+
     /// Whether writing a frame takes long: encoding takes more time than all else that an output does, so these outputs
     /// belong on the recorder's thread; the others take microseconds.
     pub fn takes_time(&self) -> bool {
@@ -120,9 +159,6 @@ impl SinkSpec {
     /// would be overwritten.
     pub fn check(&self, options: OutputOptions<'_>) -> Result<()> {
         let Some(path) = self.path() else { return Ok(()) };
-        // Of a summary that was cut off nothing is there: it is written at the end.
-        let live = options.live && !matches!(self, Self::Summary(_));
-        let options = OutputOptions { live, ..options };
         let parent = folder_of(path);
         ensure!(
             parent.is_dir(),
@@ -135,14 +171,32 @@ impl SinkSpec {
         if let Some(naming) = naming_of(path) {
             return stills::check(parent, &naming, options.force);
         }
+        let leftover = options.leftover(path);
+        self.check_file(path, options, leftover)?;
+        if let Some(picture) = self.timeline() {
+            // What is left of the picture belongs to what is left of the summary.
+            let path = summary::picture_path(path);
+            let checked = picture.check_file(&path, options, leftover);
+            checked.context("the picture of a summary lies beside it")?;
+        }
+        if let Some(beside) = options.record.and_then(|_| self.record_path()) {
+            // A record of data that are gone tells nothing any more.
+            ensure!(
+                options.force || fs::symlink_metadata(&beside).is_err() || Record::inside(&beside).is_some(),
+                "{} is there, where the record of what made {self} is to be (--force overwrites it)",
+                beside.display()
+            );
+        }
+        Ok(())
+    }
+
+    fn check_file(&self, path: &Path, options: OutputOptions<'_>, leftover: Leftover) -> Result<()> {
         ensure!(!path.is_dir(), "{self} can't be written: it is a folder");
         // A link that leads nowhere is there, too: symlink_metadata does not follow it.
         let exists = fs::symlink_metadata(path).is_ok();
-        ensure!(options.force || !exists, "{self} exists already (--force overwrites it)");
-        if let Some(picture) = self.timeline() {
-            picture.check(options).context("the picture of a summary lies beside it")?;
-        }
-        if self.is_written_in_part(options) { part::check(path, options.leftover()) } else { Ok(()) }
+        let is_own = || options.again && options.record.is_some_and(|record| self.made(record).is_own());
+        ensure!(options.force || !exists || is_own(), "{self} exists already (--force overwrites it)");
+        if self.is_written_in_part(options) { part::check(path, leftover) } else { Ok(()) }
     }
 
     /// Whether it has another name until it is whole.
@@ -157,11 +211,18 @@ impl SinkSpec {
     pub fn open(&self, options: OutputOptions<'_>) -> Result<Box<dyn Sink + Send>> {
         self.check(options)?;
         let table = |path: &Path| -> Result<Output> {
-            if self.is_written_in_part(options) {
-                Output::part(PartFile::create(path, options.force, options.leftover())?)
+            let (output, file) = if self.is_written_in_part(options) {
+                let part = PartFile::create(path, options.overwrites(path), options.leftover(path))?;
+                let file = part.file()?;
+                (Output::part(part)?, file)
             } else {
-                Ok(Output::new(Box::new(create(path, options.force)?), self.to_string()))
-            }
+                let file = create(path, options.force)?;
+                (Output::new(Box::new(file.try_clone()?), self.to_string()), file)
+            };
+            Ok(match options.record {
+                Some(record) => output.with_record(RecordFile::begin(path, record)?, file),
+                None => output,
+            })
         };
         Ok(match self {
             Self::Stdout => {
@@ -183,7 +244,15 @@ impl SinkSpec {
     }
 }
 
-/// Refuses outputs that would write to the same place.
+/// Whether all outputs that have another name until they are whole bear their own by now. Of those that have none nothing
+/// can be told so; where there are no others it is false.
+pub fn are_whole<'a>(specs: impl IntoIterator<Item = &'a SinkSpec>) -> bool {
+    let named = specs.into_iter().filter_map(|spec| Some((spec.path()?, spec.part_path()?)));
+    let whole: Vec<bool> = named.map(|(path, part)| path.is_file() && !part.exists()).collect();
+    !whole.is_empty() && whole.into_iter().all(|is_whole| is_whole)
+}
+
+/// Refuses outputs that would write to the same place, also for a while.
 ///
 /// # Errors
 /// Naming the first output that is named twice.
@@ -191,16 +260,30 @@ pub fn check_distinct(specs: &[SinkSpec]) -> Result<()> {
     let mut seen = HashSet::new();
     for spec in specs {
         // The same file by another name (./a.csv and a.csv) is the same file.
-        let place = spec.path().map(|path| {
-            let parent = folder_of(path);
-            let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
-            path.file_name().map_or_else(|| path.to_path_buf(), |name| parent.join(name))
-        });
-        if !seen.insert(place) {
-            bail!("{spec} is named twice as an output");
+        ensure!(seen.insert(spec.path().map(place)), "{spec} is named twice as an output");
+    }
+    for spec in specs {
+        let (record, timeline) = (spec.record_path(), spec.timeline());
+        let part = |spec: &SinkSpec| (spec.part_path(), "as the preliminary name of");
+        let beside =
+            timeline.iter().flat_map(|it| [(it.path().map(Path::to_path_buf), "as the picture beside"), part(it)]);
+        for (path, what) in [part(spec), (record, "as the record of")].into_iter().chain(beside) {
+            let Some(path) = path else { continue };
+            ensure!(
+                seen.insert(Some(place(&path))),
+                "{} is named twice: as an output and {what} {spec}; choose another name for one of them",
+                path.display()
+            );
         }
     }
     Ok(())
+}
+
+/// A path without detours.
+fn place(path: &Path) -> PathBuf {
+    let parent = folder_of(path);
+    let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
+    path.file_name().map_or_else(|| path.to_path_buf(), |name| parent.join(name))
 }
 
 /// How the frames are named of which each has a file, where a path says so.

@@ -8,11 +8,11 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder, RgbImage};
+use image::RgbImage;
 
 use super::options::OutputOptions;
-use super::part::{Leftover, PartFile};
+use super::part::PartFile;
+use super::record::Record;
 use super::{Ending, Sink, picture_of};
 use crate::flow::labelled::Labelled;
 
@@ -53,6 +53,14 @@ impl Naming {
     }
 }
 
+/// The files in a folder that frames would replace: those that bear the name of one, be it whole or in the making.
+pub(super) fn frames_in(folder: &Path, naming: &Naming) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_frame = |name: &str| naming.is_frame(name) || naming.is_frame(&name.replace(".part.", "."));
+    let frames = entries.filter(|entry| is_frame(&entry.file_name().to_string_lossy()));
+    frames.map(|entry| entry.path()).collect()
+}
+
 /// Refuses a folder that is a file, or, without `force`, one that holds frames already.
 pub(super) fn check(folder: &Path, naming: &Naming, force: bool) -> Result<()> {
     let name = folder.display();
@@ -60,15 +68,13 @@ pub(super) fn check(folder: &Path, naming: &Naming, force: bool) -> Result<()> {
         return Ok(());
     }
     ensure!(folder.is_dir(), "{name} can't be written: it is a file, not a folder");
-    let entries = fs::read_dir(folder).with_context(|| format!("the folder {name} can't be read"))?;
-    for entry in entries {
-        let file = entry.with_context(|| format!("the folder {name} can't be read"))?.file_name();
-        ensure!(
-            force || !naming.is_frame(&file.to_string_lossy()),
-            "{name} holds frames already, {} for one (--force overwrites them)",
-            file.to_string_lossy()
-        );
-    }
+    fs::read_dir(folder).with_context(|| format!("the folder {name} can't be read"))?;
+    let frames = frames_in(folder, naming);
+    ensure!(
+        force || frames.is_empty(),
+        "{name} holds frames already, {} for one (--force overwrites them)",
+        frames.first().and_then(|frame| frame.file_name()).unwrap_or_default().to_string_lossy()
+    );
     Ok(())
 }
 
@@ -76,7 +82,7 @@ pub(super) fn check(folder: &Path, naming: &Naming, force: bool) -> Result<()> {
 pub(super) struct Stills {
     folder: PathBuf,
     naming: Naming,
-    force: bool,
+    how: How,
 }
 
 impl Stills {
@@ -85,14 +91,15 @@ impl Stills {
         if !folder.is_dir() {
             fs::create_dir(folder).with_context(|| format!("the folder {} can't be created", folder.display()))?;
         }
-        Ok(Self { folder: folder.to_path_buf(), naming, force: options.force })
+        // Whose frames those are was not asked.
+        Ok(Self { folder: folder.to_path_buf(), naming, how: How::from(OutputOptions { again: false, ..options }) })
     }
 }
 
 impl Sink for Stills {
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
         let path = self.folder.join(self.naming.name(labelled.frame.id));
-        write_png(&picture_of(labelled), &path, self.force)?;
+        write_png(&picture_of(labelled), &path, self.how.options())?;
         Ok(ControlFlow::Continue(()))
     }
 
@@ -104,13 +111,13 @@ impl Sink for Stills {
 /// Writes the only frame of a source as a PNG.
 pub(super) struct Still {
     path: PathBuf,
-    force: bool,
+    how: How,
     written: bool,
 }
 
 impl Still {
     pub(super) fn new(path: &Path, options: OutputOptions<'_>) -> Self {
-        Self { path: path.to_path_buf(), force: options.force, written: false }
+        Self { path: path.to_path_buf(), how: How::from(options), written: false }
     }
 }
 
@@ -121,7 +128,7 @@ impl Sink for Still {
             "{} is one picture, and there are more frames: name a folder (with a slash at its end) or a .mp4 instead",
             self.path.display()
         );
-        write_png(&picture_of(labelled), &self.path, self.force)?;
+        write_png(&picture_of(labelled), &self.path, self.how.options())?;
         self.written = true;
         Ok(ControlFlow::Continue(()))
     }
@@ -136,26 +143,58 @@ impl Sink for Still {
     }
 }
 
-/// Writes a picture as a PNG, which takes its name when it is complete.
+/// How pictures are written.
+struct How {
+    force: bool,
+    again: bool,
+    live: bool,
+    record: Option<Record>,
+}
+
+impl From<OutputOptions<'_>> for How {
+    fn from(OutputOptions { force, again, live, record, .. }: OutputOptions<'_>) -> Self {
+        Self { force, again, live, record: record.map(|record| record.ended(true)) }
+    }
+}
+
+impl How {
+    fn options(&self) -> OutputOptions<'_> {
+        let Self { force, again, live, .. } = *self;
+        OutputOptions { force, again, live, record: self.record.as_ref(), ..Default::default() }
+    }
+}
+
+/// Writes a picture as a PNG with the record of what made it, which takes its name when it is complete.
 ///
 /// # Errors
 /// When it can't be written, or, without `force`, when the file exists.
-pub(super) fn write_png(picture: &RgbImage, path: &Path, force: bool) -> Result<()> {
-    ensure!(force || std::fs::symlink_metadata(path).is_err(), "{} exists already", path.display());
-    let part = PartFile::create(path, force, Leftover::Replace)?;
+pub(super) fn write_png(picture: &RgbImage, path: &Path, options: OutputOptions<'_>) -> Result<()> {
+    ensure!(options.overwrites(path) || fs::symlink_metadata(path).is_err(), "{} exists already", path.display());
+    let part = PartFile::create(path, options.overwrites(path), options.leftover(path))?;
     let written = part.file().and_then(|file| {
         let mut file = BufWriter::new(file);
-        // A frame is one of many: speed counts for more than the last tenth of its size.
-        PngEncoder::new_with_quality(&mut file, CompressionType::Fast, FilterType::Adaptive)
-            .write_image(picture, picture.width(), picture.height(), ExtendedColorType::Rgb8)
-            .and_then(|()| Ok(file.flush()?))
-            .with_context(|| format!("{} can't be written", path.display()))
+        encode(picture, options.record, &mut file).with_context(|| format!("{} can't be written", path.display()))?;
+        file.flush().with_context(|| format!("{} can't be written", path.display()))
     });
     if let Err(error) = written {
         part.discard();
         return Err(error);
     }
     part.complete()
+}
+
+fn encode(picture: &RgbImage, record: Option<&Record>, out: impl Write) -> Result<(), png::EncodingError> {
+    let mut encoder = png::Encoder::new(out, picture.width(), picture.height());
+    encoder.set_color(png::ColorType::Rgb);
+    // A frame is one of many: speed counts for more than the last tenth of its size.
+    encoder.set_compression(png::Compression::Fast);
+    encoder.set_filter(png::Filter::Adaptive);
+    if let Some(record) = record {
+        encoder.add_itxt_chunk("Comment".to_owned(), record.text())?;
+    }
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(picture.as_raw())?;
+    writer.finish()
 }
 
 #[cfg(test)]
@@ -181,6 +220,10 @@ mod tests {
         let error = check(&folder, &Naming::default(), false).expect_err("a frame is there already");
         assert!(error.to_string().contains("frame_000012.png"), "{error}");
         check(&folder, &Naming::default(), true).expect("with force");
+        // What was being written when a run was killed is a frame, too.
+        fs::rename(folder.join("frame_000012.png"), folder.join("frame_000013.part.png")).expect("a file");
+        let error = check(&folder, &Naming::default(), false).expect_err("a part of a frame is there");
+        assert!(error.to_string().contains("frame_000013.part.png"), "{error}");
         let _ = Stills::create(&folder, Naming::default(), options(true))
             .and_then(|mut sink| sink.write(&frame))
             .expect("with force");

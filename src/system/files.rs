@@ -23,6 +23,37 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Which file it is, whatever it is called there: through links, and by another spelling.
+#[cfg(unix)]
+pub(crate) type Identity = (u64, u64);
+/// The same where the system tells no more than a path.
+#[cfg(not(unix))]
+pub(crate) type Identity = std::path::PathBuf;
+
+/// The identity of a file that exists.
+pub(crate) fn identity(path: &Path) -> Option<Identity> {
+    #[cfg(unix)]
+    let identity = std::fs::metadata(path).ok().map(|file| identity_of(&file));
+    #[cfg(not(unix))]
+    let identity = path.canonicalize().ok();
+    identity
+}
+
+#[cfg(unix)]
+fn identity_of(file: &std::fs::Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    (file.dev(), file.ino())
+}
+
+/// Whether an open file is still the one of that name. Where an open file keeps its name it is.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    let is_at = file.metadata().is_ok_and(|file| identity(path) == Some(identity_of(&file)));
+    #[cfg(not(unix))]
+    let is_at = file.metadata().is_ok() && path.exists();
+    is_at
+}
+
 /// How the names of files begin that are being written.
 pub(crate) const TEMPORARY_PREFIX: &str = ".emocam-unfinished-";
 

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use crate::common::{
     self, assert_exit, demo_clip, emocam, fail, frames_of, json_lines, names_in, run, run_within, skip, start, succeed,
@@ -27,33 +28,51 @@ fn a_folder_gets_a_video_and_data_for_each_input_also_for_a_single_one() {
         command.args(more).arg("-o").arg(format!("{}/", results.display()));
         command
     };
+    let names = |inputs: &[&str]| -> Vec<String> {
+        let endings = ["jsonl", "jsonl.record.json", "mp4"];
+        inputs.iter().flat_map(|input| endings.map(|ending| format!("{input}.{ending}"))).collect()
+    };
     succeed(&mut annotate(&["a.mp4"], &[]));
-    assert_eq!(names_in(&results), ["a.jsonl", "a.mp4"]);
+    assert_eq!(names_in(&results), names(&["a"]));
     assert_eq!((frames_of(&results.join("a.mp4")), json_lines(&results.join("a.jsonl")).len()), (4, 4));
 
     // What is done is left as it is; an output that is missing is made, with the other one.
-    let mark = |name: &str| fs::write(results.join(name), "mine").expect("a file");
-    let is_marked = |name: &str| fs::read(results.join(name)).expect("a file") == b"mine";
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    let mark = |name: &str| {
+        let file = fs::File::options().append(true).open(results.join(name)).expect("a file");
+        file.set_modified(long_ago).expect("a file of ours");
+    };
+    let is_marked =
+        |name: &str| fs::metadata(results.join(name)).and_then(|file| file.modified()).expect("a file") == long_ago;
     mark("a.mp4");
     let output = succeed(&mut annotate(&["a.mp4", "b.mp4"], &[]));
     assert!(text(&output.stderr).contains("1 of 2 inputs are done already"), "{}", text(&output.stderr));
     assert!(is_marked("a.mp4"));
-    assert_eq!(names_in(&results), ["a.jsonl", "a.mp4", "b.jsonl", "b.mp4"]);
+    assert_eq!(names_in(&results), names(&["a", "b"]));
     succeed(&mut annotate(&["a.mp4", "b.mp4"], &[]));
     assert!(is_marked("a.mp4"));
     succeed(&mut annotate(&["a.mp4"], &["--force"]));
     assert!(!is_marked("a.mp4"));
-
-    // The half of a result that somebody made is not overwritten.
-    fs::remove_file(results.join("b.jsonl")).expect("a file");
     mark("b.mp4");
-    fail(&mut annotate(&["b.mp4"], &[]), 1, &["b.mp4", "exists already", "--force"]);
-    assert!(is_marked("b.mp4"));
-    // What a run left that was killed between the two is its own: both are made again.
-    fs::write(results.join("b.part.jsonl"), "").expect("a file");
+    fs::remove_file(results.join("b.jsonl")).expect("a file");
     succeed(&mut annotate(&["b.mp4"], &[]));
     assert!(!is_marked("b.mp4"));
-    assert_eq!(names_in(&results), ["a.jsonl", "a.mp4", "b.jsonl", "b.mp4"]);
+
+    // What a run left that was killed between the two is its own: both are made again.
+    mark("b.mp4");
+    fs::rename(results.join("b.jsonl"), results.join("b.part.jsonl")).expect("a file");
+    succeed(&mut annotate(&["b.mp4"], &[]));
+    assert!(!is_marked("b.mp4"));
+    assert_eq!(names_in(&results), names(&["a", "b"]));
+
+    // The half of a result that somebody made is not overwritten, nor what somebody changed.
+    fs::write(results.join("b.mp4"), "mine").expect("a file");
+    fail(&mut annotate(&["b.mp4"], &[]), 1, &["b.mp4", "exists already", "no record", "--force"]);
+    assert_eq!(fs::read(results.join("b.mp4")).expect("a file"), b"mine");
+    fs::remove_file(results.join("b.mp4")).expect("a file");
+    fs::write(results.join("b.jsonl"), "mine").expect("a file");
+    fail(&mut annotate(&["b.mp4"], &[]), 1, &["b.jsonl", "exists already", "not what its record tells of", "--force"]);
+    assert_eq!(fs::read(results.join("b.jsonl")).expect("a file"), b"mine");
 }
 
 #[test]
@@ -89,7 +108,14 @@ fn damaged_inputs_are_listed_at_the_end_and_are_done_again_the_next_time() {
         // What is not whole does not pass for it.
         assert_eq!(
             names_in(&file("results")),
-            ["cut.part.jsonl", "cut.part.mp4", "whole.jsonl", "whole.mp4"],
+            [
+                "cut.jsonl.record.json",
+                "cut.part.jsonl",
+                "cut.part.mp4",
+                "whole.jsonl",
+                "whole.jsonl.record.json",
+                "whole.mp4"
+            ],
             "{message}"
         );
     }
@@ -137,7 +163,10 @@ fn workers_that_are_killed_lose_nothing_and_a_second_run_does_the_rest() {
         command
     };
     let mut running = start(&mut spread());
-    let done = || names_in(&results).iter().filter(|name| !name.contains(".part.")).count();
+    let done = || {
+        let is_result = |name: &String| !name.contains(".part.") && !name.ends_with(".json");
+        names_in(&results).into_iter().filter(is_result).count()
+    };
     running.wait_for("some clips are done", || (done() >= 6).then_some(()));
     let mut killed = Vec::new();
     running.wait_for("two workers could be killed", || {
@@ -151,10 +180,11 @@ fn workers_that_are_killed_lose_nothing_and_a_second_run_does_the_rest() {
     assert_ne!(output.status.code(), Some(0), "parallel tells of the jobs that were killed");
 
     assert_exit(&run_within(&mut spread(), common::LIMIT), 0, &[]);
+    let endings = ["jsonl", "jsonl.record.json", "mp4"];
     let names: Vec<String> =
-        (0..CLIPS).flat_map(|number| [format!("clip{number:02}.jsonl"), format!("clip{number:02}.mp4")]).collect();
+        (0..CLIPS).flat_map(|number| endings.map(|ending| format!("clip{number:02}.{ending}"))).collect();
     assert_eq!(names_in(&results), names, "every output once, and nothing else");
-    for name in &names {
+    for name in names.iter().filter(|name| !name.ends_with(".json")) {
         let path = results.join(name);
         let frames = if name.ends_with(".mp4") { frames_of(&path) } else { json_lines(&path).len() };
         assert_eq!(frames, 12, "{name}");

@@ -217,7 +217,7 @@ fn statistics_are_written_in_the_documented_form() {
         let counts = ["frames", "fps", "dropped", "damaged", "reconnects", "lost", "faces"];
         let left_out = ["ignored_faces", "ignored_faces_most", "turned_faces", "unread_faces", "smallest_face"];
         let machine = ["cpu_percent_of_one_core", "children_cpu_percent_of_one_core", "memory_peak_mb"];
-        assert_eq!(keys(&stats), [&counts[..], &left_out, &machine, &["stages_ms", "emotions"]].concat());
+        assert_eq!(keys(&stats), [&counts[..], &left_out, &machine, &["stages_ms", "emotions", "record"]].concat());
         // A twentieth of the demo's height.
         assert_eq!((&stats["smallest_face"], &stats["unread_faces"]), (&24.into(), &0.into()));
         assert_eq!((&stats["frames"], &stats["dropped"], &stats["lost"]), (&12.into(), &0.into(), &0.into()));
@@ -343,7 +343,10 @@ fn several_inputs_go_to_a_folder_under_their_names() {
     let mut command = emocam();
     command.arg("annotate").args([file("face.png"), file("clip.mp4")]).args(["--frames", "3", "-o"]);
     succeed(command.arg(file("results/")));
-    assert_eq!(names_in(&file("results")), ["clip.jsonl", "clip.mp4", "face.jsonl", "face.png"]);
+    assert_eq!(
+        names_in(&file("results")),
+        ["clip.jsonl", "clip.jsonl.record.json", "clip.mp4", "face.jsonl", "face.jsonl.record.json", "face.png"]
+    );
     assert_eq!(json_lines(&file("results/clip.jsonl")).len(), 3);
     assert_eq!(json_lines(&file("results/face.jsonl")).len(), 1);
 }
@@ -411,7 +414,7 @@ fn annotate_that_was_interrupted_has_failed() {
     running.wait_for("it has labelled a frame", || fs::metadata(&first).is_ok_and(|file| file.len() > 0).then_some(()));
     running.interrupt();
     assert_exit(&running.finish(LIMIT), 1, &["interrupted in input", "of 51", "what was done is in", "demo.part.mp4"]);
-    assert_eq!(names_in(&results), ["demo.part.jsonl", "demo.part.mp4"]);
+    assert_eq!(names_in(&results), ["demo.jsonl.record.json", "demo.part.jsonl", "demo.part.mp4"]);
 }
 
 #[cfg(unix)]

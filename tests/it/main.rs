@@ -13,6 +13,7 @@ mod cli;
 mod dataset;
 mod device;
 mod eval;
+mod files;
 mod golden;
 mod help;
 mod inputs;

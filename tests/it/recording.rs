@@ -33,7 +33,11 @@ fn a_recording_that_is_killed_plays_until_two_seconds_before_at_most() {
     assert!(lines.ends_with('\n'), "the data ends with a whole line");
     let last: serde_json::Value = serde_json::from_str(lines.lines().last().expect("a line")).expect("JSON");
     let last = last["time_s"].as_f64().expect("a time");
-    assert_eq!(names_in(folder.path()), ["out.jsonl", "out.part.mp4"], "what is not whole says so");
+    assert_eq!(
+        names_in(folder.path()),
+        ["out.jsonl", "out.jsonl.record.json", "out.part.mp4"],
+        "what is not whole says so"
+    );
     let part = folder.path().join("out.part.mp4");
     match times_of(&part) {
         Ok(times) => {
@@ -49,7 +53,7 @@ fn a_recording_that_is_killed_plays_until_two_seconds_before_at_most() {
     fail(&mut again, 1, &["out.part.mp4 is there", "--force"]);
     assert_eq!(fs::read(&part).expect("the recording"), before);
     succeed(again.arg("--force"));
-    assert_eq!(names_in(folder.path()), ["out.jsonl", "out.mp4"]);
+    assert_eq!(names_in(folder.path()), ["out.jsonl", "out.jsonl.record.json", "out.mp4"]);
 }
 
 /// Mounts a file system in memory of this size; it goes with the process of the test, unless `mount` is not allowed.

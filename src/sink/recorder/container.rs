@@ -16,12 +16,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use mp4_atom::{
-    Avc1, Avcc, Co64, Codec, Dinf, Dref, DrefEntry, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Mdhd, Mdia, Mfhd, Minf,
-    Moof, Moov, Mvex, Mvhd, Stbl, Stco, Stsc, StscEntry, Stsd, Stss, Stsz, StszSamples, Stts, SttsEntry, Tfdt, Tfhd,
-    Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Url, Visual, Vmhd,
+    Avc1, Avcc, Co64, Codec, Desc, Dinf, Dref, DrefEntry, Encode, FixedPoint, FourCC, Ftyp, Hdlr, Ilst, Mdhd, Mdia,
+    Meta, Mfhd, Minf, Moof, Moov, Mvex, Mvhd, Stbl, Stco, Stsc, StscEntry, Stsd, Stss, Stsz, StszSamples, Stts,
+    SttsEntry, Tfdt, Tfhd, Tkhd, Traf, Trak, Trex, Trun, TrunEntry, TrunSamples, Udta, Url, Visual, Vmhd,
 };
 
 use super::encoder::AccessUnit;
+use crate::sink::record::Record;
 
 /// Ticks a second; every common frame rate divides it.
 pub(super) const TIMESCALE: u32 = 90_000;
@@ -53,6 +54,8 @@ pub(super) struct Description {
     /// The sequence and the picture parameter set of H.264.
     pub(super) sps: Vec<u8>,
     pub(super) pps: Vec<u8>,
+    /// What made it, as text.
+    pub(super) record: Option<String>,
 }
 
 /// What the index needs to know of a frame.
@@ -105,6 +108,11 @@ impl Mp4File {
             waiting_bytes: Vec::new(),
             synced: Instant::now(),
         })
+    }
+
+    /// What made it, for the index.
+    pub(super) fn describe(&mut self, record: Option<&Record>) {
+        self.description.record = record.map(Record::text);
     }
 
     /// Adds a frame that is shown for `duration`.
@@ -245,7 +253,7 @@ fn tables(entries: &[Entry], pieces: &[(u64, u32)]) -> Result<Stbl> {
 
 /// The description of the file, with these tables.
 fn moov(description: &Description, duration: u64, tables: Stbl, mvex: Option<Mvex>) -> Result<Moov> {
-    let Description { size: (width, height), sps, pps } = description;
+    let Description { size: (width, height), sps, pps, record } = description;
     let visual = Visual { data_reference_index: 1, width: *width, height: *height, ..Default::default() };
     let avc1 = Avc1 { visual, avcc: Avcc::new(sps, pps)?, ..Default::default() };
     // A player takes a file without empty tables for a damaged one.
@@ -280,7 +288,16 @@ fn moov(description: &Description, duration: u64, tables: Stbl, mvex: Option<Mve
         next_track_id: TRACK + 1,
         ..Default::default()
     };
-    Ok(Moov { mvhd, mvex, trak: vec![Trak { tkhd, mdia, ..Default::default() }], ..Default::default() })
+    let trak = vec![Trak { tkhd, mdia, ..Default::default() }];
+    Ok(Moov { mvhd, mvex, trak, udta: record.as_deref().map(about), ..Default::default() })
+}
+
+/// What players and ffprobe show as the description of a file, as iTunes has it.
+fn about(text: &str) -> Udta {
+    let desc = Desc { country_indicator: 0, language_indicator: 0, text: text.to_owned() };
+    let mut meta = Meta { hdlr: Hdlr { handler: FourCC::new(b"mdir"), name: String::new() }, items: Vec::new() };
+    meta.push(Ilst { desc: Some(desc), ..Default::default() });
+    Udta { meta: Some(meta), ..Default::default() }
 }
 
 #[cfg(test)]
@@ -304,7 +321,8 @@ mod tests {
         let first = units.next().expect("a frame");
         let (sps, pps) = (first.sps.clone().expect("a description"), first.pps.clone().expect("a description"));
         let file = File::create_new(&path).expect("a file");
-        let mut file = Mp4File::start(file, Description { size: (64, 48), sps, pps }).expect("a disk with room");
+        let mut file =
+            Mp4File::start(file, Description { size: (64, 48), sps, pps, record: None }).expect("a disk with room");
         for (id, unit) in std::iter::once(first).chain(units).enumerate() {
             if id == 15 {
                 assert!(file.waiting.is_empty(), "a piece ends here");

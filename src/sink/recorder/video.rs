@@ -14,6 +14,7 @@ use super::container::{Description, Mp4File, TIMESCALE};
 use super::encoder::{AccessUnit, COARSEST, encoder};
 use crate::draw::fit::{fitted_size, resized};
 use crate::sink::options::Quality;
+use crate::sink::record::Record;
 
 /// How long a video's only frame is shown.
 pub(super) const LONE_FRAME: u32 = TIMESCALE / 30;
@@ -47,6 +48,8 @@ pub(super) struct Video {
     /// The tick and the last frame, which waits for the next one: that tells how long it is shown.
     pending: Option<(u64, AccessUnit)>,
     last_duration: u32,
+    /// What made it.
+    record: Option<Record>,
 }
 
 /// The file needs to know how the first frame was coded before anything is written.
@@ -72,6 +75,7 @@ impl Video {
             origin: 0,
             pending: None,
             last_duration: LONE_FRAME,
+            record: None,
         })
     }
 
@@ -79,6 +83,14 @@ impl Video {
     pub(super) fn scaled_to(&self) -> Option<(u32, u32)> {
         let (size, coded) = (self.size, self.coded_size);
         (size.0 > coded.0 || size.1 > coded.1).then_some(coded)
+    }
+
+    /// Has what made it written beside the description of the file, at the next time when that is written.
+    pub(super) fn describe(&mut self, record: Option<&Record>) {
+        self.record = record.cloned();
+        if let Container::Open(file) = &mut self.container {
+            file.describe(record);
+        }
     }
 
     /// Adds a picture that is shown from `pts` on.
@@ -135,7 +147,8 @@ impl Video {
         // The first four bytes name profile and level; the file format repeats them.
         ensure!(sps.len() >= 4, "the H.264 encoder described its stream in {} bytes, expected at least 4", sps.len());
         let size = (self.coded_size.0.try_into()?, self.coded_size.1.try_into()?);
-        let description = Description { size, sps: sps.clone(), pps: pps.clone() };
+        let record = self.record.as_ref().map(Record::text);
+        let description = Description { size, sps: sps.clone(), pps: pps.clone(), record };
         match std::mem::replace(&mut self.container, Container::Broken(Duration::ZERO)) {
             Container::Planned(file) => {
                 self.container = Container::Open(Box::new(Mp4File::start(file, description)?));

@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 use crate::flow::labelled::Labelled;
 use crate::plot;
 use crate::sink::options::OutputOptions;
-use crate::sink::part::{Leftover, PartFile};
+use crate::sink::part::PartFile;
+use crate::sink::record::Record;
 use crate::sink::{Ending, Sink};
 use account::Account;
 
@@ -24,15 +25,18 @@ pub(super) fn picture_path(path: &Path) -> PathBuf {
 pub(super) struct SummarySink {
     files: Option<(PartFile, PartFile)>,
     source: String,
+    record: Option<Record>,
     faces: Account,
 }
 
 impl SummarySink {
     pub(super) fn create(path: &Path, options: OutputOptions<'_>) -> Result<Self> {
-        // Nothing is written before the end, so a run that was killed left nothing that anybody could miss.
-        let file = |path: &Path| PartFile::create(path, options.force, Leftover::Replace);
+        // What is left of the picture belongs to what is left of the summary.
+        let leftover = options.leftover(path);
+        let file = |path: &Path| PartFile::create(path, options.force, leftover);
         let files = Some((file(path)?, file(&picture_path(path))?));
-        Ok(Self { files, source: options.source.unwrap_or_default().to_owned(), faces: Account::default() })
+        let (source, record) = (options.source.unwrap_or_default().to_owned(), options.record.cloned());
+        Ok(Self { files, source, record, faces: Account::default() })
     }
 }
 
@@ -45,14 +49,18 @@ impl Sink for SummarySink {
     fn finish(&mut self, ending: Ending) -> Result<()> {
         let Some((data, picture)) = self.files.take() else { return Ok(()) };
         self.faces.finish();
-        let text = format!("{:#}\n", self.faces.to_json(&self.source));
+        let mut json = self.faces.to_json(&self.source);
+        if let (Some(record), Some(fields)) = (&self.record, json.as_object_mut()) {
+            fields.insert("record".to_owned(), serde_json::to_value(record.ended(ending == Ending::Whole))?);
+        }
+        let text = format!("{json:#}\n");
         let written = data.file().and_then(|mut file| Ok(file.write_all(text.as_bytes())?));
         written.with_context(|| format!("{} can't be written", data.part().display()))?;
-        plot::timeline(picture.part(), &self.source, self.faces.end(), self.faces.rows())?;
         if ending == Ending::Whole {
+            // First the figures: of the picture they are independent, should it fail.
             data.complete()?;
-            picture.complete()?;
         }
-        Ok(())
+        plot::timeline(picture.part(), &self.source, self.faces.end(), self.faces.rows())?;
+        if ending == Ending::Whole { picture.complete() } else { Ok(()) }
     }
 }
