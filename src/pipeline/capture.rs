@@ -46,13 +46,14 @@ impl InFlight {
 
     /// Waits until there is room for a frame of so many bytes beside the others, or none are left.
     fn wait_for_room(&self, bytes: usize, stop: &Stop) {
-        let is_full = || match self.0.load(Ordering::Relaxed) {
-            0 => false,
-            taken => taken + bytes > FLIGHT_BYTES,
-        };
-        while is_full() && !stop.is_requested() {
+        while !Self::has_room(self.0.load(Ordering::Relaxed), bytes) && !stop.is_requested() {
             thread::sleep(MOMENT);
         }
+    }
+
+    /// Whether there is room for a frame of so many bytes beside others that have taken some.
+    pub(super) fn has_room(taken: usize, bytes: usize) -> bool {
+        taken == 0 || taken + bytes <= FLIGHT_BYTES
     }
 
     /// Whether a frame of so many bytes has no second one beside it.

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use crossbeam::channel::{Receiver, Sender};
 
+use super::capture::InFlight;
 use super::detect::Detected;
 use super::turns::{Known, Turns};
 use crate::flow::emotion::{Prediction, Probabilities};
@@ -26,7 +27,7 @@ pub(super) fn label(
     // Nobody listens where the run is over already.
     let mut tell = |text| _ = warnings.send(text);
     loop {
-        let batch: Vec<Detected> = detected.iter().take(frames_at_once).collect();
+        let batch = batch(detected, frames_at_once);
         if batch.is_empty() {
             return Ok(());
         }
@@ -36,6 +37,20 @@ pub(super) fn label(
             }
         }
     }
+}
+
+/// The next frames, so many at most. Where capture waits for room, no more would come.
+fn batch(detected: &Receiver<Detected>, most: usize) -> Vec<Detected> {
+    let (mut batch, mut taken, mut last) = (Vec::new(), 0, 0);
+    while batch.len() < most
+        && InFlight::has_room(taken, last)
+        && let Ok(next) = detected.recv()
+    {
+        last = next.frame.rgb.len();
+        taken += last;
+        batch.push(next);
+    }
+    batch
 }
 
 /// Frames with their labels, in their order. Each took its share of the time.

@@ -137,7 +137,7 @@ fn a_slow_consumer_of_a_file_gets_every_frame_and_the_source_waits() {
 #[test]
 fn a_frame_that_is_large_is_written_before_the_next_is_read() {
     let (recorders, recorded) = recorder();
-    let (written, recorded) = (recorded.clone(), recorded);
+    let written = recorded.clone();
     let outcome = within_limit(move || {
         let mut source = FakeSource::new(move |id| {
             let done = written.lock().expect("no poison").ids.len() as u64;
@@ -146,7 +146,12 @@ fn a_frame_that_is_large_is_written_before_the_next_is_read() {
             let pixels = vec![level; 3 * (side * side) as usize];
             Ok((id < 4).then(|| Frame::new(id, Duration::from_secs(id), (side, side), pixels.into())))
         });
-        run_with(&mut source, DropPolicy::Every, &Stop::default(), recorders, go_on)
+        // Those that wait to be labelled with others are on their way, too.
+        let (source, frames_at_once, tables) = (&mut source as &mut dyn Source, 8, vec![]);
+        let (make_detect, faces_a_frame, needs_outputs) = (|| Ok(detect), None, true);
+        let stages =
+            Stages { source, make_detect, classify, faces_a_frame, frames_at_once, tables, recorders, needs_outputs };
+        run_stages(stages, DropPolicy::Every, &Stop::default(), go_on)
     });
     assert_eq!(outcome.error, None);
     assert_frames(&recorded.lock().unwrap().ids, 0..4);
