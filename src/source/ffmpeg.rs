@@ -148,12 +148,12 @@ impl FfmpegSource {
     /// How much longer the file says that it is than what came, in seconds.
     fn missing(&self) -> Option<f64> {
         let missing = self.track.end? - self.last - self.gap();
-        // A frame more or less is a question of rounding.
+        // A frame more or less is a question of rounding, and of where an edit list begins.
         Some(missing).filter(|&missing| missing > self.gap())
     }
 
     fn last_duration(&self) -> Option<Duration> {
-        let rest = self.track.end.map(|end| end - self.last).filter(|&rest| rest > self.gap() / 4.0);
+        let rest = self.missing().map(|missing| missing + self.gap());
         let seconds = rest.or(self.track.fps.map(f64::recip))?;
         Duration::try_from_secs_f64(seconds).ok()
     }

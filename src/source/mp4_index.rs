@@ -208,7 +208,7 @@ fn parse_orientation(tkhd: &[u8]) -> Option<Orientation> {
 /// order than they are decoded in.
 fn delay(stbl: &[u8]) -> Result<i64> {
     let Some(Ctts { entries }) = table(stbl)? else { return Ok(0) };
-    let mut offsets = entries.iter().filter(|entry| entry.sample_count > 0).map(|entry| i64::from(entry.sample_offset));
+    let mut offsets = entries.iter().filter(|entry| entry.sample_count > 0).map(|entry| entry.sample_offset);
     let first = offsets.next();
     ensure!(offsets.all(|offset| Some(offset) == first), "this video has B-frames");
     Ok(first.unwrap_or(0))

@@ -295,7 +295,9 @@ fn a_video_out_of_a_pipe_is_as_out_of_the_file() {
     lines_of(from_stdin(&clip, &["annotate", "-", "-o", &output.display().to_string()]));
     assert_eq!(names_in(&output), ["stdin.jsonl", "stdin.mp4"]);
 
-    let index_last = make(&folder, "clip.mp4", &["-t", "0.5", "-c:v", "libx264"]);
+    // More than ffmpeg keeps in memory.
+    let index_last = ["-t", "1", "-vf", "noise=alls=60:allf=t", "-c:v", "libx264", "-crf", "10"];
+    let index_last = make(&folder, "clip.mp4", &index_last);
     let refused = from_stdin(&index_last, &["annotate", "-", "-o", "-"]);
     assert_exit(&refused, 1, &["standard input", "name the file itself"]);
 
