@@ -86,15 +86,15 @@ impl PartFile {
         &self.part
     }
 
-    /// An empty file beside it, to be filled and then be taken by [`Self::replace_by`]; it goes when the value is dropped.
+    /// A name beside it that nobody has, for a file that [`Self::replace_by`] is to take; it is removed when the value is
+    /// dropped.
     pub(super) fn beside(&self) -> Result<TempPath> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(TEMPORARY_PREFIX).suffix(".mp4");
-        // As for any other new file, less what the umask takes: temporary files are for their owner alone.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let made = builder.tempfile_in(folder_of(&self.part));
-        Ok(made.with_context(|| format!("{} can't get a file beside it", self.part.display()))?.into_temp_path())
+        // Where nothing is written there, a run that is killed leaves nothing.
+        let free = |path: &Path| if path.exists() { Err(ErrorKind::AlreadyExists.into()) } else { Ok(()) };
+        let named = builder.make_in(folder_of(&self.part), free);
+        Ok(named.with_context(|| format!("{} can't get a file beside it", self.part.display()))?.into_temp_path())
     }
 
     /// Takes what is in another file, which vanishes.

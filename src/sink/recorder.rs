@@ -154,7 +154,7 @@ impl Sink for Recorder {
 /// Puts the input's sound beside the pictures, in the same file. A video without it is better than none, so a failure of
 /// that is only told: it is returned.
 fn add_sound(sound: Sound<'_>, file: &PartFile, length: Duration) -> Result<Option<String>> {
-    // A file that was just created: what lies beside is not in its way.
+    // A new name: what lies beside is not in its way.
     let beside = file.beside()?;
     match sound::add(sound, file.part(), length, &beside) {
         Ok(true) => file.replace_by(&beside).map(|()| None),

@@ -2,7 +2,7 @@
 //! it.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -39,7 +39,7 @@ fn an_input_that_bears_the_preliminary_name_of_an_output_stays() {
         fail(annotate(&[&file("today.part.mp4")], file("today.mp4")).args(force), 1, &words);
         // One input's output and another input.
         let both = [file("a.mp4"), file("r/a.part.mp4")];
-        let both = both.each_ref().map(|path| path.as_path());
+        let both = both.each_ref().map(PathBuf::as_path);
         fail(annotate(&both, folder_name(&file("r"))).args(force), 1, &["a.part.mp4"]);
     }
     for name in ["today.part.mp4", "r/a.part.mp4"] {
@@ -47,11 +47,7 @@ fn an_input_that_bears_the_preliminary_name_of_an_output_stays() {
     }
     assert_eq!(names_in(folder.path()), ["a.mp4", "r", "today.part.mp4"]);
     assert_eq!(names_in(&file("r")), ["a.part.mp4"]);
-    fail(
-        &mut annotate(&[&file("a.mp4")], file("b.mp4")).arg("-o").arg(file("b.part.mp4")),
-        2,
-        &["b.part.mp4", "twice"],
-    );
+    fail(annotate(&[&file("a.mp4")], file("b.mp4")).arg("-o").arg(file("b.part.mp4")), 2, &["b.part.mp4", "twice"]);
 }
 
 #[test]
