@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_fits_nothing_is_described() {
-        let folder = folder_of(&["boredom/1.png", "boredom/2.gif", "readme.txt"]);
+        let folder = folder_of(&["boredom/1.png", "boredom/2.psd", "readme.txt"]);
         let error = find(folder.path()).unwrap_err().to_string();
         for words in
             ["fer2013new.csv", "AF01ANS.JPG", "1 folder (boredom)", "1 picture (boredom/1.png)", "2 other files"]

@@ -216,7 +216,7 @@ fn a_recording_that_begins_between_key_frames_is_read_and_the_complaints_are_cou
     }
     let output = run(&mut command);
     assert_exit(&output, 0, &["input.ts", "ffmpeg complained", "times"]);
-    assert_eq!(names_in(folder.path()), ["input.ts", "out.jsonl", "out.mp4", "whole.ts"]);
+    assert_eq!(names_in(folder.path()), ["input.ts", "out.jsonl", "out.jsonl.record.json", "out.mp4", "whole.ts"]);
     let frames = json_lines(&folder.path().join("out.jsonl")).len();
     assert!((60..120).contains(&frames), "{frames} frames");
 }
@@ -293,7 +293,7 @@ fn a_video_out_of_a_pipe_is_as_out_of_the_file() {
     assert_eq!(lines_of(from_stdin(&clip, &["live", "-", "--headless", "-o", "-"])).len(), 15);
     let output = folder.path().join("made/");
     lines_of(from_stdin(&clip, &["annotate", "-", "-o", &output.display().to_string()]));
-    assert_eq!(names_in(&output), ["stdin.jsonl", "stdin.mp4"]);
+    assert_eq!(names_in(&output), ["stdin.jsonl", "stdin.jsonl.record.json", "stdin.mp4"]);
 
     // More than ffmpeg keeps in memory.
     let index_last = ["-t", "1", "-vf", "noise=alls=60:allf=t", "-c:v", "libx264", "-crf", "10"];

@@ -115,7 +115,7 @@ fn an_animated_gif_is_a_video_or_it_is_said_that_it_is_none() {
     }
     let results = folder.path().join("results/");
     succeed(emocam().arg("annotate").arg(&gif).arg("-o").arg(&results));
-    assert_eq!(names_in(&results), ["a.jsonl", "a.mp4"]);
+    assert_eq!(names_in(&results), ["a.jsonl", "a.jsonl.record.json", "a.mp4"]);
     let times = times(&json_lines(&results.join("a.jsonl")));
     assert!(times.len() == 3 && (times[2] - 0.2).abs() < 1e-3, "{times:?}");
 }
@@ -137,7 +137,7 @@ fn an_animated_webp_is_a_video_with_and_without_ffmpeg() {
     }
     let results = folder.path().join("results/");
     succeed(emocam().arg("annotate").arg(&webp).arg("-o").arg(&results));
-    assert_eq!(names_in(&results), ["a.jsonl", "a.mp4"]);
+    assert_eq!(names_in(&results), ["a.jsonl", "a.jsonl.record.json", "a.mp4"]);
     assert_eq!(frames_of(&results.join("a.mp4")), 6);
     let lines = json_lines(&results.join("a.jsonl"));
     assert_eq!(times(&lines), [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]);
