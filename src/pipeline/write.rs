@@ -59,7 +59,9 @@ pub(super) fn write(
         };
         let mut goes_on = true;
         sinks.retain_mut(|sink| {
-            let error = match sink.write(&labelled) {
+            let written = sink.write(&labelled);
+            sink.warnings().into_iter().for_each(|warning| tell(warnings, warning));
+            let error = match written {
                 Ok(ControlFlow::Continue(())) => return true,
                 Ok(ControlFlow::Break(())) => None,
                 Err(error) => Some(error),
@@ -85,9 +87,7 @@ pub(super) fn write(
         if let Err(error) = sink.finish(ending) {
             first_error.get_or_insert(error);
         }
-        for warning in sink.warnings() {
-            tell(warnings, warning);
-        }
+        sink.warnings().into_iter().for_each(|warning| tell(warnings, warning));
     }
     first_error.map_or(Ok(()), |error: Error| Err(error))
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::cases::{Case, Outcome, done};
-use super::common::{assert_exit, run, temporary_folder};
+use super::common::{assert_exit, names_in, run, temporary_folder};
 use super::live::{Ended, Live, is_happy, numbers};
 use super::vivid::{self, Vivid};
 use super::webcam::{NAME, Webcam};
@@ -60,12 +60,13 @@ fn face_in_yuyv() -> Outcome {
 fn bars_in(pixels: &str) -> Outcome {
     let _vivid = Vivid::new();
     let folder = temporary_folder();
-    let picture = folder.path().join("bars.png");
-    let (format, file) = (format!("640x480@25:{pixels}"), picture.to_str().expect("a path of plain text"));
-    let ended = Live::start(vivid::PATH, &["--camera-format", &format, "--frames", "10", "-o", file]).end();
+    let pictures = folder.path().join("%06d.png");
+    let (format, files) = (format!("640x480@25:{pixels}"), pictures.to_str().expect("a path of plain text"));
+    let ended = Live::start(vivid::PATH, &["--camera-format", &format, "--frames", "10", "-o", files]).end();
     ended.assert(0, &[&format!("640x480 {} at 25 fps", pixels.to_uppercase())]);
     assert_eq!(ended.frames.len(), 10);
-    let picture = image::open(&picture).expect("a picture").into_rgb8();
+    let first = names_in(folder.path()).into_iter().find(|name| name.ends_with(".png")).expect("a picture");
+    let picture = image::open(folder.path().join(first)).expect("a picture").into_rgb8();
     let off = (0..).zip(vivid::BARS).map(|(bar, color)| {
         // Below the text that is in the picture.
         let found = picture.get_pixel(40 + 80 * bar, 400).0;
