@@ -24,6 +24,7 @@ use self::folder::{NotRead, ends_in, shown};
 use super::pixels::Rgb;
 use super::{Source, SourceInfo};
 use crate::flow::frame::Frame;
+use crate::system::buffers::Buffers;
 use crate::system::files::read_at_most;
 use crate::system::programs::installed;
 
@@ -94,18 +95,22 @@ struct Picture {
 }
 
 /// Reads a picture file of any supported kind.
-fn read(path: &Path) -> Result<Picture> {
+fn read(path: &Path, buffers: &mut Buffers<[u8]>) -> Result<Picture> {
     if ends_in(path, &heif::EXTENSIONS) {
         return Ok(Picture { rgb: heif::read(path)?, moves: false });
     }
     let bytes = read_at_most(path, MAX_FILE_BYTES)?;
-    Ok(Picture { rgb: decode::decode(&bytes)?, moves: animated(Cursor::new(&bytes)).is_some() })
+    let rgb = decode::decode(&bytes, buffers)?;
+    buffers.keep(&rgb.pixels);
+    Ok(Picture { rgb, moves: animated(Cursor::new(&bytes)).is_some() })
 }
 
 /// One picture, or those of a folder.
 struct ImageSource {
     info: SourceInfo,
     paths: std::vec::IntoIter<PathBuf>,
+    /// What photos of one camera are read into, one after the other.
+    buffers: Buffers<[u8]>,
     /// A single picture, read by `open` so that it fails there.
     single: Option<Rgb>,
     /// The number of the next picture; one that can't be read keeps its own, so that the others' are always the same.
@@ -130,6 +135,7 @@ impl ImageSource {
                 ..Default::default()
             },
             paths: paths.into_iter(),
+            buffers: Buffers::default(),
             single,
             next_id: 0,
             damaged: Vec::new(),
@@ -141,7 +147,7 @@ impl ImageSource {
 
     /// Reads a picture.
     fn single(path: &Path) -> Result<Self> {
-        let Picture { rgb, moves } = read(path).with_context(|| path.display().to_string())?;
+        let Picture { rgb, moves } = read(path, &mut Buffers::default()).with_context(|| path.display().to_string())?;
         let mut source = Self::new(path, Vec::new(), Some(rgb));
         if moves {
             source.warnings.push(format!("{}: not read: {FIRST_FRAME_ALONE}", path.display()));
@@ -167,7 +173,7 @@ impl ImageSource {
             return Some((None, picture));
         }
         for path in self.paths.by_ref() {
-            match read(&path) {
+            match read(&path, &mut self.buffers) {
                 Ok(Picture { rgb, moves }) => {
                     if moves {
                         self.not_read.add(FIRST_FRAME_ALONE, &path);

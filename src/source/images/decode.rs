@@ -28,12 +28,12 @@ const MAX_DECODER_BYTES: u64 = 16 * MAX_PIXELS;
 /// # Errors
 /// When it is damaged or cut short, or has more than `MAX_PIXELS`.
 pub(crate) fn rgb_from_bytes(bytes: &[u8]) -> Result<RgbImage> {
-    let Rgb { width, height, pixels } = decode(bytes)?;
+    let Rgb { width, height, pixels } = decode(bytes, &mut Buffers::default())?;
     RgbImage::from_raw(width, height, pixels.to_vec()).context("a picture of the wrong length")
 }
 
-/// As [`rgb_from_bytes`].
-pub(super) fn decode(bytes: &[u8]) -> Result<Rgb> {
+/// As [`rgb_from_bytes`], into one of some buffers where that is possible.
+pub(super) fn decode(bytes: &[u8], buffers: &mut Buffers<[u8]>) -> Result<Rgb> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     let format = reader.format();
     let mut decoder = reader.into_decoder().context("not a picture, or a damaged one")?;
@@ -42,14 +42,18 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Rgb> {
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     if format == Some(ImageFormat::Jpeg) {
         // Not by way of `image`, which fills up what is missing with grey.
-        let jpeg = rgb_from_jpeg(bytes, &mut Buffers::default()).context("a damaged JPEG")?;
+        // Nobody else holds the buffer then, so that it can be turned.
+        let mut own = Buffers::default();
+        own.keep(&buffers.bytes(len));
+        let jpeg = rgb_from_jpeg(bytes, &mut own).context("a damaged JPEG")?;
+        drop(own);
         return turned(jpeg, orientation);
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     decoder.set_limits(limits).context("this picture takes too much memory")?;
     let pixels = if decoder.color_type() == ColorType::Rgb8 {
-        let mut pixels = black(len);
+        let mut pixels = buffers.bytes(len);
         decoder.read_image(Arc::make_mut(&mut pixels)).context("a damaged picture")?;
         pixels
     } else {
