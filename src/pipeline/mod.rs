@@ -111,7 +111,7 @@ where
     let living = Living::new(tables.len() + recorders.len(), needs_outputs, stop);
     let (dropped, in_flight, output_error) = (AtomicU64::new(0), InFlight::default(), Mutex::new(None));
     let displaced = (drop_policy == DropPolicy::Latest).then(|| frames.clone());
-    let (credit, for_capture, for_detect) = credit(drop_policy);
+    let Credit { giver, for_capture, for_detect } = Credit::new(drop_policy);
     let mut unrecorded = 0;
     thread::scope(|scope| {
         let (guard, dropped, in_flight, living, output_error) = (&guard, &dropped, &in_flight, &living, &output_error);
@@ -149,7 +149,8 @@ where
             unrecorded: 0,
         };
         guard.watch("present", || {
-            let outcomes = Outcomes { labelled: &labelled, notices: &notices, warnings: &warnings, credit, in_flight };
+            let outcomes =
+                Outcomes { labelled: &labelled, notices: &notices, warnings: &warnings, credit: giver, in_flight };
             present_all(&outcomes, &mut outlets, stop, &mut present)
         });
         unrecorded = outlets.unrecorded;
@@ -164,19 +165,29 @@ where
     (Losses { dropped: dropped.into_inner(), unrecorded }, error.map_or(Ok(()), Err))
 }
 
-/// What allows a frame onto its way, and where it is asked for: a camera's frames are chosen as late as can be, and those
-/// of a file not read before they are due. The first end gives back what a frame took that was presented.
-fn credit(drop_policy: DropPolicy) -> (Option<Sender<()>>, Option<Receiver<()>>, Option<Receiver<()>>) {
-    if drop_policy == DropPolicy::Every {
-        return (None, None, None);
+/// What allows a frame onto its way, where somebody waits for it. `giver` gives back what a frame took that was presented.
+#[derive(Default)]
+struct Credit {
+    giver: Option<Sender<()>>,
+    /// A file's frames are not read before they may go.
+    for_capture: Option<Receiver<()>>,
+    /// A camera's frames are chosen as late as can be.
+    for_detect: Option<Receiver<()>>,
+}
+
+impl Credit {
+    fn new(drop_policy: DropPolicy) -> Self {
+        let (sender, receiver) = bounded(CREDIT);
+        for () in [(); CREDIT] {
+            let _ = sender.try_send(());
+        }
+        let giver = Some(sender);
+        match drop_policy {
+            DropPolicy::Every => Self::default(),
+            DropPolicy::EveryInRealTime => Self { giver, for_capture: Some(receiver), for_detect: None },
+            DropPolicy::Latest => Self { giver, for_capture: None, for_detect: Some(receiver) },
+        }
     }
-    let (sender, receiver) = bounded(CREDIT);
-    for () in [(); CREDIT] {
-        let _ = sender.try_send(());
-    }
-    let (for_capture, for_detect) =
-        if drop_policy == DropPolicy::Latest { (None, Some(receiver)) } else { (Some(receiver), None) };
-    (Some(sender), for_capture, for_detect)
 }
 
 /// What a panic in another thread left is still of use.

@@ -176,7 +176,7 @@ fn an_output_that_fails_is_told_and_the_others_are_completed() {
             assert_eq!((recorded.finished, recorded.ending), (1, Some(Ending::Whole)));
         }
         let error = outcome.error.expect("an error");
-        assert_eq!(told, [error.clone()]);
+        assert_eq!(told, std::slice::from_ref(&error));
         error
     });
     assert_eq!(error, ["frame 5 can't be written", "the reader of an output has left, and gets no more"]);
