@@ -128,15 +128,17 @@ where
             label(classify, frames_at_once, turns, detected, sender, warnings)
         });
         let writer = |name, sinks: Vec<Box<dyn Sink + Send>>, queue| {
+            if sinks.is_empty() {
+                return None;
+            }
             let (sender, frames) = bounded(queue);
-            let sender = (!sinks.is_empty()).then_some(sender);
             spawn(scope, guard, name, (frames, warning_sender.clone()), move |(frames, warnings)| {
                 if let Err(error) = write(sinks, frames, warnings, living, || guard.ending(drop_policy)) {
                     locked(output_error).get_or_insert(error);
                 }
                 Ok(())
             });
-            sender
+            Some(sender)
         };
         let mut outlets = Outlets {
             tables: writer("tables", tables, TABLE_QUEUE),

@@ -12,7 +12,7 @@ use crate::flow::labelled::Labelled;
 use crate::flow::stop::Stop;
 use crate::sink::{Ending, Sink};
 
-/// What is said of a pipe of which others do not depend.
+/// What is said where one reader leaves and other outputs go on.
 const READER_LEFT: &str = "the reader of an output has left, and gets no more";
 
 /// The outputs of a run that can still be written.
