@@ -1,10 +1,9 @@
 //! Arguments of `emocam annotate`.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, value_parser};
 
 use super::common::{Common, source_parser};
-use emocam::sink::SinkSpec;
 use emocam::source::SourceSpec;
 
 /// `emocam annotate`
@@ -14,14 +13,25 @@ use emocam::source::SourceSpec;
   emocam annotate photos/ -o faces.csv                 pictures as a table
   emocam annotate clip.mp4 -o frames/%06d.png          each frame as a PNG
   emocam annotate clip.mp4 --summary clip.json         each face's time
+  emocam annotate -r study/ -o study.csv               all in one table
+  emocam annotate *.mp4 -o 'out/{name}.csv'            a table for each
+  emocam annotate long.mp4 --rate 2 -o out.csv         two frames a second
   emocam annotate *.mp4 -o results/                    many files:
       results/NAME.mp4 and results/NAME.jsonl; the same command again does
-      what is not done yet")]
+      what is not done yet
+
+Variables in names of outputs: {name} of the input, without its ending;
+{folder}, below the folder that all inputs share; {extension}.")]
 pub(crate) struct Annotate {
     /// Videos, pictures or folders of pictures; - reads a video from standard input, rtsp:// and http:// from the network
     /// (with ffmpeg); `demo` is the clip inside the program
     #[arg(value_name = "INPUT", required = true, value_parser = source_parser())]
     pub(crate) inputs: Vec<SourceSpec>,
+
+    /// Look for videos and pictures in folders and in those below them, each an input of its own; a folder of results has
+    /// the same folders
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
 
     /// Options that `live` has too
     #[command(flatten)]
@@ -40,6 +50,11 @@ pub(crate) struct Annotate {
 }
 
 impl Annotate {
+    /// Whether there may be several inputs.
+    pub(crate) fn takes_many(&self) -> bool {
+        self.inputs.len() > 1 || self.recursive
+    }
+
     /// Refuses cameras, and outputs that can't hold all of the inputs.
     pub(super) fn check(&self) -> Result<()> {
         for input in &self.inputs {
@@ -47,19 +62,12 @@ impl Annotate {
                 bail!("`annotate` takes files; for {input} use `emocam live`");
             }
         }
-        let is_folder = |output: &SinkSpec| matches!(output, SinkSpec::Stills(_));
-        if self.inputs.len() > 1
-            && let Some(output) = self.common.outputs.iter().find(|output| !is_folder(output))
-        {
-            bail!("with several inputs an output must be a folder, whose name ends in a slash; {output} is none");
-        }
-        for (option, output) in [("--clean", &self.common.clean), ("--summary", &self.common.summary)] {
-            if self.inputs.len() > 1 && output.is_some() {
-                bail!(
-                    "{option} names one file, and there are {} inputs: give it with one at a time",
-                    self.inputs.len()
-                );
-            }
+        for output in self.common.all_outputs().iter().filter(|_| self.takes_many()) {
+            ensure!(
+                output.is_folder() || output.names_input() || output.may_be_shared(),
+                "{output} would be one file of several inputs: put {{name}} in it, such as 'out/{{name}}.mp4', or name a \
+                 folder with a slash at its end; only tables hold them all (.csv, .jsonl)"
+            );
         }
         self.common.check()
     }

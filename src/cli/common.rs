@@ -1,6 +1,8 @@
 //! Options that `emocam live` and `emocam annotate` have both, and how what is typed there is read.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -9,7 +11,7 @@ use clap::{Args, value_parser};
 use super::dials::Dials;
 use emocam::draw::Privacy;
 use emocam::sink::{self, Quality, SinkSpec};
-use emocam::source::SourceSpec;
+use emocam::source::{Excerpt, Pick, SourceSpec};
 
 /// Options of `live` and `annotate`.
 #[derive(Debug, Args)]
@@ -47,8 +49,30 @@ pub(crate) struct Common {
     pub(crate) force: bool,
 
     /// Stop after this many frames
-    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..), help_heading = "Part of the source")]
     pub(crate) frames: Option<u64>,
+
+    /// Begin at this time of the source, in seconds or as 1:30 or 1:02:03.5
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Part of the source")]
+    pub(crate) start: Option<Duration>,
+
+    /// End before this time
+    #[arg(long, value_name = "TIME", value_parser = time, help_heading = "Part of the source")]
+    pub(crate) end: Option<Duration>,
+
+    /// Take each N-th frame only
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = value_parser!(NonZeroU64),
+        conflicts_with = "rate",
+        help_heading = "Part of the source"
+    )]
+    pub(crate) every: Option<NonZeroU64>,
+
+    /// Take so many frames a second only, such as 2 or 0.5
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = "Part of the source")]
+    pub(crate) rate: Option<f64>,
 
     /// Hide faces in the window, in recordings and in pictures: blur, pixelate or box. Labels and data stay. Faces are
     /// looked for down to 16 pixels then, where nothing else is asked for
@@ -70,6 +94,9 @@ impl Common {
     pub(super) fn check(&self) -> Result<()> {
         let has_table = self.outputs.iter().any(|output| matches!(output, SinkSpec::Csv(_)));
         ensure!(has_table || !self.empty_rows, "--empty-rows is for -o FILE.csv, and there is none");
+        if let (Some(start), Some(end)) = (self.start, self.end) {
+            ensure!(start < end, "--end must be later than --start, and {end:?} is not later than {start:?}");
+        }
         // The statistics are one more file that is written.
         let stats = self.stats.iter().cloned().map(SinkSpec::Jsonl);
         sink::check_distinct(&self.all_outputs().into_iter().chain(stats).collect::<Vec<_>>())
@@ -78,6 +105,16 @@ impl Common {
     /// What `--crf` says.
     pub(crate) fn quality(&self) -> Quality {
         self.crf.map_or_else(Quality::default, Quality)
+    }
+
+    /// Which frames of the source are wanted.
+    pub(crate) fn excerpt(&self) -> Excerpt {
+        let pick = match (self.every, self.rate) {
+            (Some(every), _) => Pick::Every(every),
+            (None, Some(rate)) => Pick::Rate(rate),
+            (None, None) => Pick::All,
+        };
+        Excerpt { start: self.start.unwrap_or_default(), end: self.end, pick }
     }
 
     /// What `-o`, `--clean` and `--summary` name.
@@ -91,6 +128,28 @@ fn confidence(text: &str) -> Result<f32, String> {
     confidence.ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
+/// Reads a time in seconds, minutes and seconds, or hours, minutes and seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    let problem = || "expected seconds, such as 90 or 2.5, or minutes and seconds, such as 1:30, or 1:02:03".to_owned();
+    let parts: Vec<&str> = text.split(':').collect();
+    let (last, before) = parts.split_last().filter(|(_, before)| before.len() <= 2).ok_or_else(problem)?;
+    // In front of seconds stand whole minutes, and no part is more than 60 but for the first.
+    let mut seconds =
+        last.parse::<f64>().ok().filter(|it| *it >= 0.0 && (before.is_empty() || *it < 60.0)).ok_or_else(problem)?;
+    for (place, part) in before.iter().rev().enumerate() {
+        let value =
+            part.parse::<u32>().ok().filter(|value| place + 1 == before.len() || *value < 60).ok_or_else(problem)?;
+        seconds += f64::from(value) * 60f64.powi(place as i32 + 1);
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| problem())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    // Once in a day is as rare as anyone looks.
+    let rate = text.parse().ok().filter(|rate| (1e-5..=1e5).contains(rate));
+    rate.ok_or_else(|| "expected frames a second, more than 0, such as 2 or 0.5".into())
+}
+
 /// Reads what names a source.
 pub(super) fn source_parser() -> impl TypedValueParser<Value = SourceSpec> {
     OsStringValueParser::new().map(|name| SourceSpec::from(name.as_os_str()))
@@ -101,11 +160,7 @@ fn sink_parser() -> impl TypedValueParser<Value = SinkSpec> {
 }
 
 fn summary_parser() -> impl TypedValueParser<Value = SinkSpec> {
-    OsStringValueParser::new().try_map(|name| {
-        let path = PathBuf::from(name);
-        let is_json = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
-        if is_json { Ok(SinkSpec::Summary(path)) } else { Err(anyhow!("name a file that ends in .json")) }
-    })
+    OsStringValueParser::new().try_map(|name| SinkSpec::summary(&name))
 }
 
 fn clean_parser() -> impl TypedValueParser<Value = SinkSpec> {
@@ -113,4 +168,29 @@ fn clean_parser() -> impl TypedValueParser<Value = SinkSpec> {
         SinkSpec::Video(path) => Ok(SinkSpec::CleanVideo(path)),
         other => Err(anyhow!("{other} is no video: name a file that ends in .mp4")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        for (text, seconds) in
+            [("0", 0.0), ("90", 90.0), ("2.5", 2.5), ("1:30", 90.0), ("75:00", 4500.0), ("1:02:03.5", 3723.5)]
+        {
+            assert_eq!(time(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "-1", "1:60", "1:60:00", "1:2:3:4", "1.5:00", ":30", "1m", "NaN", "inf", "1e300"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_more_than_nothing() {
+        assert_eq!((rate("2"), rate("0.5")), (Ok(2.0), Ok(0.5)));
+        for text in ["0", "-1", "NaN", "inf", "1e9", "two"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! | `common` | options of `live` and `annotate`: outputs, privacy, where it ends |
 //! | `dials` | options of these and `bench`: how faces are looked for and labelled |
 //! | `data` | options of `train` and `eval`: which labelled pictures there are |
+//! | `implied` | the command that is meant where none is named |
 //! | `help` | the topics of `emocam help`, whose texts are in `help/` |
 //! | `manual` | what is made of all this: help, completions, manual page |
 
@@ -17,6 +18,7 @@ mod data;
 mod dials;
 mod eval;
 mod help;
+mod implied;
 mod live;
 pub(crate) mod manual;
 mod train;
@@ -38,14 +40,19 @@ pub(crate) use train::Train;
 
 /// Recognizes facial expressions in real time: camera, video or pictures in; labelled boxes, video and data out
 ///
-/// Everything runs on this machine: nothing is downloaded and nothing leaves it.
+/// Everything runs on this machine: nothing is downloaded and nothing leaves it. Without a command, a camera or a demo is
+/// watched as by `live`, and files are labelled as by `annotate`.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 80, subcommand_value_name = "COMMAND")]
 #[command(disable_help_subcommand = true, disable_help_flag = true, disable_version_flag = true, args = help_flags())]
+#[command(override_usage = "emocam [SOURCE] [OPTIONS]
+       emocam FILE... [OPTIONS]
+       emocam COMMAND")]
 #[command(after_help = "Examples:
-  emocam live                              the first camera, in a window
-  emocam annotate clip.mp4 -o out.mp4      a video with labels
-  emocam annotate photos/ -o faces.csv     a folder of pictures as a table
+  emocam                                   the first camera, in a window
+  emocam photo.jpg clip.mp4                what each face shows, as text
+  emocam clip.mp4 -o out.mp4               a video with labels
+  emocam -r study/ -o study.csv            all of a study in one table
   emocam train --data faces --out mine     weights for faces of your own
 
 Topics:
@@ -63,7 +70,7 @@ pub(crate) struct Cli {
 impl Cli {
     /// The arguments of this process. Ends it, with exit code 2 and a message, where they are wrong.
     pub(crate) fn from_arguments() -> Self {
-        let cli = Self::parse();
+        let cli = Self::parse_from(implied::with_command(std::env::args_os()));
         if let Err(error) = cli.check() {
             Self::command().error(ErrorKind::ValueValidation, error).exit();
         }
@@ -152,7 +159,8 @@ mod tests {
                 below.lines().filter_map(|line| line.strip_prefix("  ").filter(|line| line.starts_with("emocam ")));
             for example in lines.filter_map(|line| line.split("  ").next()) {
                 let words = example.split(['|', '>']).next().into_iter().flat_map(str::split_whitespace);
-                Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{example}: {error}"));
+                Cli::try_parse_from(implied::with_command(words.map(Into::into)))
+                    .unwrap_or_else(|error| panic!("{example}: {error}"));
             }
         }
     }

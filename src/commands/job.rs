@@ -10,8 +10,8 @@ use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::network::classify::{Classifier, FrameFaces};
 use emocam::pipeline::{self, DropPolicy, Stages};
-use emocam::sink::{self, OutputOptions, SinkSpec, Sound, on_demand};
-use emocam::source::{LimitedSource, Source, SourceInfo};
+use emocam::sink::{self, OutputOptions, Sink, SinkSpec, Sound, on_demand};
+use emocam::source::{Excerpt, ExcerptSource, LimitedSource, Source, SourceInfo};
 use emocam::track::smooth::Smoother;
 use emocam::track::{FaceTracker, Search, Sequence};
 
@@ -27,9 +27,13 @@ pub(crate) struct Job<'a> {
     pub(crate) drop_policy: DropPolicy,
     /// Where results go; they were checked before.
     pub(crate) outputs: &'a [SinkSpec],
-    /// How they are written.
+    /// What else takes results, frame by frame.
+    pub(crate) tables: Vec<Box<dyn Sink + Send>>,
+    /// How outputs are written.
     pub(crate) options: OutputOptions<'a>,
-    /// After how many frames to stop.
+    /// Which of its frames are wanted.
+    pub(crate) excerpt: Excerpt,
+    /// After how many of these to stop.
     pub(crate) frames: Option<u64>,
     /// How faces are looked for.
     pub(crate) search: Search,
@@ -59,7 +63,7 @@ impl Job<'_> {
     ///
     /// # Errors
     /// The first error of a stage, else of an output that can't be completed; or that frames are missing in a recording.
-    pub(crate) fn run(self, classifier: &mut Classifier, view: View, stop: &Stop, stats: &mut Stats) -> Result<()> {
+    pub(crate) fn run(mut self, classifier: &mut Classifier, view: View, stop: &Stop, stats: &mut Stats) -> Result<()> {
         let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.takes_time());
         let records = recorders.iter().any(|recorder| recorder.wants_drawing());
         let SourceInfo { name, start, .. } = self.source.info().clone();
@@ -70,8 +74,10 @@ impl Job<'_> {
         };
         // First what may fail: a table is created when it is opened, and would be in the way of the next try.
         let mut recorders = open(recorders)?;
-        let tables = open(tables)?;
-        let needs_outputs = !self.outputs.is_empty() && !view.draws();
+        let mut tables = open(tables)?;
+        tables.append(&mut self.tables);
+        let has_outputs = !(recorders.is_empty() && tables.is_empty());
+        let needs_outputs = has_outputs && !view.draws();
         // In the window, recordings and pictures can be asked for at any time.
         let requests = view.draws().then(|| {
             let (requests, writer) = on_demand(Path::new(""), self.options);
@@ -85,7 +91,7 @@ impl Job<'_> {
             view,
             controls: self.controls,
             records,
-            has_outputs: !self.outputs.is_empty(),
+            has_outputs,
             // Of a live source frames may be dropped, so those that arrive are counted.
             frames_left: self.frames.filter(|_| self.drop_policy == DropPolicy::Latest),
             waits_when_paused: self.drop_policy == DropPolicy::EveryInRealTime,
@@ -97,14 +103,20 @@ impl Job<'_> {
             state: State::default(),
         };
         let faces_a_frame = self.most_faces(classifier);
-        let mut limited;
+        let (mut excerpt, mut limited);
+        let source: &mut dyn Source = if self.excerpt == Excerpt::default() {
+            self.source
+        } else {
+            excerpt = ExcerptSource::new(self.source, self.excerpt);
+            &mut excerpt
+        };
         let stages = Stages {
             source: match self.frames {
                 Some(frames) if self.drop_policy != DropPolicy::Latest => {
-                    limited = LimitedSource::new(self.source, frames);
+                    limited = LimitedSource::new(source, frames);
                     &mut limited
                 }
-                _ => self.source,
+                _ => source,
             },
             make_detect: || {
                 let mut tracker = FaceTracker::new(self.search)?;
@@ -133,13 +145,20 @@ impl Job<'_> {
         let cut_off = self.drop_policy == DropPolicy::Every && (outcome.is_err() || is_stopped);
         // A decoder's time is known when it has ended.
         self.source.close();
-        presenter.stats.finish(losses, self.source.health());
+        let health = self.source.health();
+        presenter.stats.finish(losses, health);
         if cut_off || outcome.is_err() {
             for part in self.outputs.iter().filter_map(SinkSpec::part_path).filter(|path| path.is_file()) {
                 presenter.view.say(&format!("what was done is in {}", part.display()));
             }
         }
         outcome?;
+        // Of a camera a frame that is lost is one of many.
+        ensure!(
+            health.damaged == 0 || self.search.sequence != Sequence::Pictures,
+            "{} could not be read, see above; all else was done",
+            if health.damaged == 1 { "a picture".to_owned() } else { format!("{} pictures", health.damaged) }
+        );
         ensure!(!display_is_gone(), "{DISPLAY_GONE}; all else was done");
         ensure!(
             losses.unrecorded == 0,

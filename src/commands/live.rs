@@ -4,11 +4,11 @@ use anyhow::{Result, ensure};
 use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::pipeline::DropPolicy;
-use emocam::sink::{Input, OutputOptions};
+use emocam::sink::{Input, OutputOptions, SinkSpec, Variables};
 use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
 
 use super::job::Job;
-use super::setup::{Threads, check_outputs, classifier, finish, inputs, job, options_of, record, to_hide};
+use super::setup::{Threads, check_outputs, check_part, classifier, finish, inputs, job, options_of, record, to_hide};
 use crate::cli::Live;
 use crate::view::keys::Controls;
 use crate::view::tell::notice;
@@ -19,9 +19,11 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let common = &arguments.common;
     let spec = arguments.source.clone().map(SourceSpec::or_camera_name).transpose()?;
     check_source_options(arguments, spec.as_ref())?;
+    spec.iter().try_for_each(|spec| check_part(common, spec))?;
     let mut classifier = classifier(&common.dials, Threads::Half)?;
     let options = options_of(common, true);
-    let outputs = common.all_outputs();
+    let variables = variables(spec.as_ref());
+    let outputs: Vec<SinkSpec> = common.all_outputs().iter().map(|output| output.of_input(&variables)).collect();
     check_outputs(&outputs, options, common, spec.as_ref(), &inputs(&spec, common))?;
     let view = if arguments.headless {
         View::Status(StatusView::default())
@@ -45,6 +47,7 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let mut job = Job {
         outputs: &outputs,
         options: OutputOptions { record: Some(&record), wall_clock: is_live, ..options },
+        excerpt: common.excerpt(),
         frames: common.frames,
         faces_a_frame: arguments.labels,
         controls: Controls::new(arguments.mirror, common.privacy, is_live),
@@ -58,6 +61,17 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let outcome = job.run(&mut classifier, view, &stop.child(), &mut stats);
     let record = record.ended(outcome.is_ok());
     outcome.and(finish(&stats, common, &record))
+}
+
+/// What a source is called in the names of outputs.
+fn variables(spec: Option<&SourceSpec>) -> Variables {
+    let name = match spec {
+        Some(SourceSpec::CameraIndex(index)) => format!("camera{index}").into(),
+        Some(SourceSpec::CameraPath(path)) => path.file_name().unwrap_or_default().to_os_string(),
+        Some(spec) => spec.stem().unwrap_or_default().to_os_string(),
+        None => "camera".into(),
+    };
+    Variables { name, ..Variables::default() }
 }
 
 /// Refuses options that would do nothing.

@@ -16,7 +16,7 @@ use emocam::network::device::{DeviceSpec, GpuError};
 use emocam::network::weights::Weights;
 use emocam::pipeline::DropPolicy;
 use emocam::sink::{self, Inputs, OutputOptions, Record, SinkSpec};
-use emocam::source::{Source, SourceSpec};
+use emocam::source::{Excerpt, Source, SourceSpec};
 use emocam::track::{Search, Sequence};
 use serde_json::{Value, json};
 
@@ -32,8 +32,12 @@ pub(super) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> 
 
 /// What the outputs of a command keep of it, but for its inputs: all that they depend on.
 pub(super) fn record(command: &str, common: &Common, prior: Prior) -> Result<Record> {
-    let Common { frames, privacy, unsure, empty_rows, dials, .. } = common;
+    let Common { frames, every, rate, privacy, unsure, empty_rows, dials, .. } = common;
     let settings = json!({
+        "start": common.start.map(|time| time.as_secs_f64()),
+        "end": common.end.map(|time| time.as_secs_f64()),
+        "every": every,
+        "rate": rate,
         "frames": frames,
         "empty_rows": empty_rows,
         "privacy": privacy.and_then(|how| how.to_possible_value()).map(|how| how.get_name().to_owned()),
@@ -64,7 +68,9 @@ pub(super) fn job<'a>(
         source,
         drop_policy,
         outputs: &[],
+        tables: Vec::new(),
         options: OutputOptions::default(),
+        excerpt: Excerpt::default(),
         frames: None,
         search: search(dials, spec),
         faces_a_frame: None,
@@ -131,6 +137,18 @@ pub(super) fn classifier(dials: &Dials, threads: Threads) -> Result<Classifier> 
         notice(&format!("the prior is {prior}: all emotions are taken to occur {how}equally often ({whose})"));
     }
     Ok(classifier)
+}
+
+/// Refuses a part in time of what has none.
+pub(super) fn check_part(common: &Common, input: &SourceSpec) -> Result<()> {
+    let Common { start, end, rate, .. } = common;
+    let options = [("--start", start.is_some()), ("--end", end.is_some()), ("--rate", rate.is_some())];
+    match options.iter().find(|(_, is_set)| *is_set) {
+        Some((option, _)) if input.is_pictures() => {
+            bail!("{option} is about time, and pictures have none: of {input} use --every or --frames")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses outputs that can't be written or would be written over an input of the command, before anything is opened.

@@ -242,6 +242,11 @@ impl Stats {
         counts.map(|(label, count)| (label, count as f64 / self.faces().max(1) as f64)).collect()
     }
 
+    /// Who was left out, for people, a line each.
+    pub fn left_out(&self) -> Vec<String> {
+        self.left_out.sentences()
+    }
+
     /// The account as `--stats` writes it; documented in `emocam help data`.
     pub fn to_json(&self) -> Value {
         let stages: Map<_, _> = self.stages().iter().map(|stage| (stage.name.into(), stage.to_json())).collect();
@@ -312,7 +317,7 @@ impl fmt::Display for Stats {
             shares.into_iter().map(|(label, share)| format!("{label} {:.1}%", share * 100.0)).collect();
         let shares = if shares.is_empty() { "no face was found".to_owned() } else { shares.join(", ") };
         write!(f, "\n{shares}")?;
-        self.left_out.sentences().into_iter().try_for_each(|sentence| write!(f, "\n{sentence}"))
+        self.left_out().into_iter().try_for_each(|sentence| write!(f, "\n{sentence}"))
     }
 }
 

@@ -12,11 +12,13 @@ mod part;
 mod record;
 mod record_file;
 mod recorder;
+mod shared;
 mod sound;
 mod spec;
 mod stills;
 mod summary;
 mod table;
+mod template;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -28,8 +30,11 @@ pub use inputs::Inputs;
 pub use on_demand::{OnDemand, Requests, on_demand};
 pub use options::{OutputOptions, Quality, Sound};
 pub use record::{Input, Record};
+pub use shared::SharedTable;
 pub use spec::{SinkSpec, are_whole, check_distinct};
+pub use summary::{Account, Seen};
 pub use table::rounded;
+pub use template::Variables;
 
 use crate::draw;
 use crate::flow::labelled::Labelled;

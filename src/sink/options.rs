@@ -71,4 +71,6 @@ pub struct Sound<'a> {
     pub file: &'a Path,
     /// When its first picture is shown, in its own time.
     pub start: Duration,
+    /// How much of what is shown lies before the first picture that is recorded.
+    pub skipped: Duration,
 }

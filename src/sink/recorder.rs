@@ -48,6 +48,8 @@ enum State {
     Recording {
         file: PartFile,
         video: Box<Video>,
+        /// The time of the first frame in its source.
+        first: Duration,
         last: Moment,
     },
     Finished,
@@ -85,7 +87,7 @@ impl Recorder {
                             ));
                         }
                         video.describe(self.record.as_ref());
-                        State::Recording { file, video: Box::new(video), last: now }
+                        State::Recording { file, video: Box::new(video), first: now.pts, last: now }
                     }
                     Err(error) => {
                         file.discard();
@@ -131,7 +133,7 @@ impl Sink for Recorder {
                 ensure!(ending == Ending::CutOff, "{name} was not written: there was no frame to record");
                 Ok(())
             }
-            State::Recording { file, mut video, last } => {
+            State::Recording { file, mut video, first, last } => {
                 video.describe(self.record.as_ref().map(|record| record.ended(ending == Ending::Whole)).as_ref());
                 // A camera that is away leaves its last picture standing until the end.
                 let away = last.captured_at.elapsed();
@@ -142,7 +144,7 @@ impl Sink for Recorder {
                     return Ok(());
                 }
                 if let Some((input, start)) = &self.sound {
-                    let sound = Sound { file: input, start: *start };
+                    let sound = Sound { file: input, start: *start, skipped: first };
                     self.warnings.extend(add_sound(sound, &file, length)?);
                 }
                 file.complete()

@@ -32,17 +32,22 @@ pub(super) fn add(sound: Sound<'_>, video: &Path, length: Duration, target: &Pat
     if codecs.is_empty() {
         return Ok(false);
     }
+    // Sound that begins before the pictures is heard, but for what belongs to pictures that are left out.
+    let (lead, skipped) = match sound.skipped {
+        Duration::ZERO => (sound.start, Duration::ZERO),
+        skipped => (Duration::ZERO, sound.start + skipped),
+    };
     let mut command = Command::new(ffmpeg);
     command
         .args(["-nostdin", "-y", "-v", "error", "-protocol_whitelist", "file"])
-        .args(["-itsoffset", &seconds(sound.start), "-i"])
+        .args(["-itsoffset", &seconds(lead), "-i"])
         .arg(file_url(video))
-        .args(["-protocol_whitelist", "file", "-i"])
+        .args(["-protocol_whitelist", "file", "-ss", &seconds(skipped), "-i"])
         .arg(file_url(sound.file))
         .args(["-map", "0:v:0", "-map", "1:a", "-c:v", "copy"])
         .args(codecs)
         // Where not all frames were wanted, not all sound is.
-        .args(["-t", &seconds(sound.start + length), "-video_track_timescale", "90000", "-f", "mp4"])
+        .args(["-t", &seconds(lead + length), "-video_track_timescale", "90000", "-f", "mp4"])
         .arg(file_url(target))
         .stdin(Stdio::null());
     // Ctrl-C in a terminal goes to a whole process group; a file that is nearly complete is completed.

@@ -13,6 +13,7 @@ use super::part::{self, Leftover, PartFile};
 use super::record::{self, Record};
 use super::record_file::RecordFile;
 use super::stills::{self, Naming};
+use super::template::{self, Variables};
 use super::{Made, Shown, Sink, recorder, summary, table};
 use crate::system::files::folder_of;
 
@@ -48,6 +49,7 @@ impl TryFrom<&OsStr> for SinkSpec {
             return Ok(Self::Stdout);
         }
         let path = PathBuf::from(name);
+        template::check(&path)?;
         if name.to_string_lossy().ends_with(std::path::is_separator) {
             // Without the slash, which would hide that a file of this name exists.
             return Ok(Self::Stills(path.components().collect()));
@@ -78,6 +80,17 @@ impl fmt::Display for SinkSpec {
 }
 
 impl SinkSpec {
+    /// The summary of a run.
+    ///
+    /// # Errors
+    /// When the name does not end in .json, or has a variable that does not exist.
+    pub fn summary(name: &OsStr) -> Result<Self> {
+        let path = PathBuf::from(name);
+        ensure!(path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json")), "name a file that ends in .json");
+        template::check(&path)?;
+        Ok(Self::Summary(path))
+    }
+
     /// The file or folder that is written; `None` for standard output.
     pub fn path(&self) -> Option<&Path> {
         match self {
@@ -90,6 +103,46 @@ impl SinkSpec {
             | Self::Still(path)
             | Self::Stills(path)
             | Self::Numbered(path) => Some(path),
+        }
+    }
+
+    /// Whether an input is named in it, so that each has one of its own.
+    pub fn names_input(&self) -> bool {
+        self.path().is_some_and(template::names_input)
+    }
+
+    /// Whether it is data, of which one file may hold that of many inputs.
+    pub fn may_be_shared(&self) -> bool {
+        self.is_data() || *self == Self::Stdout
+    }
+
+    /// An input's own.
+    #[must_use]
+    pub fn of_input(&self, variables: &Variables) -> Self {
+        let filled = |path: &Path| template::filled(path, variables);
+        match self {
+            Self::Stdout => Self::Stdout,
+            Self::Jsonl(path) => Self::Jsonl(filled(path)),
+            Self::Csv(path) => Self::Csv(filled(path)),
+            Self::Video(path) => Self::Video(filled(path)),
+            Self::CleanVideo(path) => Self::CleanVideo(filled(path)),
+            Self::Summary(path) => Self::Summary(filled(path)),
+            Self::Still(path) => Self::Still(filled(path)),
+            Self::Stills(path) => Self::Stills(filled(path)),
+            Self::Numbered(path) => Self::Numbered(filled(path)),
+        }
+    }
+
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        matches!(self, Self::Stills(_))
+    }
+
+    /// The folder that it is or is in, as far as that is the same for all inputs.
+    pub fn fixed_folder(&self) -> PathBuf {
+        match self {
+            Self::Stills(path) => template::fixed_folder(&path.join("file")),
+            _ => self.path().map(template::fixed_folder).unwrap_or_default(),
         }
     }
 

@@ -5,7 +5,7 @@
 
 mod animation;
 mod decode;
-mod folder;
+pub(super) mod folder;
 mod heif;
 mod quarter;
 
@@ -15,14 +15,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use image::ImageFormat;
 
 use self::animation::{AnimationSource, animated};
 pub(crate) use self::decode::{MAX_FILE_BYTES, rgb_from_bytes};
 use self::folder::{NotRead, ends_in, shown};
 use super::pixels::Rgb;
-use super::{Source, SourceInfo};
+use super::{Health, Source, SourceInfo};
 use crate::flow::frame::Frame;
 use crate::system::buffers::Buffers;
 use crate::system::files::read_at_most;
@@ -44,7 +44,7 @@ pub(crate) fn is_picture(path: &Path) -> bool {
 }
 
 /// Whether a path is named like a picture, of any kind.
-fn is_any_picture(path: &Path) -> bool {
+pub(super) fn is_any_picture(path: &Path) -> bool {
     is_picture(path) || ends_in(path, &heif::EXTENSIONS)
 }
 
@@ -193,20 +193,20 @@ impl ImageSource {
         None
     }
 
-    /// What is told at the end of a folder.
+    /// What is told at the end of a folder. It is an error where no picture could be read.
     fn end(&mut self) -> Result<()> {
         let Self { info, damaged, not_read, warnings, .. } = self;
         let (name, total) = (&info.name, info.frames.unwrap_or_default());
         let told = not_read.take(name);
-        let none = told.is_some() && !std::mem::replace(&mut self.has_read, true);
+        let none = (told.is_some() || !damaged.is_empty()) && !std::mem::replace(&mut self.has_read, true);
         warnings.extend(told);
-        let damaged = std::mem::take(damaged);
         if !damaged.is_empty() {
-            bail!("{} of {total} pictures in {name} could not be read: {}", damaged.len(), damaged.join(", "));
+            let text =
+                format!("{} of {total} pictures in {name} could not be read: {}", damaged.len(), damaged.join(", "));
+            ensure!(!none, text);
+            warnings.push(text);
         }
-        if none {
-            bail!("none of the {total} pictures in {name} could be read");
-        }
+        ensure!(!none, "none of the {total} pictures in {name} could be read");
         Ok(())
     }
 }
@@ -218,6 +218,10 @@ impl Source for ImageSource {
 
     fn warnings(&mut self) -> Vec<String> {
         std::mem::take(&mut self.warnings)
+    }
+
+    fn health(&self) -> Health {
+        Health { damaged: self.damaged.len() as u64, ..Health::default() }
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
@@ -265,7 +269,11 @@ mod tests {
         let frames = [source.next_frame().unwrap().unwrap(), source.next_frame().unwrap().unwrap()];
         let known = frames.each_ref().map(|frame| (frame.id, frame.pts.as_secs(), frame.file.as_deref()));
         assert_eq!(known, [(0, 0, Some("1.png")), (2, 2, Some("3.png"))]);
-        assert!(source.next_frame().is_err());
+        // The others are not lost by it.
+        assert!(source.next_frame().unwrap().is_none());
+        assert_eq!(source.health().damaged, 1);
+        let told = source.warnings().pop().unwrap();
+        assert!(told.starts_with("1 of 3 pictures") && told.ends_with("2.png"), "{told}");
         let single = ImageSource::single(&folder.path().join("1.png")).unwrap().next_frame().unwrap().unwrap();
         assert_eq!((single.id, single.file), (0, None));
     }

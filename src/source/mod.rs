@@ -6,6 +6,7 @@
 mod camera;
 mod complaints;
 mod demo;
+mod excerpt;
 mod ffmpeg;
 mod ffmpeg_input;
 pub(crate) mod ffprobe;
@@ -22,15 +23,18 @@ mod pixels;
 mod raw_frames;
 mod spec;
 mod video;
+mod walk;
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 pub use camera::{CameraFormat, CameraInfo, CameraOptions, Holder, PixelFormat, Rate, WantedFormat, list_cameras};
+pub use excerpt::{Excerpt, ExcerptSource, Pick};
 pub use limited::LimitedSource;
 pub use looping::LoopingSource;
 pub use spec::SourceSpec;
+pub use walk::walk;
 
 use crate::flow::frame::Frame;
 
@@ -87,10 +91,10 @@ pub struct Notice {
     pub since: Instant,
 }
 
-/// What a camera lost.
+/// What a source lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Frames that were damaged and left out.
+    /// Frames of a camera, or pictures of a folder, that were damaged and left out.
     pub damaged: u64,
     /// Frames that the system dropped, or that were not fetched in time.
     pub missed: u64,

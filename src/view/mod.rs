@@ -4,6 +4,7 @@
 //! it, is for `presenter`, the main thread's loop.
 
 mod display;
+mod findings;
 pub(crate) mod keys;
 pub(crate) mod presenter;
 mod progress;
@@ -25,9 +26,11 @@ use emocam::source::Notice;
 use image::RgbImage;
 
 pub(crate) use display::{Display, find_display, is_gone as display_is_gone};
+pub(crate) use findings::Findings;
 use keys::{Controls, KeyAction};
 pub(crate) use progress::ProgressView;
 pub(crate) use status::StatusView;
+pub(crate) use terminal::Terminal;
 pub(crate) use window_view::WindowView;
 
 /// What is said when there is no window any more and nobody closed it.

@@ -23,7 +23,7 @@ pub(super) enum Colors {
 
 /// What a terminal can show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Terminal {
+pub(crate) struct Terminal {
     pub(super) colors: Colors,
     /// Whether it shows letters beyond ASCII.
     pub(super) has_blocks: bool,

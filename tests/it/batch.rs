@@ -76,19 +76,30 @@ fn a_folder_gets_a_video_and_data_for_each_input_also_for_a_single_one() {
 }
 
 #[test]
-fn inputs_of_one_name_are_told_before_anything_is_done() {
+fn inputs_of_one_name_keep_their_folders_and_those_of_one_folder_are_told() {
     let folder = temporary_folder();
-    let (first, second) = (folder.path().join("one"), folder.path().join("two"));
-    for place in [&first, &second] {
-        fs::create_dir(place).expect("a folder");
-        fs::copy(demo_clip(), place.join("clip.mp4")).expect("a copy");
+    let file = |name: &str| folder.path().join(name);
+    for place in ["one", "two"] {
+        fs::create_dir(file(place)).expect("a folder");
+        clip(&file(place).join("clip.mp4"), 3);
     }
-    let results = folder.path().join("results");
-    let mut command = emocam();
-    command.arg("annotate").arg(first.join("clip.mp4")).arg(second.join("clip.mp4")).arg("-o");
-    let words = ["two inputs of the same name", "one/clip.mp4", "two/clip.mp4"];
-    fail(command.arg(format!("{}/", results.display())), 1, &words);
-    assert!(!results.exists());
+    let results = file("results");
+    let annotate = |inputs: &[&str]| {
+        let mut command = emocam();
+        command.arg("annotate").args(inputs.iter().map(|name| file(name))).arg("-o");
+        command.arg(format!("{}/", results.display()));
+        command
+    };
+    succeed(&mut annotate(&["one/clip.mp4", "two/clip.mp4"]));
+    for place in ["one", "two"] {
+        assert_eq!(names_in(&results.join(place)), ["clip.jsonl", "clip.jsonl.record.json", "clip.mp4"]);
+    }
+    let output = succeed(&mut annotate(&["one/clip.mp4", "two/clip.mp4"]));
+    assert!(text(&output.stderr).contains("2 of 2 inputs are done already"), "{}", text(&output.stderr));
+
+    fs::copy(file("one/clip.mp4"), file("one/clip.mkv")).expect("a copy");
+    let words = ["would be one file", "one/clip.mp4", "one/clip.mkv", "{extension}"];
+    fail(&mut annotate(&["one/clip.mp4", "one/clip.mkv"]), 1, &words);
 }
 
 #[test]

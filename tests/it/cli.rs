@@ -128,8 +128,9 @@ fn live_in_json_is_like_annotate() {
 }
 
 #[test]
-fn without_an_output_standard_output_stays_empty() {
-    let output = succeed(emocam().args(["annotate", "demo", "--frames", "2"]));
+fn with_an_output_standard_output_stays_empty() {
+    let folder = temporary_folder();
+    let output = succeed(emocam().args(["annotate", "demo", "--frames", "2", "-o"]).arg(folder.path().join("out.csv")));
     assert_eq!(text(&output.stdout), "");
     // What a run ends with.
     let left_out = "faces smaller than 24 pixels were not looked for";

@@ -27,6 +27,7 @@ mod recording;
 mod shutdown;
 mod sources;
 mod structure;
+mod study;
 mod train;
 mod turns;
 mod video;

@@ -35,12 +35,12 @@ fn each_row_names_its_picture_and_numbers_do_not_move() {
         fail(&mut command, 1, &["9.jpg", "1 of 3 pictures"]);
     };
     run("all.csv", &["--empty-rows"]);
-    let known = cells(&file("all.part.csv"), ["frame", "time_s", "file", "id", "time"]);
+    let known = cells(&file("all.csv"), ["frame", "time_s", "file", "id", "time"]);
     assert_eq!(known, [["0", "0", "2.png", "", ""], ["2", "2", "10.jpg", "0", ""]].map(|row| row.map(String::from)));
     run("faces.csv", &[]);
-    assert_eq!(cells(&file("faces.part.csv"), ["frame", "file"]), [["2", "10.jpg"].map(String::from)]);
+    assert_eq!(cells(&file("faces.csv"), ["frame", "file"]), [["2", "10.jpg"].map(String::from)]);
     run("out.jsonl", &[]);
-    let lines = json_lines(&file("out.part.jsonl"));
+    let lines = json_lines(&file("out.jsonl"));
     let known: Vec<_> = lines.iter().map(|line| (line["frame"].as_u64(), line["file"].as_str())).collect();
     assert_eq!(known, [(Some(0), Some("2.png")), (Some(2), Some("10.jpg"))]);
     assert!(lines.iter().all(|line| line.get("time").is_none()), "pictures have no time on the wall");

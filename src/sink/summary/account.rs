@@ -91,13 +91,19 @@ impl FaceTime {
         self.spells.len() - before
     }
 
-    fn to_json(&self, id: u64) -> Value {
-        let total = self.seen.as_secs_f64().max(f64::MIN_POSITIVE);
+    /// In seconds, and never zero.
+    fn total(&self) -> f64 {
+        self.seen.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    fn shares(&self) -> Vec<(Label, f64)> {
         let labels = Emotion::ALL.map(Label::Emotion).into_iter().chain([Label::Unsure]);
-        let share = labels.map(|label| {
-            let time = self.times[index_of(label)].as_secs_f64();
-            (label.name().to_owned(), json!(rounded(time / total, 4)))
-        });
+        labels.map(|label| (label, self.times[index_of(label)].as_secs_f64() / self.total())).collect()
+    }
+
+    fn to_json(&self, id: u64) -> Value {
+        let total = self.total();
+        let share = self.shares().into_iter().map(|(label, share)| (label.name().to_owned(), json!(rounded(share, 4))));
         let mean = Emotion::ALL
             .map(|emotion| (emotion.name().to_owned(), json!(rounded(self.probabilities[emotion.index()] / total, 4))));
         json!({
@@ -117,9 +123,24 @@ impl FaceTime {
     }
 }
 
+/// What one face showed.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The face's number.
+    pub id: u64,
+    /// For how long it was seen.
+    pub time: Duration,
+    /// How often what it was shown as changed.
+    pub changes: u64,
+    /// The share of this time that each label has, in label order, unsure last.
+    pub shares: Vec<(Label, f64)>,
+    /// When it was shown as what, in order.
+    pub spells: Vec<Spell>,
+}
+
 /// All faces' times.
 #[derive(Default)]
-pub(super) struct Account {
+pub struct Account {
     faces: BTreeMap<u64, FaceTime>,
     /// The time and the faces of the last frame, whose length is not known yet, and what the source says of that.
     pending: Option<(Duration, Vec<Prediction>, Option<Duration>)>,
@@ -132,7 +153,7 @@ pub(super) struct Account {
 impl Account {
     /// Takes a frame's faces, and how long it is shown where there is no other after it. A time that goes back counts as
     /// one that stands still.
-    pub(super) fn add(&mut self, pts: Duration, predictions: &[Prediction], duration: Option<Duration>) {
+    pub fn add(&mut self, pts: Duration, predictions: &[Prediction], duration: Option<Duration>) {
         self.frames += 1;
         if let Some((from, seen, _)) = self.pending.take() {
             let gap = pts.saturating_sub(from);
@@ -143,7 +164,7 @@ impl Account {
     }
 
     /// No frame comes any more: the last one counts for as long as its source says, else as the one before it.
-    pub(super) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         if let Some((from, seen, duration)) = self.pending.take() {
             self.show(from, duration.or(self.last_gap).unwrap_or(LONE_FRAME), &seen);
         }
@@ -157,6 +178,15 @@ impl Account {
         }
     }
 
+    /// What each face showed, by number.
+    pub fn faces(&self) -> Vec<Seen> {
+        let seen = |(&id, face): (&u64, &FaceTime)| {
+            let (shares, spells) = (face.shares(), face.spells.clone());
+            Seen { id, time: face.seen, changes: face.changes, shares, spells }
+        };
+        self.faces.iter().map(seen).collect()
+    }
+
     /// Each face's row of the timeline.
     pub(super) fn rows(&self) -> Vec<Row> {
         let row = |(&id, face): (&u64, &FaceTime)| Row { id, seen: face.seen, spells: face.spells.clone() };
@@ -164,7 +194,7 @@ impl Account {
     }
 
     /// When the last frame ended.
-    pub(super) fn end(&self) -> Duration {
+    pub fn end(&self) -> Duration {
         self.end
     }
 

@@ -14,7 +14,7 @@ use crate::sink::options::OutputOptions;
 use crate::sink::part::PartFile;
 use crate::sink::record::Record;
 use crate::sink::{Ending, Sink};
-use account::Account;
+pub use account::{Account, Seen};
 
 /// Where the picture is, of a summary in `path`.
 pub(super) fn picture_path(path: &Path) -> PathBuf {

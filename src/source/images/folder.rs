@@ -1,5 +1,6 @@
 //! What lies in a folder: its pictures, in the order that people expect, and what is not read, to be told.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// How the names of videos end that people have beside their pictures.
-const VIDEOS: [&str; 13] =
+pub(in crate::source) const VIDEOS: [&str; 13] =
     ["3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "webm", "wmv"];
 
 /// How many names are told of each kind.
@@ -15,16 +16,16 @@ const MOST_NAMES: usize = 10;
 
 /// Names of what is not read, by the reason.
 #[derive(Debug, Default)]
-pub(super) struct NotRead(BTreeMap<String, Vec<String>>);
+pub(in crate::source) struct NotRead(BTreeMap<String, Vec<String>>);
 
 impl NotRead {
     /// Notes a name; the reason is in the plural.
-    pub(super) fn add(&mut self, reason: &str, name: &Path) {
+    pub(in crate::source) fn add(&mut self, reason: &str, name: &Path) {
         self.0.entry(reason.to_owned()).or_default().push(shown(name));
     }
 
     /// What is to be told of a folder, once; `None` where all was read.
-    pub(super) fn take(&mut self, folder: &str) -> Option<String> {
+    pub(in crate::source) fn take(&mut self, folder: &str) -> Option<String> {
         let kinds: Vec<String> = std::mem::take(&mut self.0)
             .into_iter()
             .map(|(reason, names)| {
@@ -43,7 +44,7 @@ pub(super) fn shown(path: &Path) -> String {
 }
 
 /// Whether a name ends in one of these, in any case.
-pub(super) fn ends_in(path: &Path, extensions: &[&str]) -> bool {
+pub(in crate::source) fn ends_in(path: &Path, extensions: &[&str]) -> bool {
     path.extension().is_some_and(|found| extensions.iter().any(|known| found.eq_ignore_ascii_case(known)))
 }
 
@@ -53,13 +54,13 @@ pub(super) fn list(folder: &Path, is_picture: impl Fn(&Path) -> bool) -> Result<
     let (mut pictures, mut others) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder).with_context(cannot_list)? {
         let path = entry.with_context(cannot_list)?.path();
-        if path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b".")) {
+        if is_hidden(&path) {
             continue;
         }
         if is_picture(&path) && path.is_file() { pictures.push(path) } else { others.push(path) }
     }
     for paths in [&mut pictures, &mut others] {
-        paths.sort_by(|a, b| natural_key(&shown(a)).cmp(natural_key(&shown(b))).then_with(|| a.cmp(b)));
+        paths.sort_by(|a, b| natural_order(a, b));
     }
     let mut not_read = NotRead::default();
     for path in &others {
@@ -71,6 +72,16 @@ pub(super) fn list(folder: &Path, is_picture: impl Fn(&Path) -> bool) -> Result<
         not_read.add(reason, path);
     }
     Ok((pictures, not_read))
+}
+
+/// Whether a file or folder is not meant to be seen.
+pub(in crate::source) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
+/// How people order files of one folder.
+pub(in crate::source) fn natural_order(a: &Path, b: &Path) -> Ordering {
+    natural_key(&shown(a)).cmp(natural_key(&shown(b))).then_with(|| a.cmp(b))
 }
 
 /// What names are compared by: text as text, runs of digits as numbers. Of two numbers without leading zeros the longer one
