@@ -159,8 +159,8 @@ mod tests {
                 below.lines().filter_map(|line| line.strip_prefix("  ").filter(|line| line.starts_with("emocam ")));
             for example in lines.filter_map(|line| line.split("  ").next()) {
                 let words = example.split(['|', '>']).next().into_iter().flat_map(str::split_whitespace);
-                Cli::try_parse_from(implied::with_command(words.map(Into::into)))
-                    .unwrap_or_else(|error| panic!("{example}: {error}"));
+                let words = words.map(|word| word.trim_matches('\'').into());
+                Cli::try_parse_from(implied::with_command(words)).unwrap_or_else(|error| panic!("{example}: {error}"));
             }
         }
     }
@@ -201,7 +201,10 @@ mod tests {
             "emocam train --resume a --init none",
             "emocam train --data a --out b --channels 1,2,3",
             "emocam annotate a.mp4 b.mp4 -o out.mp4",
-            "emocam annotate a.mp4 b.mp4 -o -",
+            "emocam annotate a.mp4 b.mp4 -o %06d.png",
+            "emocam annotate -r study -o out.mp4",
+            "emocam annotate a.mp4 --start 2 --end 1",
+            "emocam annotate a.mp4 -o {nmae}.csv",
             "emocam annotate 0",
             "emocam annotate /dev/video0",
             "emocam bench 0",
@@ -218,6 +221,7 @@ mod tests {
         for line in [
             "emocam annotate a.mp4 b.mp4 -o out/",
             "emocam annotate a.mp4 b.mp4",
+            "emocam annotate a.mp4 b.mp4 -o - -o all.csv -o {name}.mp4 --summary {name}.json",
             "emocam annotate a.mp4 --batch 256 --device cuda:1",
             "emocam live -o a.mp4 -o b.csv",
             "emocam live --prior 0.25",

@@ -63,7 +63,7 @@ impl Part {
     /// A file in a folder is named with its folder.
     fn named(&self, file: Option<&Arc<str>>) -> Arc<str> {
         match file {
-            Some(file) if &**file != &*self.input => format!("{}/{file}", self.input.trim_end_matches('/')).into(),
+            Some(file) if **file != *self.input => format!("{}/{file}", self.input.trim_end_matches('/')).into(),
             _ => Arc::clone(&self.input),
         }
     }

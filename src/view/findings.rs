@@ -232,15 +232,8 @@ mod tests {
     fn face(id: u64, emotion: Emotion) -> Prediction {
         let mut logits = [0.0; Emotion::COUNT];
         logits[emotion.index()] = 9.0;
-        Prediction {
-            id,
-            face: FaceBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0, score: 5.0 },
-            points: None,
-            probabilities: Probabilities::from_logits(&logits),
-            unsure: false,
-            turned: false,
-            read: true,
-        }
+        let bounds = FaceBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0, score: 5.0 };
+        Prediction::new(id, bounds, Probabilities::from_logits(&logits))
     }
 
     #[test]
