@@ -4,16 +4,31 @@ use anyhow::Result;
 use clap::Args;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
-/// The topics, in the order of the manual page. `cameras` is a command, too: its help comes first.
-pub(super) const TOPICS: [Topic; 3] = [
+/// The topics, in the order of the manual page. `cameras` and `export` are commands, too: their help comes first.
+pub(super) const TOPICS: [Topic; 5] = [
     Topic { name: "data", text: include_str!("help/data.md") },
     Topic { name: "cameras", text: include_str!("help/cameras.md") },
     Topic { name: "training", text: include_str!("help/training.md") },
+    Topic { name: "python", text: include_str!("help/python.md") },
+    Topic { name: "export", text: include_str!("help/export.md") },
 ];
 
 /// What there is help on: each command, and the topics.
-pub(super) const NAMES: [&str; 11] =
-    ["live", "annotate", "bench", "cameras", "train", "eval", "completions", "man", "help", "data", "training"];
+pub(super) const NAMES: [&str; 13] = [
+    "live",
+    "annotate",
+    "bench",
+    "cameras",
+    "train",
+    "eval",
+    "export",
+    "completions",
+    "man",
+    "help",
+    "data",
+    "training",
+    "python",
+];
 
 /// `emocam help`
 #[derive(Debug, Args)]
@@ -21,9 +36,11 @@ pub(super) const NAMES: [&str; 11] =
   emocam help live       the options of `emocam live`
   emocam help data       what is written: formats, fields, and how to read it
   emocam help cameras    formats, permissions, and what may happen to a camera
-  emocam help training   data sets, settings, and what a run leaves")]
+  emocam help training   data sets, settings, and what a run leaves
+  emocam help python     frames and faces in a program of yours
+  emocam help export     the network in a browser or on a phone")]
 pub(crate) struct Help {
-    /// A command, or a topic: data, cameras or training
+    /// A command, or a topic: data, cameras, training, python or export
     #[arg(value_name = "NAME", value_parser = NAMES, hide_possible_values = true)]
     pub(crate) name: Option<String>,
 }

@@ -17,6 +17,7 @@ mod completions;
 mod data;
 mod dials;
 mod eval;
+mod export;
 mod help;
 mod implied;
 mod live;
@@ -34,6 +35,7 @@ pub(crate) use common::Common;
 pub(crate) use completions::Completions;
 pub(crate) use dials::Dials;
 pub(crate) use eval::Eval;
+pub(crate) use export::Export;
 pub(crate) use help::Help;
 pub(crate) use live::Live;
 pub(crate) use train::Train;
@@ -59,6 +61,8 @@ Topics:
   emocam help data       what is written: formats, fields, and how to read it
   emocam help cameras    formats, permissions, and what may happen to a camera
   emocam help training   data sets, settings, and what a run leaves
+  emocam help python     frames and faces in a program of yours
+  emocam help export     the network in a browser or on a phone
 
 `emocam COMMAND --help` has each command's options and more examples.")]
 pub(crate) struct Cli {
@@ -84,9 +88,12 @@ impl Cli {
             Command::Annotate(annotate) => annotate.check(),
             Command::Bench(bench) => bench.check(),
             Command::Train(train) => train.check(),
-            Command::Cameras(_) | Command::Eval(_) | Command::Completions(_) | Command::Man | Command::Help(_) => {
-                Ok(())
-            }
+            Command::Cameras(_)
+            | Command::Eval(_)
+            | Command::Export(_)
+            | Command::Completions(_)
+            | Command::Man
+            | Command::Help(_) => Ok(()),
         }
     }
 }
@@ -118,6 +125,8 @@ pub(crate) enum Command {
     Train(Box<Train>),
     /// Measure weights on labelled faces
     Eval(Eval),
+    /// Write the network as ONNX, for a browser, a phone or another program
+    Export(Export),
     /// Write completions for a shell to standard output
     Completions(Completions),
     /// Write the manual page to standard output
@@ -215,6 +224,9 @@ mod tests {
             "emocam train --data a --out b --batch-size 0",
             "emocam train --data a --out b --learning-rate NaN",
             "emocam train --resume a --flip 2",
+            "emocam export",
+            "emocam export net.tflite",
+            "emocam export a.onnx --prior 2",
         ] {
             assert!(check(line).is_err(), "{line}");
         }
@@ -228,6 +240,7 @@ mod tests {
             "emocam bench",
             "emocam bench clip.mp4 --json --seconds 0.5 --min-face 40",
             "emocam train --resume a --data b",
+            "emocam export net.onnx --weights a.safetensors --prior natural --force",
         ] {
             check(line).expect(line);
         }

@@ -6,6 +6,7 @@ mod annotate;
 mod bench;
 mod cameras;
 mod eval;
+mod export;
 mod job;
 mod live;
 mod setup;
@@ -28,6 +29,7 @@ pub(crate) fn run(command: &Command, stop: &Stop, started: Instant) -> Result<()
         Command::Cameras(arguments) => cameras::run(arguments, &mut io::stdout().lock()),
         Command::Train(arguments) => train::run(arguments, stop),
         Command::Eval(arguments) => eval::run(arguments, &mut io::stdout().lock()),
+        Command::Export(arguments) => export::run(arguments),
         Command::Completions(arguments) => manual::completions(arguments.shell, &mut io::stdout().lock()),
         Command::Help(arguments) => manual::help(arguments.name.as_deref()),
         Command::Man => manual::page(&mut io::stdout().lock()),

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use tempfile::{NamedTempFile, PersistError};
 
 /// The whole of a file that is no longer than `limit` bytes. More is never read, whatever the system says of the file's
 /// length: a device has none.
@@ -62,6 +63,22 @@ pub(crate) const TEMPORARY_PREFIX: &str = ".emocam-unfinished-";
 /// # Errors
 /// When the file can't be written; what stood there before still does.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_beside(path, bytes, |file| file.persist(path))
+}
+
+/// The same where no file is.
+///
+/// # Errors
+/// When there is one by then, or the file can't be written.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_beside(path, bytes, |file| file.persist_noclobber(path))
+}
+
+fn write_beside(
+    path: &Path,
+    bytes: &[u8],
+    name: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> Result<()> {
     let write = || -> Result<()> {
         let mut builder = tempfile::Builder::new();
         builder.prefix(TEMPORARY_PREFIX);
@@ -71,7 +88,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         let mut file = builder.tempfile_in(folder_of(path))?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
-        file.persist(path)?;
+        name(file)?;
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
@@ -104,6 +121,13 @@ mod tests {
         std::fs::write(&ordinary, "").expect("file");
         let permissions = |path: &Path| std::fs::metadata(path).expect("a file").permissions();
         assert_eq!(permissions(&path), permissions(&ordinary));
+
+        write_new(&path, b"other").expect_err("there is one");
+        assert_eq!(std::fs::read(&path).expect("read"), b"short");
+        let fresh = folder.path().join("fresh");
+        write_new(&fresh, b"new").expect("write");
+        assert_eq!(std::fs::read(&fresh).expect("read"), b"new");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("folder").count(), 3, "no temporary file is left");
 
         let missing = folder.path().join("missing/file");
         assert!(format!("{:#}", write_whole(&missing, b"").expect_err("no folder")).contains("missing/file"));

@@ -5,13 +5,16 @@ use std::process::{Command, Output, Stdio};
 
 use crate::common::{self, assert_exit, emocam, fail, names_in, succeed, temporary_folder, text};
 
-const COMMANDS: [&str; 9] = ["live", "annotate", "bench", "cameras", "train", "eval", "completions", "man", "help"];
+const COMMANDS: [&str; 10] =
+    ["live", "annotate", "bench", "cameras", "train", "eval", "export", "completions", "man", "help"];
 
 /// What there is help on besides commands, and some words of each.
-const TOPICS: [(&str, [&str; 3]); 3] = [
+const TOPICS: [(&str, [&str; 3]); 5] = [
     ("data", ["probabilities", "unstack(fill_value=0)", "fer2013new.csv"]),
     ("cameras", ["YUYV", "unplugged", "usermod -aG video"]),
     ("training", ["--resume", "best.safetensors", "temperature"]),
+    ("python", ["subprocess", "camera.close()", "--headless"]),
+    ("export", ["logits", "InferenceSession", "48x48"]),
 ];
 
 fn help(command: &[&str]) -> String {

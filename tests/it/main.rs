@@ -13,6 +13,7 @@ mod cli;
 mod dataset;
 mod device;
 mod eval;
+mod export;
 mod files;
 mod golden;
 mod help;
@@ -21,6 +22,7 @@ mod motion;
 mod parity;
 mod pictures;
 mod pipeline;
+mod python;
 mod readme;
 #[cfg(target_os = "linux")]
 mod recording;

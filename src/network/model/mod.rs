@@ -39,13 +39,13 @@ pub trait Layer {
 /// Convolution and batch norm as they learn: normalised by the statistics of the batch at hand.
 #[derive(Debug)]
 pub struct ConvNorm {
-    name: String,
+    pub(super) name: String,
     weight: Tensor,
     gamma: Tensor,
     beta: Tensor,
     running_mean: Tensor,
     running_var: Tensor,
-    stride: usize,
+    pub(super) stride: usize,
     last: Mutex<Option<ops::ChannelStatistics>>,
 }
 
@@ -64,11 +64,17 @@ impl ConvNorm {
         })
     }
 
-    /// `w' = w gamma / sqrt(var + e)`, `b' = beta - mean gamma / sqrt(var + e)`: the same function without the norm.
-    fn fold(&self, device: &Device) -> Result<FoldedConv> {
+    /// Kernel and bias of the same function without the norm: `w' = w gamma / sqrt(var + e)`,
+    /// `b' = beta - mean gamma / sqrt(var + e)`.
+    pub(super) fn folded(&self) -> Result<(Tensor, Tensor)> {
         let scale = (&self.gamma / (&self.running_var + f64::from(BATCH_NORM_EPSILON))?.sqrt()?)?;
         let weight = self.weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?.detach();
         let bias = (&self.beta - (&self.running_mean * &scale)?)?.detach();
+        Ok((weight, bias))
+    }
+
+    fn fold(&self, device: &Device) -> Result<FoldedConv> {
+        let (weight, bias) = self.folded()?;
         Ok(FoldedConv(ops::InferenceConv::new(&weight, &bias, self.stride, device)?))
     }
 
@@ -124,10 +130,10 @@ impl Layer for FoldedConv {
 
 /// Two convolutions and a way around them.
 #[derive(Debug)]
-struct Block<L> {
-    first: L,
-    second: L,
-    skip: Option<L>,
+pub(super) struct Block<L> {
+    pub(super) first: L,
+    pub(super) second: L,
+    pub(super) skip: Option<L>,
 }
 
 impl<L: Layer> Block<L> {
@@ -143,11 +149,11 @@ impl<L: Layer> Block<L> {
 /// The network over one form of its layers.
 #[derive(Debug)]
 pub struct EmotionNet<L> {
-    stem: L,
-    down: L,
-    blocks: Vec<Block<L>>,
-    head_weight: Tensor,
-    head_bias: Tensor,
+    pub(super) stem: L,
+    pub(super) down: L,
+    pub(super) blocks: Vec<Block<L>>,
+    pub(super) head_weight: Tensor,
+    pub(super) head_bias: Tensor,
 }
 
 impl<L: Layer> EmotionNet<L> {

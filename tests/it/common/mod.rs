@@ -18,7 +18,7 @@ pub(crate) use display::Display;
 use emocam::network::preprocess::gray_from_rgb;
 use emocam::source::SourceSpec;
 use image::GrayImage;
-pub(crate) use needs::{ffmpeg, ffprobe, shared, skip};
+pub(crate) use needs::{ffmpeg, ffprobe, python_with, shared, skip};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -238,6 +238,23 @@ pub(crate) fn gray_frame(path: &Path) -> GrayImage {
 pub(crate) fn frames_of(path: &Path) -> usize {
     let mut video = SourceSpec::Path(path.into()).open().expect("a video that can be played");
     iter::from_fn(|| video.next_frame().expect("a video without damage")).count()
+}
+
+/// The blocks in a language of a topic of `emocam help`, as they stand there.
+pub(crate) fn examples(topic: &str, language: &str) -> Vec<String> {
+    let topic = text(&succeed(emocam().args(["help", topic])).stdout);
+    let start = format!("```{language}\n");
+    topic.split(&start).skip(1).map(|block| block.split("```").next().expect("the block's end").to_owned()).collect()
+}
+
+/// The only such block.
+///
+/// # Panics
+/// If there are others.
+pub(crate) fn example(topic: &str, language: &str) -> String {
+    let blocks = examples(topic, language);
+    assert_eq!(blocks.len(), 1, "blocks of {language}");
+    blocks.concat()
 }
 
 /// The names in a folder, in order.

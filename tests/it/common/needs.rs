@@ -36,3 +36,12 @@ fn starts(program: &str, argument: &str) -> bool {
         Command::new(program).arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
+
+/// A Python that has these modules, with commas between them: the one that scripts/test made, else the system's.
+pub(crate) fn python_with(modules: &str) -> Option<PathBuf> {
+    let own = super::in_project("target/python/bin/python");
+    [own, PathBuf::from("python3")].into_iter().find(|python| {
+        let output = Command::new(python).args(["-c", &format!("import {modules}")]).output();
+        output.is_ok_and(|output| output.status.success())
+    })
+}
