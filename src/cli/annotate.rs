@@ -13,6 +13,7 @@ use emocam::source::SourceSpec;
   emocam annotate clip.mp4 -o out.mp4 -o out.jsonl     video and data
   emocam annotate photos/ -o faces.csv                 pictures as a table
   emocam annotate clip.mp4 -o frames/%06d.png          each frame as a PNG
+  emocam annotate clip.mp4 -o faces/{frame}_{id}.jpg   each face as a JPEG
   emocam annotate clip.mp4 --summary clip.json         each face's time
   emocam annotate *.mp4 -o results/                    many files:
       results/NAME.mp4 and results/NAME.jsonl; the same command again does
@@ -47,6 +48,12 @@ impl Annotate {
                 bail!("`annotate` takes files; for {input} use `emocam live`");
             }
         }
+        if let Some(camera) = self.common.outputs.iter().find(|output| matches!(output, SinkSpec::VirtualCamera(_))) {
+            bail!(
+                "`annotate` goes as fast as the machine does, too fast for {camera} to be watched: \
+                 use `emocam live FILE -o {camera}`"
+            );
+        }
         let is_folder = |output: &SinkSpec| matches!(output, SinkSpec::Stills(_));
         if self.inputs.len() > 1
             && let Some(output) = self.common.outputs.iter().find(|output| !is_folder(output))
@@ -61,6 +68,6 @@ impl Annotate {
                 );
             }
         }
-        self.common.check()
+        self.common.check(self.inputs.iter().all(SourceSpec::is_one_picture))
     }
 }

@@ -4,19 +4,24 @@
 //! before anything is written is in `spec.rs`; each kind lives in a file of its own. What made an output is in
 //! `record.rs`; that no input is lost, in `inputs.rs`.
 
+mod crops;
+mod framed;
 mod inputs;
+mod naming;
 mod on_demand;
 mod options;
 mod output;
 mod part;
+mod picture_file;
 mod record;
 mod record_file;
 mod recorder;
-mod sound;
+mod remux;
 mod spec;
 mod stills;
 mod summary;
 mod table;
+mod virtual_camera;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -25,6 +30,7 @@ use anyhow::{Context, Result};
 use image::RgbImage;
 
 pub use inputs::Inputs;
+pub use naming::Pattern;
 pub use on_demand::{OnDemand, Requests, on_demand};
 pub use options::{OutputOptions, Quality, Sound};
 pub use record::{Input, Record};

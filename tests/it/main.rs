@@ -18,6 +18,7 @@ mod golden;
 mod help;
 mod inputs;
 mod motion;
+mod outputs;
 mod parity;
 mod pictures;
 mod pipeline;
