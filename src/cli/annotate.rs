@@ -4,6 +4,7 @@ use anyhow::{Result, bail, ensure};
 use clap::{Args, value_parser};
 
 use super::common::{Common, source_parser};
+use emocam::sink::SinkSpec;
 use emocam::source::SourceSpec;
 
 /// `emocam annotate`
@@ -12,6 +13,7 @@ use emocam::source::SourceSpec;
   emocam annotate clip.mp4 -o out.mp4 -o out.jsonl     video and data
   emocam annotate photos/ -o faces.csv                 pictures as a table
   emocam annotate clip.mp4 -o frames/%06d.png          each frame as a PNG
+  emocam annotate clip.mp4 -o faces/{frame}_{id}.jpg   each face as a JPEG
   emocam annotate clip.mp4 --summary clip.json         each face's time
   emocam annotate -r study/ -o study.csv               all in one table
   emocam annotate *.mp4 -o 'out/{name}.csv'            a table for each
@@ -62,13 +64,19 @@ impl Annotate {
                 bail!("`annotate` takes files; for {input} use `emocam live`");
             }
         }
+        if let Some(camera) = self.common.outputs.iter().find(|output| matches!(output, SinkSpec::VirtualCamera(_))) {
+            bail!(
+                "`annotate` goes as fast as the machine does, too fast for {camera} to be watched: \
+                 use `emocam live FILE -o {camera}`"
+            );
+        }
         for output in self.common.all_outputs().iter().filter(|_| self.takes_many()) {
             ensure!(
                 output.is_folder() || output.names_input() || output.may_be_shared(),
                 "{output} would be one file of several inputs: put {{name}} in it, such as 'out/{{name}}.mp4', or name a \
-                 folder with a slash at its end; only tables hold them all (.csv, .jsonl)"
+                 folder with a slash at its end; only data hold them all (.csv, .jsonl, .json)"
             );
         }
-        self.common.check()
+        self.common.check(self.inputs.iter().all(SourceSpec::is_one_picture))
     }
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, value_parser};
 
@@ -17,12 +17,13 @@ use emocam::source::{Excerpt, Pick, SourceSpec};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Outputs")]
 pub(crate) struct Common {
-    /// Write results here; may be given several times. FILE ends in .mp4 (annotated video), .jsonl or .csv (data) or
-    /// .png (one picture; with %06d in its name, one a frame), or is a folder; - writes JSON lines to standard output
+    /// Write results here; may be given several times. FILE ends in .mp4 or .mkv (annotated video), .jsonl, .json or .csv
+    /// (data), .png or .jpg (one picture; one a frame with %06d or {frame} in its name, one a face with {frame}_{id}), or
+    /// is a folder; /dev/video10 is a virtual camera, - writes JSON lines to standard output
     #[arg(short, long = "output", value_name = "FILE", value_parser = sink_parser())]
     pub(crate) outputs: Vec<SinkSpec>,
 
-    /// Record the picture without boxes and labels, too; FILE ends in .mp4
+    /// Record the picture without boxes and labels, too; FILE ends in .mp4 or .mkv
     #[arg(long, value_name = "FILE", value_parser = clean_parser())]
     pub(crate) clean: Option<SinkSpec>,
 
@@ -90,8 +91,13 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    /// Refuses files that would be written twice, and what would do nothing.
-    pub(super) fn check(&self) -> Result<()> {
+    /// Refuses files that would be written twice, and what would do nothing. `is_one_picture` says whether each input is.
+    pub(super) fn check(&self, is_one_picture: bool) -> Result<()> {
+        if let Some(crops) = self.outputs.iter().find(|output| output.is_for_one_picture() && !is_one_picture) {
+            bail!(
+                "{crops} would be written anew in each frame: put the frame's number into the name, as in {{frame}}_{{id}}.jpg"
+            );
+        }
         let has_table = self.outputs.iter().any(|output| matches!(output, SinkSpec::Csv(_)));
         ensure!(has_table || !self.empty_rows, "--empty-rows is for -o FILE.csv, and there is none");
         if let (Some(start), Some(end)) = (self.start, self.end) {
@@ -166,7 +172,7 @@ fn summary_parser() -> impl TypedValueParser<Value = SinkSpec> {
 fn clean_parser() -> impl TypedValueParser<Value = SinkSpec> {
     sink_parser().try_map(|output| match output {
         SinkSpec::Video(path) => Ok(SinkSpec::CleanVideo(path)),
-        other => Err(anyhow!("{other} is no video: name a file that ends in .mp4")),
+        other => Err(anyhow!("{other} is no video: name a file that ends in .mp4 or .mkv")),
     })
 }
 

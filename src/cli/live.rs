@@ -1,5 +1,6 @@
 //! Arguments of `emocam live`.
 
+use anyhow::Result;
 use clap::Args;
 
 use super::common::{Common, source_parser};
@@ -17,6 +18,7 @@ use emocam::source::{SourceSpec, WantedFormat};
   emocam live demo                       a short clip inside the program
   emocam live --privacy blur             faces are hidden
   emocam live --headless -o - | jq .     no window, JSON lines
+  emocam live -o /dev/video10            a camera for meetings (v4l2loopback)
 
 Keys in the window: h shows them all, q or Esc ends the run, r records,
 s saves the picture, p hides faces. Ctrl-C in the terminal ends it, too.")]
@@ -59,4 +61,11 @@ pub(crate) struct Live {
     /// End with an error when the camera is unplugged or stops, instead of waiting for it
     #[arg(long, help_heading = "Camera")]
     pub(crate) no_reconnect: bool,
+}
+
+impl Live {
+    /// Refuses what is wrong only in combination.
+    pub(super) fn check(&self) -> Result<()> {
+        self.common.check(self.source.as_ref().is_some_and(SourceSpec::is_one_picture))
+    }
 }

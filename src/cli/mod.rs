@@ -84,7 +84,7 @@ impl Cli {
     /// Refuses what is wrong only in combination.
     fn check(&self) -> Result<()> {
         match &self.command {
-            Command::Live(live) => live.common.check(),
+            Command::Live(live) => live.check(),
             Command::Annotate(annotate) => annotate.check(),
             Command::Bench(bench) => bench.check(),
             Command::Train(train) => train.check(),
@@ -214,6 +214,10 @@ mod tests {
             "emocam annotate -r study -o out.mp4",
             "emocam annotate a.mp4 --start 2 --end 1",
             "emocam annotate a.mp4 -o {nmae}.csv",
+            "emocam annotate a.mp4 -o {id}.png",
+            "emocam annotate a.mp4 -o {frame}{id}.png",
+            "emocam live -o {id}.png",
+            "emocam annotate a.mp4 -o /dev/video10",
             "emocam annotate 0",
             "emocam annotate /dev/video0",
             "emocam bench 0",
@@ -234,8 +238,10 @@ mod tests {
             "emocam annotate a.mp4 b.mp4 -o out/",
             "emocam annotate a.mp4 b.mp4",
             "emocam annotate a.mp4 b.mp4 -o - -o all.csv -o {name}.mp4 --summary {name}.json",
+            "emocam annotate a.mp4 -o {frame}_{id}.jpg -o %d.png",
+            "emocam annotate tests/data/astronaut.jpg -o {id}.png",
             "emocam annotate a.mp4 --batch 256 --device cuda:1",
-            "emocam live -o a.mp4 -o b.csv",
+            "emocam live -o a.mp4 -o b.csv -o /dev/video10",
             "emocam live --prior 0.25",
             "emocam bench",
             "emocam bench clip.mp4 --json --seconds 0.5 --min-face 40",

@@ -23,7 +23,12 @@ impl Inputs {
     ) -> Self {
         let mut files: Vec<PathBuf> = others.into_iter().map(Path::to_path_buf).collect();
         for source in sources {
-            let SourceSpec::Path(path) = source else { continue };
+            let path = match source {
+                SourceSpec::Path(path) | SourceSpec::CameraPath(path) => path,
+                // No virtual camera may show the picture that it reads.
+                SourceSpec::CameraIndex(index) => &PathBuf::from(format!("/dev/video{index}")),
+                SourceSpec::Stdin | SourceSpec::Address(_) | SourceSpec::Demo => continue,
+            };
             match fs::read_dir(path) {
                 Ok(entries) => {
                     let entries = entries.flatten().map(|entry| entry.path());

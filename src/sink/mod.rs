@@ -4,21 +4,26 @@
 //! before anything is written is in `spec.rs`; each kind lives in a file of its own. What made an output is in
 //! `record.rs`; that no input is lost, in `inputs.rs`.
 
+mod crops;
+mod framed;
 mod inputs;
+mod naming;
 mod on_demand;
 mod options;
 mod output;
 mod part;
+mod picture_file;
 mod record;
 mod record_file;
 mod recorder;
+mod remux;
 mod shared;
-mod sound;
 mod spec;
 mod stills;
 mod summary;
 mod table;
 mod template;
+mod virtual_camera;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -27,6 +32,7 @@ use anyhow::{Context, Result};
 use image::RgbImage;
 
 pub use inputs::Inputs;
+pub use naming::Pattern;
 pub use on_demand::{OnDemand, Requests, on_demand};
 pub use options::{OutputOptions, Quality, Sound};
 pub use record::{Input, Record};

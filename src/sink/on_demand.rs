@@ -15,9 +15,10 @@ use image::RgbImage;
 
 use super::options::OutputOptions;
 use super::part::part_path;
+use super::picture_file::write_picture;
 use super::record::Record;
 use super::recorder::Recorder;
-use super::{Ending, Shown, Sink, stills};
+use super::{Ending, Shown, Sink};
 use crate::flow::labelled::Labelled;
 
 /// The end that asks.
@@ -112,7 +113,7 @@ impl OnDemand {
         let record = self.record.as_ref().map(|record| record.ended(true));
         for picture in pictures {
             let path = new_name(&self.folder, "png");
-            let outcome = stills::write_png(&picture, &path, OutputOptions { record: record.as_ref(), ..self.options });
+            let outcome = write_picture(&picture, &path, OutputOptions { record: record.as_ref(), ..self.options });
             self.tell(outcome.map(|()| format!("saved {}", path.display())));
         }
     }

@@ -90,7 +90,8 @@ impl PartFile {
     /// dropped.
     pub(super) fn beside(&self) -> Result<TempPath> {
         let mut builder = tempfile::Builder::new();
-        builder.prefix(TEMPORARY_PREFIX).suffix(".mp4");
+        let suffix = self.path.extension().map_or_else(String::new, |end| format!(".{}", end.to_string_lossy()));
+        builder.prefix(TEMPORARY_PREFIX).suffix(&suffix);
         // Where nothing is written there, a run that is killed leaves nothing.
         let free = |path: &Path| if path.exists() { Err(ErrorKind::AlreadyExists.into()) } else { Ok(()) };
         let named = builder.make_in(folder_of(&self.part), free);

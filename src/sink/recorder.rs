@@ -1,4 +1,4 @@
-//! Labelled frames as H.264 video in an MP4 file.
+//! Labelled frames as H.264 video in an MP4 file, or in a Matroska file, which is MP4 until it is whole.
 //!
 //! Owns the file's name and its end; `video` has the time line, `encoder` the coding, `container` the file's form. Each
 //! frame is shown at its own time, counted from the first one. The first frame sets the size of the video; frames of
@@ -20,7 +20,7 @@ use image::RgbImage;
 use super::options::{OutputOptions, Quality, Sound};
 use super::part::PartFile;
 use super::record::Record;
-use super::sound;
+use super::remux::{self, Form};
 use super::{Ending, Shown, Sink, clean_picture_of, picture_of};
 use crate::flow::frame::Frame;
 use crate::flow::labelled::Labelled;
@@ -143,26 +143,39 @@ impl Sink for Recorder {
                 if ending == Ending::CutOff {
                     return Ok(());
                 }
-                if let Some((input, start)) = &self.sound {
-                    let sound = Sound { file: input, start: *start, skipped: first };
-                    self.warnings.extend(add_sound(sound, &file, length)?);
-                }
+                let sound = self.sound.as_ref().map(|(file, start)| Sound { file, start: *start, skipped: first });
+                self.warnings.extend(remuxed(&file, Form::of(&self.path), sound, length)?);
                 file.complete()
             }
         }
     }
 }
 
-/// Puts the input's sound beside the pictures, in the same file. A video without it is better than none, so a failure of
-/// that is only told: it is returned.
-fn add_sound(sound: Sound<'_>, file: &PartFile, length: Duration) -> Result<Option<String>> {
-    // A new name: what lies beside is not in its way.
-    let beside = file.beside()?;
-    match sound::add(sound, file.part(), length, &beside) {
-        Ok(true) => file.replace_by(&beside).map(|()| None),
-        Ok(false) => Ok(None),
-        Err(error) => Ok(Some(format!("{}: {error:#}; the video has no sound", file.part().display()))),
+/// Puts the input's sound beside the pictures, and both into the form that the file's name says. A video without sound is
+/// better than none, so a failure of that is only told: it is returned.
+fn remuxed(file: &PartFile, form: Form, sound: Option<Sound<'_>>, length: Duration) -> Result<Option<String>> {
+    let tracks = sound.and_then(|sound| Some((sound, remux::tracks(sound, form)?)));
+    let mut problem = None;
+    if let Some((sound, tracks)) = &tracks {
+        // A new name: what lies beside is not in its way.
+        let beside = file.beside()?;
+        match remux::remux(file.part(), length, Some((*sound, tracks)), form, &beside) {
+            Ok(()) => return file.replace_by(&beside).map(|()| None),
+            Err(error) => {
+                let (video, input) = (file.part().display(), sound.file.display());
+                let reason = format!("the sound of {input} can't be taken over: {error:#}");
+                problem = Some(format!("{video}: {reason}; the video has no sound"));
+            }
+        }
     }
+    if form == Form::Matroska {
+        let beside = file.beside()?;
+        remux::remux(file.part(), length, None, form, &beside).with_context(|| {
+            format!("{} is whole, but is an MP4 that could not be made Matroska", file.part().display())
+        })?;
+        file.replace_by(&beside)?;
+    }
+    Ok(problem)
 }
 
 impl Drop for Recorder {

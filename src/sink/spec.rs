@@ -7,14 +7,16 @@ use std::{fmt, fs, io};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
+use super::naming::{self, Naming, Pattern};
 use super::options::OutputOptions;
 use super::output::Output;
 use super::part::{self, Leftover, PartFile};
+use super::picture_file::is_picture;
 use super::record::{self, Record};
 use super::record_file::RecordFile;
-use super::stills::{self, Naming};
+use super::remux::Form;
 use super::template::{self, Variables};
-use super::{Made, Shown, Sink, recorder, summary, table};
+use super::{Made, Shown, Sink, crops, recorder, stills, summary, table, virtual_camera};
 use crate::system::files::folder_of;
 
 /// An output as a user names it: the extension picks the kind.
@@ -24,20 +26,26 @@ pub enum SinkSpec {
     Stdout,
     /// `.jsonl`: one JSON object a frame.
     Jsonl(PathBuf),
+    /// `.json`: the same objects, as one array.
+    Json(PathBuf),
     /// `.csv`: one row a face.
     Csv(PathBuf),
-    /// `.mp4`: H.264 video with boxes and labels.
+    /// `.mp4` or `.mkv`: H.264 video with boxes and labels.
     Video(PathBuf),
     /// The same without them, for `--clean`.
     CleanVideo(PathBuf),
     /// What each face showed over the whole run, as JSON and as a picture of the same name, for `--summary`.
     Summary(PathBuf),
-    /// `.png`: the only frame of a picture.
+    /// `.png` or `.jpg`: the only frame of a picture.
     Still(PathBuf),
     /// A folder (an existing one, or a name that ends in a slash): one PNG a frame.
     Stills(PathBuf),
-    /// The same, where the file's name has a `%d` or `%06d` for the frame's number.
-    Numbered(PathBuf),
+    /// One picture a frame, whose name has the frame's number: `%d`, `%06d` or `{frame}`.
+    Numbered(Pattern),
+    /// One picture a face, whose name has the face's number, `{id}`.
+    Crops(Pattern),
+    /// A device that other programs take for a camera: `/dev/video10`.
+    VirtualCamera(PathBuf),
 }
 
 impl TryFrom<&OsStr> for SinkSpec {
@@ -49,6 +57,9 @@ impl TryFrom<&OsStr> for SinkSpec {
             return Ok(Self::Stdout);
         }
         let path = PathBuf::from(name);
+        if virtual_camera::is_device(&path) {
+            return Ok(Self::VirtualCamera(path));
+        }
         template::check(&path)?;
         if name.to_string_lossy().ends_with(std::path::is_separator) {
             // Without the slash, which would hide that a file of this name exists.
@@ -56,15 +67,20 @@ impl TryFrom<&OsStr> for SinkSpec {
         }
         let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
         match extension.as_deref() {
-            Some("mp4") => Ok(Self::Video(path)),
+            Some("mp4" | "mkv") => Ok(Self::Video(path)),
             Some("jsonl") => Ok(Self::Jsonl(path)),
+            Some("json") => Ok(Self::Json(path)),
             Some("csv") => Ok(Self::Csv(path)),
-            Some("png") if naming_of(&path).is_some() => Ok(Self::Numbered(path)),
-            Some("png") => Ok(Self::Still(path)),
+            _ if is_picture(&path) => Ok(match Pattern::parse(&path)? {
+                Some(pattern) if pattern.is_of_faces() => Self::Crops(pattern),
+                Some(pattern) => Self::Numbered(pattern),
+                None => Self::Still(path),
+            }),
             _ if path.is_dir() => Ok(Self::Stills(path)),
             _ => Err(anyhow!(
-                "{name:?} is no known output: name a file that ends in .mp4 (annotated video), .jsonl or .csv (data), \
-                 .png (one picture), a folder that ends in a slash, or - for JSON lines on standard output"
+                "{name:?} is no known output: name a file that ends in .mp4 or .mkv (annotated video), .jsonl, .json or .csv \
+                 (data), .png or .jpg (one picture), a folder that ends in a slash, /dev/video10 (a virtual camera), or - for \
+                 JSON lines on standard output"
             )),
         }
     }
@@ -96,13 +112,15 @@ impl SinkSpec {
         match self {
             Self::Stdout => None,
             Self::Jsonl(path)
+            | Self::Json(path)
             | Self::Csv(path)
             | Self::Video(path)
             | Self::CleanVideo(path)
             | Self::Summary(path)
             | Self::Still(path)
             | Self::Stills(path)
-            | Self::Numbered(path) => Some(path),
+            | Self::VirtualCamera(path) => Some(path),
+            Self::Numbered(pattern) | Self::Crops(pattern) => Some(pattern.path()),
         }
     }
 
@@ -123,13 +141,16 @@ impl SinkSpec {
         match self {
             Self::Stdout => Self::Stdout,
             Self::Jsonl(path) => Self::Jsonl(filled(path)),
+            Self::Json(path) => Self::Json(filled(path)),
             Self::Csv(path) => Self::Csv(filled(path)),
             Self::Video(path) => Self::Video(filled(path)),
             Self::CleanVideo(path) => Self::CleanVideo(filled(path)),
             Self::Summary(path) => Self::Summary(filled(path)),
             Self::Still(path) => Self::Still(filled(path)),
             Self::Stills(path) => Self::Stills(filled(path)),
-            Self::Numbered(path) => Self::Numbered(filled(path)),
+            Self::Numbered(pattern) => Self::Numbered(pattern.of_input(variables)),
+            Self::Crops(pattern) => Self::Crops(pattern.of_input(variables)),
+            Self::VirtualCamera(path) => Self::VirtualCamera(path.clone()),
         }
     }
 
@@ -153,7 +174,7 @@ impl SinkSpec {
 
     /// The name that the file has until it is whole, where there is one.
     pub fn part_path(&self) -> Option<PathBuf> {
-        let named = !matches!(self, Self::Stills(_) | Self::Numbered(_));
+        let named = !matches!(self, Self::Stills(_) | Self::Numbered(_) | Self::Crops(_) | Self::VirtualCamera(_));
         self.path().filter(|_| named).map(part::part_path)
     }
 
@@ -163,16 +184,15 @@ impl SinkSpec {
     }
 
     fn is_data(&self) -> bool {
-        matches!(self, Self::Jsonl(_) | Self::Csv(_))
+        matches!(self, Self::Jsonl(_) | Self::Json(_) | Self::Csv(_))
     }
 
     /// All files that writing it makes or replaces, also for a while. Of frames, those that are there already.
     pub fn places(&self) -> Vec<PathBuf> {
         let Some(path) = self.path() else { return Vec::new() };
-        let frames = |folder: &Path, naming: &Naming| stills::frames_in(folder, naming);
         match self {
-            Self::Stills(folder) => frames(folder, &Naming::default()),
-            Self::Numbered(path) => frames(folder_of(path), &naming_of(path).unwrap_or_default()),
+            Self::Stills(folder) => naming::files_in(folder, &Naming::default()),
+            Self::Numbered(pattern) | Self::Crops(pattern) => naming::files_in(pattern.folder(), pattern.naming()),
             _ => {
                 let beside = self.timeline().map(|picture| picture.places()).unwrap_or_default();
                 let own = [Some(path.to_path_buf()), self.part_path(), self.record_path()];
@@ -197,21 +217,29 @@ impl SinkSpec {
     /// Whether writing a frame takes long: encoding takes more time than all else that an output does, so these outputs
     /// belong on the recorder's thread; the others take microseconds.
     pub fn takes_time(&self) -> bool {
-        !matches!(self, Self::Stdout | Self::Jsonl(_) | Self::Csv(_) | Self::Summary(_))
+        !(self.is_data() || matches!(self, Self::Stdout | Self::Summary(_)))
     }
 
     /// Whether it shows annotated pictures.
     pub fn wants_drawing(&self) -> bool {
-        self.takes_time() && !matches!(self, Self::CleanVideo(_))
+        self.takes_time() && !matches!(self, Self::CleanVideo(_) | Self::Crops(_))
+    }
+
+    /// Whether a frame would take the place of the one before it.
+    pub fn is_for_one_picture(&self) -> bool {
+        matches!(self, Self::Crops(pattern) if !pattern.tells_frames_apart())
     }
 
     /// Tells before a run what [`open`](Self::open) would refuse, and changes nothing.
     ///
     /// # Errors
     /// When the parent folder doesn't exist, a file is a folder or a folder a file, or, without `force`, when something
-    /// would be overwritten.
+    /// would be overwritten; of a virtual camera, when it is none.
     pub fn check(&self, options: OutputOptions<'_>) -> Result<()> {
         let Some(path) = self.path() else { return Ok(()) };
+        if let Self::VirtualCamera(path) = self {
+            return virtual_camera::check(path);
+        }
         let parent = folder_of(path);
         ensure!(
             parent.is_dir(),
@@ -219,10 +247,13 @@ impl SinkSpec {
             parent.display()
         );
         if let Self::Stills(folder) = self {
-            return stills::check(folder, &Naming::default(), options.force);
+            return naming::check(folder, &Naming::default(), options.force);
         }
-        if let Some(naming) = naming_of(path) {
-            return stills::check(parent, &naming, options.force);
+        if let Self::Numbered(pattern) | Self::Crops(pattern) = self {
+            return naming::check(parent, pattern.naming(), options.force);
+        }
+        if let Self::Video(path) | Self::CleanVideo(path) = self {
+            Form::of(path).check(path)?;
         }
         let leftover = options.leftover(path);
         self.check_file(path, options, leftover)?;
@@ -252,7 +283,7 @@ impl SinkSpec {
         if self.is_written_in_part(options) { part::check(path, leftover) } else { Ok(()) }
     }
 
-    /// Whether it has another name until it is whole.
+    /// Whether it has another name until it is whole. Data have not where others can follow them; an array they can't.
     fn is_written_in_part(&self, options: OutputOptions<'_>) -> bool {
         self.part_path().is_some() && !(options.live && matches!(self, Self::Jsonl(_) | Self::Csv(_)))
     }
@@ -283,16 +314,18 @@ impl SinkSpec {
                 Box::new(table::Table::jsonl(out, options))
             }
             Self::Jsonl(path) => Box::new(table::Table::jsonl(table(path)?, options)),
+            Self::Json(path) => Box::new(table::Table::json(table(path)?, options)),
             Self::Csv(path) => Box::new(table::Table::csv(table(path)?, options)?),
             Self::Video(path) => Box::new(recorder::Recorder::create(path, Shown::Labelled, options)?),
             Self::CleanVideo(path) => Box::new(recorder::Recorder::create(path, Shown::Clean, options)?),
             Self::Summary(path) => Box::new(summary::SummarySink::create(path, options)?),
             Self::Still(path) => Box::new(stills::Still::new(path, options)),
             Self::Stills(folder) => Box::new(stills::Stills::create(folder, Naming::default(), options)?),
-            Self::Numbered(path) => {
-                let naming = naming_of(path).unwrap_or_default();
-                Box::new(stills::Stills::create(folder_of(path), naming, options)?)
+            Self::Numbered(pattern) => {
+                Box::new(stills::Stills::create(pattern.folder(), pattern.naming().clone(), options)?)
             }
+            Self::VirtualCamera(path) => Box::new(virtual_camera::VirtualCamera::open(path)?),
+            Self::Crops(pattern) => Box::new(crops::Crops::new(pattern, options)),
         })
     }
 }
@@ -337,12 +370,6 @@ fn place(path: &Path) -> PathBuf {
     let parent = folder_of(path);
     let parent = parent.canonicalize().unwrap_or_else(|_| parent.to_path_buf());
     path.file_name().map_or_else(|| path.to_path_buf(), |name| parent.join(name))
-}
-
-/// How the frames are named of which each has a file, where a path says so.
-fn naming_of(path: &Path) -> Option<Naming> {
-    Naming::parse(path.file_name()?.to_str()?)
-        .filter(|_| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("png")))
 }
 
 /// Creates a file; without `force` only where none is.

@@ -1,6 +1,6 @@
-//! Results as data: JSON lines, one object a frame, and CSV, one row a face.
+//! Results as data: JSON lines, one object a frame, the same objects as one JSON array, and CSV, one row a face.
 //!
-//! Owns the two formats, which `emocam help data` documents, and which are stable. Boxes are whole frame pixels, points tenths
+//! Owns these formats, which `emocam help data` documents, and which are stable. Boxes are whole frame pixels, points tenths
 //! of one, times seconds since the source's first frame, probabilities 0 to 1. What was found is written frame by frame, so a
 //! run that breaks loses nothing. What is new in a format comes last, so that what old readers know stays where it is.
 
@@ -165,16 +165,47 @@ impl From<OutputOptions<'_>> for Options {
     }
 }
 
-/// Writes each frame in one of the two formats.
+/// Writes each frame in one of the formats.
 pub(super) struct Table {
     out: Output,
     options: Options,
     lines_of: fn(&FrameRecord<'_>, Options) -> Result<Vec<u8>>,
+    frame: Separators,
+    has_frames: bool,
 }
 
+/// What stands before the first frame, between two, after the last one, and where there is none.
+#[derive(Default)]
+struct Separators {
+    before: &'static [u8],
+    between: &'static [u8],
+    after: &'static [u8],
+    nothing: &'static [u8],
+}
+
+/// Of an array; each line of it has a frame.
+const ARRAY: Separators = Separators { before: b"[\n", between: b",\n", after: b"\n]\n", nothing: b"[]\n" };
+
 impl Table {
+    fn new(
+        out: Output,
+        options: OutputOptions<'_>,
+        lines_of: fn(&FrameRecord<'_>, Options) -> Result<Vec<u8>>,
+    ) -> Self {
+        Self { out, options: options.into(), lines_of, frame: Separators::default(), has_frames: false }
+    }
+
     pub(super) fn jsonl(out: Output, options: OutputOptions<'_>) -> Self {
-        Self { out, options: options.into(), lines_of: |record, _| json_line(record) }
+        Self::new(out, options, |record, _| {
+            let mut line = json(record)?;
+            line.push(b'\n');
+            Ok(line)
+        })
+    }
+
+    /// An array, which is one only when it is finished.
+    pub(super) fn json(out: Output, options: OutputOptions<'_>) -> Self {
+        Self { frame: ARRAY, ..Self::new(out, options, |record, _| json(record)) }
     }
 
     /// Writes the header.
@@ -186,24 +217,28 @@ impl Table {
         let header = header.chain(["turned", "read", "time", "file"].map(String::from));
         // A reader that has gone already is told at the first frame.
         let _ = out.write(&rows([header])?)?;
-        Ok(Self { out, options: options.into(), lines_of: csv_rows })
+        Ok(Self::new(out, options, csv_rows))
     }
 }
 
 impl Sink for Table {
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
-        self.out.write(&(self.lines_of)(&FrameRecord::of(labelled, self.options), self.options)?)
+        let lines = (self.lines_of)(&FrameRecord::of(labelled, self.options), self.options)?;
+        let before = if self.has_frames { self.frame.between } else { self.frame.before };
+        self.has_frames = true;
+        self.out.write(&[before, &lines].concat())
     }
 
     fn finish(&mut self, ending: Ending) -> Result<()> {
-        self.out.finish(ending)
+        // What was cut off is closed, too. Where it can't be, the run is over all the same.
+        let end = if self.has_frames { self.frame.after } else { self.frame.nothing };
+        let closed = self.out.write(end).map(|_| ());
+        closed.and(self.out.finish(ending))
     }
 }
 
-fn json_line(record: &FrameRecord<'_>) -> Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(record).context("a result can't be written as JSON")?;
-    line.push(b'\n');
-    Ok(line)
+fn json(record: &FrameRecord<'_>) -> Result<Vec<u8>> {
+    serde_json::to_vec(record).context("a result can't be written as JSON")
 }
 
 /// Cells of a face: id, place, score, label, probabilities, points, and whether it is turned and was read.
@@ -236,6 +271,7 @@ mod tests {
 
     use super::*;
     use crate::flow::emotion::Probabilities;
+    use crate::sink::SinkSpec;
     use crate::sink::tests::{labelled, prediction};
 
     /// What is written of these frames.
@@ -378,6 +414,28 @@ mod tests {
         let table = written(|out| Table::csv(out, options), &frames);
         let row: Vec<&str> = table.lines().nth(1).unwrap_or_default().split(',').collect();
         assert!(row[31].parse::<jiff::Timestamp>().is_ok() && row[32].is_empty(), "{table}");
+    }
+
+    #[test]
+    fn an_array_has_the_objects_of_the_lines_and_is_one_whenever_it_ends() {
+        let frames: Vec<Labelled> = (0..3).map(|id| labelled(id, id * 40_000_000, 2, 2, vec![])).collect();
+        for count in 0..=3 {
+            let text = written(|out| Ok(Table::json(out, OutputOptions::default())), &frames[..count]);
+            let array: Vec<serde_json::Value> = serde_json::from_str(&text).expect("an array");
+            let parsed = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+            assert_eq!(array, jsonl(&frames[..count]).lines().map(parsed).collect::<Vec<_>>());
+            assert_eq!(text.lines().count(), if count == 0 { 1 } else { 2 + count }, "{text}");
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("a.json");
+        let spec = SinkSpec::Json(path.clone());
+        // In `live`, too, it has another name until it is one.
+        let mut sink = spec.open(OutputOptions { live: true, ..Default::default() }).expect("an empty folder");
+        let _ = sink.write(&frames[0]).expect("a disk with room");
+        assert!(!path.exists());
+        sink.finish(Ending::CutOff).expect("a disk with room");
+        let left = std::fs::read_to_string(folder.path().join("a.part.json")).expect("what was cut off");
+        assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&left).expect("an array").len(), 1);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 
+use super::picture_file::is_picture;
+
 /// Each variable of an input, and what it is.
 const OF_INPUTS: [&str; 3] = ["name", "folder", "extension"];
 
@@ -55,8 +57,7 @@ fn variables(path: &Path) -> Vec<&str> {
 pub(super) fn check(path: &Path) -> Result<()> {
     let known = [&OF_INPUTS[..], &OF_PICTURES].concat();
     let folders = path.parent().map(variables).unwrap_or_default();
-    let is_picture =
-        path.extension().is_some_and(|end| ["png", "jpg", "jpeg"].iter().any(|it| end.eq_ignore_ascii_case(it)));
+    let is_picture = is_picture(path);
     for (place, variable) in variables(path).into_iter().enumerate() {
         if !known.contains(&variable) {
             bail!(
@@ -88,7 +89,11 @@ pub(super) fn filled(path: &Path, of: &Variables) -> PathBuf {
 }
 
 fn filled_name(name: &OsStr, of: &Variables) -> OsString {
-    let Some(text) = name.to_str() else { return name.to_owned() };
+    name.to_str().map_or_else(|| name.to_owned(), |text| filled_text(text, of))
+}
+
+/// A text with what its variables stand for.
+pub(super) fn filled_text(text: &str, of: &Variables) -> OsString {
     let mut filled = OsString::new();
     for piece in pieces(text) {
         match piece {

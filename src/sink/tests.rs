@@ -31,9 +31,18 @@ fn spec(name: &str) -> SinkSpec {
 fn the_extension_picks_the_kind() {
     assert_eq!(spec("-"), SinkSpec::Stdout);
     assert_eq!(spec("a.mp4"), SinkSpec::Video("a.mp4".into()));
+    assert_eq!(spec("a.MKV"), SinkSpec::Video("a.MKV".into()));
+    assert_eq!(spec("a.json"), SinkSpec::Json("a.json".into()));
     assert_eq!(spec("a.b/c.JSONL"), SinkSpec::Jsonl("a.b/c.JSONL".into()));
     assert_eq!(spec("a.csv"), SinkSpec::Csv("a.csv".into()));
-    assert_eq!(spec("a.png"), SinkSpec::Still("a.png".into()));
+    for name in ["a.png", "a.jpg", "a.JPEG", "50%.png"] {
+        assert_eq!(spec(name), SinkSpec::Still(name.into()));
+    }
+    assert!(matches!(spec("a/%d.png"), SinkSpec::Numbered(_)) && matches!(spec("{frame}.jpg"), SinkSpec::Numbered(_)));
+    assert!(matches!(spec("a/{frame}_{id}.png"), SinkSpec::Crops(_)));
+    assert_eq!(spec("/dev/video10"), SinkSpec::VirtualCamera("/dev/video10".into()));
+    // Only the file's own name is looked at.
+    assert_eq!(spec("{id}/a.png"), SinkSpec::Still("{id}/a.png".into()));
     assert_eq!(spec("new/"), SinkSpec::Stills("new/".into()));
     assert_eq!(spec("new.mp4/"), SinkSpec::Stills("new.mp4/".into()));
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -42,9 +51,9 @@ fn the_extension_picks_the_kind() {
 
 #[test]
 fn an_unknown_output_is_told_what_is_known() {
-    for name in ["", "out", "out.avi", "out.json", ".mp4", "mp4"] {
+    for name in ["", "out", "out.avi", ".mp4", "mp4"] {
         let error = SinkSpec::try_from(OsStr::new(name)).expect_err(name).to_string();
-        for known in [".mp4", ".jsonl", ".csv", "folder", "standard output"] {
+        for known in [".mp4", ".mkv", ".jsonl", ".json ", ".csv", ".jpg", "folder", "standard output"] {
             assert!(error.contains(known), "{error}");
         }
     }
@@ -52,8 +61,10 @@ fn an_unknown_output_is_told_what_is_known() {
 
 #[test]
 fn only_what_encodes_pictures_takes_time() {
-    let wanting = ["-", "a.jsonl", "a.csv", "a.mp4", "a.png", "a/"].map(|name| spec(name).takes_time());
-    assert_eq!(wanting, [false, false, false, true, true, true]);
+    let wanting = |names: &[&str]| names.iter().map(|name| spec(name).takes_time()).collect::<Vec<_>>();
+    assert_eq!(wanting(&["-", "a.jsonl", "a.json", "a.csv"]), [false; 4]);
+    assert_eq!(wanting(&["a.mkv", "a.png", "a/", "%d.jpg", "{frame}_{id}.jpg"]), [true; 5]);
+    assert!(spec("%d.jpg").wants_drawing() && !spec("{frame}_{id}.jpg").wants_drawing());
 }
 
 #[test]

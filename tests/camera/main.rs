@@ -17,6 +17,7 @@ mod opening;
 mod pictures;
 mod recording;
 mod unplugging;
+mod virtual_camera;
 mod vivid;
 mod webcam;
 
@@ -61,7 +62,9 @@ fn in_the_guest() {
         skip("in_the_guest", "this is not the kernel of scripts/camera-rig/run");
         return;
     }
-    let all = [opening::CASES, listing::CASES, damage::CASES, freezing::CASES, unplugging::CASES].concat();
+    let all =
+        [opening::CASES, listing::CASES, damage::CASES, freezing::CASES, unplugging::CASES, virtual_camera::CASES]
+            .concat();
     cases::run(&all);
 }
 

@@ -56,7 +56,7 @@ impl Pictures {
 }
 
 /// BT.601, limited range, in which webcams send YUYV; each pair of pixels shares its color.
-fn yuyv(picture: &image::RgbImage) -> Vec<u8> {
+pub(crate) fn yuyv(picture: &image::RgbImage) -> Vec<u8> {
     let luma = |[r, g, b]: [f32; 3]| 16.0 + 0.257 * r + 0.504 * g + 0.098 * b;
     let blue = |[r, g, b]: [f32; 3]| 128.0 - 0.148 * r - 0.291 * g + 0.439 * b;
     let red = |[r, g, b]: [f32; 3]| 128.0 + 0.439 * r - 0.368 * g - 0.071 * b;

@@ -19,6 +19,7 @@ mod golden;
 mod help;
 mod inputs;
 mod motion;
+mod outputs;
 mod parity;
 mod pictures;
 mod pipeline;

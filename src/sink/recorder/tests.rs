@@ -7,8 +7,9 @@ use fast_image_resize::Resizer;
 use mp4_atom::{Any, DecodeMaybe};
 
 use super::container::TIMESCALE;
-use super::video::{LONE_FRAME, framed};
+use super::video::LONE_FRAME;
 use super::*;
+use crate::sink::framed::framed;
 use crate::sink::tests::labelled;
 
 fn folder() -> tempfile::TempDir {

@@ -1,18 +1,18 @@
 //! A video in the making: pictures and their times in, an MP4 file out.
 
-use std::borrow::Cow;
 use std::fs::File;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use fast_image_resize::Resizer;
-use image::{RgbImage, imageops};
+use image::RgbImage;
 use openh264::encoder::Encoder;
 use openh264::formats::{RgbSliceU8, YUVBuffer};
 
 use super::container::{Description, Mp4File, TIMESCALE};
 use super::encoder::{AccessUnit, COARSEST, encoder};
-use crate::draw::fit::{fitted_size, resized};
+use crate::draw::fit::fitted_size;
+use crate::sink::framed::framed;
 use crate::sink::options::Quality;
 use crate::sink::record::Record;
 
@@ -212,33 +212,6 @@ fn coded_size(size: (u32, u32)) -> (u32, u32) {
 /// The side of a video that can hold a side of a picture.
 fn coded_side(side: u32) -> u32 {
     side.max(BLOCK).next_multiple_of(2)
-}
-
-/// The picture in the size of the video. The first frame's size is kept and its edge repeated where the video is larger by
-/// a line, or scaled down where that is too large; any other size is scaled to fit.
-pub(super) fn framed<'a>(
-    resizer: &mut Resizer,
-    picture: &'a RgbImage,
-    size: (u32, u32),
-    coded_size: (u32, u32),
-) -> Result<Cow<'a, RgbImage>> {
-    if picture.dimensions() == coded_size {
-        return Ok(Cow::Borrowed(picture));
-    }
-    let (width, height) = coded_size;
-    if picture.dimensions() == size && (size.0 > width || size.1 > height) {
-        return Ok(Cow::Owned(resized(resizer, picture, coded_size)?));
-    }
-    if picture.dimensions() == size {
-        let (right, bottom) = (size.0.saturating_sub(1), size.1.saturating_sub(1));
-        let padded = RgbImage::from_fn(width, height, |x, y| *picture.get_pixel(x.min(right), y.min(bottom)));
-        return Ok(Cow::Owned(padded));
-    }
-    let fitted = resized(resizer, picture, fitted_size(picture.dimensions(), coded_size))?;
-    let mut canvas = RgbImage::new(width, height);
-    let (x, y) = ((width - fitted.width()) / 2, (height - fitted.height()) / 2);
-    imageops::replace(&mut canvas, &fitted, x.into(), y.into());
-    Ok(Cow::Owned(canvas))
 }
 
 /// A time in ticks, rounded.
