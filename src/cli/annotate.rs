@@ -68,6 +68,6 @@ impl Annotate {
                 );
             }
         }
-        self.common.check(self.inputs.iter().all(SourceSpec::is_one_picture))
+        self.common.check(|| self.inputs.iter().all(SourceSpec::is_one_picture))
     }
 }
