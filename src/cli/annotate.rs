@@ -77,6 +77,6 @@ impl Annotate {
                  folder with a slash at its end; only data hold them all (.csv, .jsonl, .json)"
             );
         }
-        self.common.check(self.inputs.iter().all(SourceSpec::is_one_picture))
+        self.common.check(|| self.inputs.iter().all(SourceSpec::is_one_picture))
     }
 }

@@ -91,9 +91,10 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    /// Refuses files that would be written twice, and what would do nothing. `is_one_picture` says whether each input is.
-    pub(super) fn check(&self, is_one_picture: bool) -> Result<()> {
-        if let Some(crops) = self.outputs.iter().find(|output| output.is_for_one_picture() && !is_one_picture) {
+    /// Refuses files that would be written twice, and what would do nothing. `is_one_picture` says whether each input is; that takes a look
+    /// at it, and may wait for a pipe, so it is asked only where it matters.
+    pub(super) fn check(&self, is_one_picture: impl Fn() -> bool) -> Result<()> {
+        if let Some(crops) = self.outputs.iter().find(|output| output.is_for_one_picture() && !is_one_picture()) {
             bail!(
                 "{crops} would be written anew in each frame: put the frame's number into the name, as in {{frame}}_{{id}}.jpg"
             );

@@ -66,6 +66,6 @@ pub(crate) struct Live {
 impl Live {
     /// Refuses what is wrong only in combination.
     pub(super) fn check(&self) -> Result<()> {
-        self.common.check(self.source.as_ref().is_some_and(SourceSpec::is_one_picture))
+        self.common.check(|| self.source.as_ref().is_some_and(SourceSpec::is_one_picture))
     }
 }
