@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::job::Job;
-use super::setup::{Threads, check_outputs, classifier, finish, inputs, job, options_of, record, to_hide};
+use super::setup::{Threads, check_outputs, classifier, finish, inputs, job, options_of, record, to_hide, upright};
 use crate::cli::{Annotate, Common};
 use crate::view::keys::{Controls, Mirror};
 use crate::view::tell::notice;
@@ -104,7 +104,7 @@ fn one(
 ) -> Result<()> {
     let Task { input, outputs, .. } = task;
     let common = &arguments.common;
-    let mut source = input.open()?;
+    let mut source = upright(input.open()?, common);
     let view = View::Progress(ProgressView::new(source.info(), number));
     let sound = match input {
         SourceSpec::Path(file) if !input.is_pictures() => Some(Sound { file, start: Duration::ZERO }),
@@ -115,7 +115,7 @@ fn one(
         options: OutputOptions { sound, ..options(task, common) },
         frames: common.frames,
         frames_at_once: arguments.batch.map(usize::from),
-        controls: Controls::new(Mirror::Off, common.privacy, false),
+        controls: Controls { look: common.look(), ..Controls::new(Mirror::Off, common.privacy, false) },
         unsure_below: common.unsure,
         ..job(source.as_mut(), DropPolicy::Every, &common.dials, Some(input))
     };

@@ -10,12 +10,13 @@ use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::network::classify::{Classifier, FrameFaces};
 use emocam::pipeline::{self, DropPolicy, Stages};
-use emocam::sink::{self, OutputOptions, SinkSpec, Sound, on_demand};
-use emocam::source::{LimitedSource, Source, SourceInfo};
+use emocam::sink::{self, OscSink, OutputOptions, SinkSpec, Sound, on_demand};
+use emocam::source::{LimitedSource, Source, SourceInfo, Switch};
 use emocam::track::smooth::Smoother;
 use emocam::track::{FaceTracker, Search, Sequence};
 
 use crate::view::keys::Controls;
+use crate::view::lines::Lines;
 use crate::view::presenter::{Presenter, State};
 use crate::view::{DISPLAY_GONE, View, display_is_gone};
 
@@ -44,6 +45,12 @@ pub(crate) struct Job<'a> {
     pub(crate) controls: Controls,
     /// The confidence below which a face is shown as unsure, 0 to 1.
     pub(crate) unsure_below: Option<f32>,
+    /// Where results are sent as they come.
+    pub(crate) osc: Option<OscSink>,
+    /// Takes the next camera.
+    pub(crate) switch: Option<Switch>,
+    /// Lines that mark moments in the data.
+    pub(crate) lines: Option<Lines>,
 }
 
 impl Job<'_> {
@@ -60,6 +67,7 @@ impl Job<'_> {
     /// # Errors
     /// The first error of a stage, else of an output that can't be completed; or that frames are missing in a recording.
     pub(crate) fn run(self, classifier: &mut Classifier, view: View, stop: &Stop, stats: &mut Stats) -> Result<()> {
+        let faces_a_frame = self.most_faces(classifier);
         let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.takes_time());
         let records = recorders.iter().any(|recorder| recorder.wants_drawing());
         let SourceInfo { name, start, .. } = self.source.info().clone();
@@ -70,7 +78,12 @@ impl Job<'_> {
         };
         // First what may fail: a table is created when it is opened, and would be in the way of the next try.
         let mut recorders = open(recorders)?;
-        let tables = open(tables)?;
+        let mut tables = open(tables)?;
+        let has_outputs = !self.outputs.is_empty() || self.osc.is_some();
+        // First, so that it waits for no other.
+        if let Some(osc) = self.osc {
+            tables.insert(0, Box::new(osc));
+        }
         let needs_outputs = !self.outputs.is_empty() && !view.draws();
         // In the window, recordings and pictures can be asked for at any time.
         let requests = view.draws().then(|| {
@@ -85,18 +98,20 @@ impl Job<'_> {
             view,
             controls: self.controls,
             records,
-            has_outputs: !self.outputs.is_empty(),
+            has_outputs,
             // Of a live source frames may be dropped, so those that arrive are counted.
             frames_left: self.frames.filter(|_| self.drop_policy == DropPolicy::Latest),
             waits_when_paused: self.drop_policy == DropPolicy::EveryInRealTime,
             smoother: Smoother::new(smoothing),
             unsure_below: self.unsure_below,
+            lines: self.lines,
+            switch: self.switch,
+            writes_marks: !tables.is_empty(),
             requests,
             stats,
             stop,
             state: State::default(),
         };
-        let faces_a_frame = self.most_faces(classifier);
         let mut limited;
         let stages = Stages {
             source: match self.frames {

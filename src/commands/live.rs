@@ -1,16 +1,17 @@
 //! `emocam live`: a camera, or what stands for one, labelled as it comes.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::pipeline::DropPolicy;
-use emocam::sink::{Input, OutputOptions};
-use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
+use emocam::sink::{Input, OscSink, OutputOptions};
+use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras, switching};
 
 use super::job::Job;
-use super::setup::{Threads, check_outputs, classifier, finish, inputs, job, options_of, record, to_hide};
+use super::setup::{Threads, check_outputs, classifier, finish, inputs, job, options_of, record, to_hide, upright};
 use crate::cli::Live;
 use crate::view::keys::Controls;
+use crate::view::lines::Lines;
 use crate::view::tell::notice;
 use crate::view::{StatusView, View, WindowView, find_display};
 
@@ -23,6 +24,7 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let options = options_of(common, true);
     let outputs = common.all_outputs();
     check_outputs(&outputs, options, common, spec.as_ref(), &inputs(&spec, common))?;
+    let osc = arguments.osc.as_deref().map(OscSink::open).transpose().context("--osc")?;
     let view = if arguments.headless {
         View::Status(StatusView::default())
     } else {
@@ -36,7 +38,9 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     };
     let camera = CameraOptions { format: arguments.camera_format, no_reconnect: arguments.no_reconnect };
     // Without a window nobody could watch the demo a second time.
-    let mut source = live_source(spec.as_ref(), &camera, view.draws())?;
+    let source = live_source(spec.as_ref(), &camera, view.draws())?;
+    let (source, switch) = switching(source, camera);
+    let mut source = upright(source, common);
     notice(&source.info().name);
     let input = spec.as_ref().map_or_else(|| Input::named(&source.info().name), Input::of);
     let record = record("live", common, classifier.prior())?.of(vec![input]);
@@ -47,8 +51,12 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
         options: OutputOptions { record: Some(&record), wall_clock: is_live, ..options },
         frames: common.frames,
         faces_a_frame: arguments.labels,
-        controls: Controls::new(arguments.mirror, common.privacy, is_live),
+        controls: Controls { look: common.look(), ..Controls::new(arguments.mirror, common.privacy, is_live) },
         unsure_below: common.unsure,
+        osc,
+        switch,
+        // A video on standard input is no text.
+        lines: if spec == Some(SourceSpec::Stdin) { None } else { Lines::of_standard_input() },
         ..job(source.as_mut(), drop_policy, &common.dials, spec.as_ref())
     };
     if common.privacy.is_some() {

@@ -16,7 +16,7 @@ use emocam::network::device::{DeviceSpec, GpuError};
 use emocam::network::weights::Weights;
 use emocam::pipeline::DropPolicy;
 use emocam::sink::{self, Inputs, OutputOptions, Record, SinkSpec};
-use emocam::source::{Source, SourceSpec};
+use emocam::source::{RotatedSource, Source, SourceSpec, Turn};
 use emocam::track::{Search, Sequence};
 use serde_json::{Value, json};
 
@@ -32,11 +32,13 @@ pub(super) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> 
 
 /// What the outputs of a command keep of it, but for its inputs: all that they depend on.
 pub(super) fn record(command: &str, common: &Common, prior: Prior) -> Result<Record> {
-    let Common { frames, privacy, unsure, empty_rows, dials, .. } = common;
+    let Common { frames, privacy, unsure, empty_rows, text_size, rotate, dials, .. } = common;
     let settings = json!({
         "frames": frames,
         "empty_rows": empty_rows,
         "privacy": privacy.and_then(|how| how.to_possible_value()).map(|how| how.get_name().to_owned()),
+        "rotate": rotate.map(Turn::degrees),
+        "text_size": text_size,
         "crf": common.quality().0,
         "min_face": dials.min_face,
         "detect_every": dials.detect_every,
@@ -51,6 +53,14 @@ pub(super) fn record(command: &str, common: &Common, prior: Prior) -> Result<Rec
 /// All that a command reads.
 pub(super) fn inputs<'a>(sources: impl IntoIterator<Item = &'a SourceSpec>, common: &'a Common) -> Inputs {
     Inputs::new(sources, common.dials.weights.as_deref())
+}
+
+/// A source as it is to be seen.
+pub(super) fn upright(source: Box<dyn Source>, common: &Common) -> Box<dyn Source> {
+    match common.rotate {
+        Some(turn) => Box::new(RotatedSource::new(source, turn)),
+        None => source,
+    }
 }
 
 /// The job for a source that was opened as `spec` says, without outputs and without an end of its own.
@@ -72,6 +82,9 @@ pub(super) fn job<'a>(
         smoothing: Duration::from_millis(dials.smoothing.into()),
         controls: Controls::default(),
         unsure_below: None,
+        osc: None,
+        switch: None,
+        lines: None,
     }
 }
 

@@ -7,6 +7,7 @@
 mod inputs;
 mod on_demand;
 mod options;
+mod osc;
 mod output;
 mod part;
 mod record;
@@ -27,12 +28,13 @@ use image::RgbImage;
 pub use inputs::Inputs;
 pub use on_demand::{OnDemand, Requests, on_demand};
 pub use options::{OutputOptions, Quality, Sound};
+pub use osc::OscSink;
 pub use record::{Input, Record};
 pub use spec::{SinkSpec, are_whole, check_distinct};
 pub use table::rounded;
 
 use crate::draw;
-use crate::flow::labelled::Labelled;
+use crate::flow::labelled::{Labelled, Mark};
 
 /// Takes results, one frame at a time, in order.
 pub trait Sink {
@@ -41,6 +43,14 @@ pub trait Sink {
     /// # Errors
     /// When the output can't be written.
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>>;
+
+    /// Takes what was marked after the last frame, before the end. What was marked before comes with the frames.
+    ///
+    /// # Errors
+    /// When the output can't be written.
+    fn mark(&mut self, _marks: &[Mark]) -> Result<()> {
+        Ok(())
+    }
 
     /// Does what does not depend on frames, while none comes.
     fn idle(&mut self) {}

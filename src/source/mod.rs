@@ -20,7 +20,9 @@ mod mp4_index;
 mod nut;
 mod pixels;
 mod raw_frames;
+mod rotated;
 mod spec;
+mod switching;
 mod video;
 
 use std::time::{Duration, Instant};
@@ -30,7 +32,9 @@ use anyhow::Result;
 pub use camera::{CameraFormat, CameraInfo, CameraOptions, Holder, PixelFormat, Rate, WantedFormat, list_cameras};
 pub use limited::LimitedSource;
 pub use looping::LoopingSource;
+pub use rotated::{RotatedSource, Turn};
 pub use spec::SourceSpec;
+pub use switching::{Switch, switching};
 
 use crate::flow::frame::Frame;
 
@@ -105,6 +109,8 @@ pub struct SourceInfo {
     pub name: String,
     /// True where frames are lost unless they are taken at once (a camera).
     pub live: bool,
+    /// The index of the camera, where it is one of this machine.
+    pub camera: Option<u32>,
     /// How many frames there will be, where that is known; good enough for a progress bar, not a promise.
     pub frames: Option<u64>,
     /// Nominal frames per second, where there is such a thing.

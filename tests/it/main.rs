@@ -17,7 +17,10 @@ mod files;
 mod golden;
 mod help;
 mod inputs;
+#[cfg(unix)]
+mod marks;
 mod motion;
+mod osc;
 mod parity;
 mod pictures;
 mod pipeline;

@@ -71,7 +71,15 @@ pub(crate) struct Running {
 /// # Panics
 /// If it does not start.
 pub(crate) fn start(command: &mut Command) -> Running {
-    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    start_with_input(command, Stdio::null())
+}
+
+/// The same, with something on standard input.
+///
+/// # Panics
+/// If it does not start.
+pub(crate) fn start_with_input(command: &mut Command, input: impl Into<Stdio>) -> Running {
+    let spawned = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     let stdout = read_aside(child.stdout.take().expect("stdout is piped"));
     let stderr = read_aside(child.stderr.take().expect("stderr is piped"));
