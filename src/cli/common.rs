@@ -9,9 +9,9 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, value_parser};
 
 use super::dials::Dials;
-use emocam::draw::Privacy;
+use emocam::draw::{Look, Privacy};
 use emocam::sink::{self, Quality, SinkSpec};
-use emocam::source::{Excerpt, Pick, SourceSpec};
+use emocam::source::{Excerpt, Pick, SourceSpec, Turn};
 
 /// Options of `live` and `annotate`.
 #[derive(Debug, Args)]
@@ -80,6 +80,15 @@ pub(crate) struct Common {
     #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true, help_heading = "Picture")]
     pub(crate) privacy: Option<Privacy>,
 
+    /// The size of text beside faces, in percent of the usual one, from 50 to 400; where larger text has no room it is
+    /// smaller, down to that [default: 100]
+    #[arg(long, value_name = "PERCENT", value_parser = value_parser!(u16).range(50..=400), help_heading = "Picture")]
+    pub(crate) text_size: Option<u16>,
+
+    /// Turn the picture clockwise by 90, 180 or 270 degrees before all else, as of a camera that is mounted sideways
+    #[arg(long, value_name = "DEGREES", help_heading = "Picture")]
+    pub(crate) rotate: Option<Turn>,
+
     /// How faces are looked for and labelled
     #[command(flatten)]
     pub(crate) dials: Dials,
@@ -122,6 +131,12 @@ impl Common {
             (None, None) => Pick::All,
         };
         Excerpt { start: self.start.unwrap_or_default(), end: self.end, pick }
+    }
+
+    /// What is drawn beside each face.
+    pub(crate) fn look(&self) -> Look {
+        let usual = Look::default();
+        Look { text_percent: self.text_size.unwrap_or(usual.text_percent), ..usual }
     }
 
     /// What `-o`, `--clean` and `--summary` name.

@@ -19,9 +19,14 @@ use emocam::source::{SourceSpec, WantedFormat};
   emocam live --privacy blur             faces are hidden
   emocam live --headless -o - | jq .     no window, JSON lines
   emocam live -o /dev/video10            a camera for meetings (v4l2loopback)
+  emocam live --osc 127.0.0.1:9000       faces to a program that listens
 
 Keys in the window: h shows them all, q or Esc ends the run, r records,
-s saves the picture, p hides faces. Ctrl-C in the terminal ends it, too.")]
+s saves the picture, p hides faces, 1 to 9 mark the moment in the data, c
+takes the next camera. Ctrl-C in the terminal ends the run, too.
+
+A line on standard input marks the moment as well: one typed in the terminal,
+or written to a pipe by the program that runs an experiment.")]
 pub(crate) struct Live {
     /// Camera index, part of a camera's name, /dev/video path, video, picture, folder of pictures, address (rtsp://,
     /// http://, udp:// and others, with ffmpeg), - for a video from standard input, or demo
@@ -36,6 +41,11 @@ pub(crate) struct Live {
     /// showed last [default: 4 for each of --threads, where a camera's time is short; all on a GPU and of files]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = "Faces and labels")]
     pub(crate) labels: Option<usize>,
+
+    /// Send each frame's faces to a program that listens for OSC (Open Sound Control) over UDP, such as 127.0.0.1:9000; only
+    /// then does anything leave this machine, if HOST is another one. `emocam help data` has the messages
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Outputs")]
+    pub(crate) osc: Option<String>,
 
     /// Run without a window; show one line of status in the terminal
     #[arg(long, help_heading = "Picture")]

@@ -10,12 +10,13 @@ use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::network::classify::{Classifier, FrameFaces};
 use emocam::pipeline::{self, DropPolicy, Stages};
-use emocam::sink::{self, OutputOptions, Sink, SinkSpec, Sound, on_demand};
-use emocam::source::{Excerpt, ExcerptSource, LimitedSource, Source, SourceInfo};
+use emocam::sink::{self, OscSink, OutputOptions, Sink, SinkSpec, Sound, on_demand};
+use emocam::source::{Excerpt, ExcerptSource, LimitedSource, Source, SourceInfo, Switch};
 use emocam::track::smooth::Smoother;
 use emocam::track::{FaceTracker, Search, Sequence};
 
 use crate::view::keys::Controls;
+use crate::view::lines::Lines;
 use crate::view::presenter::{Presenter, State};
 use crate::view::{DISPLAY_GONE, View, display_is_gone};
 
@@ -48,6 +49,12 @@ pub(crate) struct Job<'a> {
     pub(crate) controls: Controls,
     /// The confidence below which a face is shown as unsure, 0 to 1.
     pub(crate) unsure_below: Option<f32>,
+    /// Where results are sent as they come.
+    pub(crate) osc: Option<OscSink>,
+    /// Takes the next camera.
+    pub(crate) switch: Option<Switch>,
+    /// Lines that mark moments in the data.
+    pub(crate) lines: Option<Lines>,
 }
 
 impl Job<'_> {
@@ -64,6 +71,7 @@ impl Job<'_> {
     /// # Errors
     /// The first error of a stage, else of an output that can't be completed; or that frames are missing in a recording.
     pub(crate) fn run(mut self, classifier: &mut Classifier, view: View, stop: &Stop, stats: &mut Stats) -> Result<()> {
+        let faces_a_frame = self.most_faces(classifier);
         let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.takes_time());
         let records = recorders.iter().any(|recorder| recorder.wants_drawing());
         let SourceInfo { name, start, .. } = self.source.info().clone();
@@ -76,6 +84,10 @@ impl Job<'_> {
         let mut recorders = open(recorders)?;
         let mut tables = open(tables)?;
         tables.append(&mut self.tables);
+        // First, so that it waits for no other.
+        if let Some(osc) = self.osc {
+            tables.insert(0, Box::new(osc));
+        }
         let has_outputs = !(recorders.is_empty() && tables.is_empty());
         let needs_outputs = has_outputs && !view.draws();
         // In the window, recordings and pictures can be asked for at any time.
@@ -97,12 +109,14 @@ impl Job<'_> {
             waits_when_paused: self.drop_policy == DropPolicy::EveryInRealTime,
             smoother: Smoother::new(smoothing),
             unsure_below: self.unsure_below,
+            lines: self.lines,
+            switch: self.switch,
+            writes_marks: !tables.is_empty(),
             requests,
             stats,
             stop,
             state: State::default(),
         };
-        let faces_a_frame = self.most_faces(classifier);
         let (mut excerpt, mut limited);
         let source: &mut dyn Source = if self.excerpt == Excerpt::default() {
             self.source

@@ -1,16 +1,19 @@
 //! `emocam live`: a camera, or what stands for one, labelled as it comes.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::pipeline::DropPolicy;
-use emocam::sink::{Input, OutputOptions, SinkSpec, Variables};
-use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras};
+use emocam::sink::{Input, OscSink, OutputOptions, SinkSpec, Variables};
+use emocam::source::{CameraOptions, LoopingSource, Source, SourceSpec, list_cameras, switching};
 
 use super::job::Job;
-use super::setup::{Threads, check_outputs, check_part, classifier, finish, inputs, job, options_of, record, to_hide};
+use super::setup::{
+    Threads, check_outputs, check_part, classifier, finish, inputs, job, options_of, record, to_hide, upright,
+};
 use crate::cli::Live;
 use crate::view::keys::Controls;
+use crate::view::lines::Lines;
 use crate::view::tell::notice;
 use crate::view::{StatusView, View, WindowView, find_display};
 
@@ -25,6 +28,7 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     let variables = variables(spec.as_ref());
     let outputs: Vec<SinkSpec> = common.all_outputs().iter().map(|output| output.of_input(&variables)).collect();
     check_outputs(&outputs, options, common, spec.as_ref(), &inputs(&spec, common))?;
+    let osc = arguments.osc.as_deref().map(OscSink::open).transpose().context("--osc")?;
     let view = if arguments.headless {
         View::Status(StatusView::default())
     } else {
@@ -38,7 +42,9 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
     };
     let camera = CameraOptions { format: arguments.camera_format, no_reconnect: arguments.no_reconnect };
     // Without a window nobody could watch the demo a second time.
-    let mut source = live_source(spec.as_ref(), &camera, view.draws())?;
+    let source = live_source(spec.as_ref(), &camera, view.draws())?;
+    let (source, switch) = switching(source, camera);
+    let mut source = upright(source, common);
     notice(&source.info().name);
     let input = spec.as_ref().map_or_else(|| Input::named(&source.info().name), Input::of);
     let record = record("live", common, classifier.prior())?.of(vec![input]);
@@ -50,8 +56,12 @@ pub(super) fn run(arguments: &Live, stop: &Stop) -> Result<()> {
         excerpt: common.excerpt(),
         frames: common.frames,
         faces_a_frame: arguments.labels,
-        controls: Controls::new(arguments.mirror, common.privacy, is_live),
+        controls: Controls { look: common.look(), ..Controls::new(arguments.mirror, common.privacy, is_live) },
         unsure_below: common.unsure,
+        osc,
+        switch,
+        // A video on standard input is no text.
+        lines: if spec == Some(SourceSpec::Stdin) { None } else { Lines::of_standard_input() },
         ..job(source.as_mut(), drop_policy, &common.dials, spec.as_ref())
     };
     if common.privacy.is_some() {

@@ -16,7 +16,7 @@ use emocam::network::device::{DeviceSpec, GpuError};
 use emocam::network::weights::Weights;
 use emocam::pipeline::DropPolicy;
 use emocam::sink::{self, Inputs, OutputOptions, Record, SinkSpec};
-use emocam::source::{Excerpt, Source, SourceSpec};
+use emocam::source::{Excerpt, RotatedSource, Source, SourceSpec, Turn};
 use emocam::track::{Search, Sequence};
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub(super) fn options_of(common: &Common, live: bool) -> OutputOptions<'static> 
 
 /// What the outputs of a command keep of it, but for its inputs: all that they depend on.
 pub(super) fn record(command: &str, common: &Common, prior: Prior) -> Result<Record> {
-    let Common { frames, every, rate, privacy, unsure, empty_rows, dials, .. } = common;
+    let Common { frames, every, rate, privacy, unsure, empty_rows, text_size, rotate, dials, .. } = common;
     let settings = json!({
         "start": common.start.map(|time| time.as_secs_f64()),
         "end": common.end.map(|time| time.as_secs_f64()),
@@ -41,6 +41,8 @@ pub(super) fn record(command: &str, common: &Common, prior: Prior) -> Result<Rec
         "frames": frames,
         "empty_rows": empty_rows,
         "privacy": privacy.and_then(|how| how.to_possible_value()).map(|how| how.get_name().to_owned()),
+        "rotate": rotate.map(Turn::degrees),
+        "text_size": text_size,
         "crf": common.quality().0,
         "min_face": dials.min_face,
         "detect_every": dials.detect_every,
@@ -55,6 +57,14 @@ pub(super) fn record(command: &str, common: &Common, prior: Prior) -> Result<Rec
 /// All that a command reads.
 pub(super) fn inputs<'a>(sources: impl IntoIterator<Item = &'a SourceSpec>, common: &'a Common) -> Inputs {
     Inputs::new(sources, common.dials.weights.as_deref())
+}
+
+/// A source as it is to be seen.
+pub(super) fn upright(source: Box<dyn Source>, common: &Common) -> Box<dyn Source> {
+    match common.rotate {
+        Some(turn) => Box::new(RotatedSource::new(source, turn)),
+        None => source,
+    }
 }
 
 /// The job for a source that was opened as `spec` says, without outputs and without an end of its own.
@@ -78,6 +88,9 @@ pub(super) fn job<'a>(
         smoothing: Duration::from_millis(dials.smoothing.into()),
         controls: Controls::default(),
         unsure_below: None,
+        osc: None,
+        switch: None,
+        lines: None,
     }
 }
 

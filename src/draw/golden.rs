@@ -54,7 +54,7 @@ fn scenes() -> Vec<(&'static str, RgbImage)> {
         annotate(&background(width, height), faces, look, Some(&trails(faces)), &mut picture);
         picture
     };
-    let (bars, all) = (Look::default(), Look { bars: true, trail: true });
+    let (bars, all) = (Look::default(), Look { trail: true, ..Look::default() });
     let one = faces(1, 200.0, (640.0, 480.0));
     let mut window = drawn((640, 480), &one, all);
     hud(&mut window, "29.9 fps  34 ms");
@@ -81,7 +81,7 @@ fn scenes() -> Vec<(&'static str, RgbImage)> {
         ("four", drawn((640, 480), &faces(4, 110.0, (640.0, 480.0)), all)),
         ("crowd", drawn((640, 480), &faces(12, 56.0, (640.0, 480.0)), bars)),
         ("close", drawn((640, 480), &faces(1, 470.0, (640.0, 480.0)), bars)),
-        ("labels", drawn((480, 640), &faces(3, 120.0, (480.0, 640.0)), Look { bars: false, trail: false })),
+        ("labels", drawn((480, 640), &faces(3, 120.0, (480.0, 640.0)), Look { bars: false, ..Look::default() })),
         ("small", drawn((320, 240), &faces(1, 90.0, (320.0, 240.0)), all)),
         ("window", window),
         ("keys", keys),

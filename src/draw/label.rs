@@ -66,7 +66,8 @@ pub(super) fn draw_label(
 ) -> Option<Rect> {
     let bounds = Rect::of_picture(picture);
     let line = format!("{} {:.0}%", prediction.label(), bounded(prediction.confidence()) * 100.0);
-    let (plate, place) = LABEL_SIZES.iter().enumerate().find_map(|(index, share)| {
+    let shares = style.larger().chain(LABEL_SIZES);
+    let (plate, place) = shares.enumerate().find_map(|(index, share)| {
         let size = style.label_text * share;
         if index > 0 && size < SMALLEST_LABEL {
             return None;

@@ -41,11 +41,13 @@ pub struct Look {
     pub bars: bool,
     /// What the face showed in the last seconds.
     pub trail: bool,
+    /// The size of text, in percent of the usual one. Where larger text has no room it is smaller, down to that.
+    pub text_percent: u16,
 }
 
 impl Default for Look {
     fn default() -> Self {
-        Self { bars: true, trail: false }
+        Self { bars: true, trail: false, text_percent: 100 }
     }
 }
 
@@ -69,7 +71,7 @@ pub fn annotate(
     let shared = bytes.len().min(frame.rgb.len());
     bytes[..shared].copy_from_slice(&frame.rgb[..shared]);
     let bounds = Rect::of_picture(picture);
-    let style = Style::of(bounds);
+    let style = Style::of(bounds).with_text(look.text_percent);
     let faces: Vec<(&Prediction, Rect)> = predictions
         .iter()
         .filter_map(|prediction| Some((prediction, visible_rect(prediction.face, bounds)?)))

@@ -25,7 +25,8 @@ pub(super) fn draw_panel(
     taken: &[Rect],
 ) -> Option<Rect> {
     let bounds = Rect::of_picture(picture);
-    let (panel, place) = PANEL_FORMS.iter().find_map(|&(scale, with_names)| {
+    let forms = style.larger().map(|scale| (scale, true)).chain(PANEL_FORMS);
+    let (panel, place) = forms.into_iter().find_map(|(scale, with_names)| {
         let panel = Panel::of(style.panel_text * scale, with_names);
         let place = anchors
             .into_iter()

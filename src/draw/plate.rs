@@ -16,9 +16,11 @@ pub(super) struct Plate {
 
 impl Plate {
     pub(super) fn of(line: &str, text: f32, style: &Style, frame: Rect) -> Option<Self> {
-        let wanted = text::BOLD.width(line, text) + 2 * style.padding;
+        // Around large letters there is more room.
+        let padding = (style.padding as f32 * (text / style.label_text).max(1.0)).round();
+        let wanted = text::BOLD.width(line, text) + 2 * padding as i32;
         let shrink = (frame.width as f32 / wanted as f32).min(1.0);
-        let (text, padding) = (text * shrink, (style.padding as f32 * shrink) as i32);
+        let (text, padding) = (text * shrink, (padding * shrink) as i32);
         let plate = Self {
             text,
             padding,

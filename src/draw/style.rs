@@ -13,6 +13,9 @@ pub(super) const DIM_TEXT: Color = [196, 200, 206];
 /// Below this size, in pixels per em, letters can't be read and are left out.
 pub(super) const SMALLEST_TEXT: f32 = 6.0;
 
+/// By how much text that is larger than usual shrinks at a time until it finds a place.
+const SHRINK: f32 = 0.8;
+
 /// Sizes in pixels; text in pixels per em.
 pub(super) struct Style {
     pub(super) label_text: f32,
@@ -23,6 +26,8 @@ pub(super) struct Style {
     pub(super) padding: i32,
     /// The distance between a box and its panel, and of a panel from the frame's edge.
     pub(super) gap: i32,
+    /// How much larger than that text is to be where there is room, 1 or more.
+    enlarged: f32,
 }
 
 impl Style {
@@ -35,7 +40,26 @@ impl Style {
             line: (2.0 * unit).round().max(1.0) as i32,
             padding: (5.0 * unit).round() as i32,
             gap: (6.0 * unit).round() as i32,
+            enlarged: 1.0,
         }
+    }
+
+    /// The same with text of so many percent. What is larger gives way to what is usual, and what is smaller stays.
+    pub(super) fn with_text(self, percent: u16) -> Self {
+        let share = f32::from(percent) / 100.0;
+        let smaller = share.min(1.0);
+        Self {
+            label_text: self.label_text * smaller,
+            panel_text: self.panel_text * smaller,
+            padding: (self.padding as f32 * smaller).round() as i32,
+            enlarged: share.max(1.0),
+            ..self
+        }
+    }
+
+    /// The shares of its usual size that larger text is tried in before, the largest first.
+    pub(super) fn larger(&self) -> impl Iterator<Item = f32> {
+        std::iter::successors(Some(self.enlarged), |share| Some(share * SHRINK)).take_while(|share| *share > 1.0)
     }
 }
 
@@ -47,4 +71,20 @@ pub(super) fn baseline_in(row: Rect, text: f32) -> i32 {
 /// A probability as it can be drawn: 0 to 1, also where the network gave no number.
 pub(super) fn bounded(probability: f32) -> f32 {
     if probability.is_nan() { 0.0 } else { probability.clamp(0.0, 1.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn larger_text_shrinks_to_the_usual_one_and_smaller_text_stays() {
+        let style = |percent| Style::of(Rect { x: 0, y: 0, width: 640, height: 480 }).with_text(percent);
+        assert_eq!((style(100).label_text, style(100).panel_text, style(100).padding), (16.0, 12.0, 5));
+        assert_eq!((style(100).larger().count(), style(50).larger().count()), (0, 0));
+        assert_eq!((style(50).label_text, style(50).padding), (8.0, 3));
+        assert_eq!(style(200).label_text, 16.0);
+        let sizes: Vec<f32> = style(200).larger().collect();
+        assert_eq!(sizes, [2.0, 1.6, 1.28, 1.024]);
+    }
 }

@@ -1,6 +1,7 @@
 //! A frame at the end of its way: its faces, what they show, what each stage took; and what a run lost on the way.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use image::RgbImage;
 
@@ -19,10 +20,23 @@ pub struct Labelled {
     pub ignored: usize,
     /// Where those and other faces may be that are not labelled.
     pub unlabelled: Vec<FaceBox>,
+    /// What was marked since the frame before it.
+    pub events: Vec<Mark>,
     /// How long each stage took.
     pub timing: Timing,
     /// The frame with boxes and labels drawn, where an output shows pictures.
     pub picture: Option<Arc<RgbImage>>,
+}
+
+/// A moment that somebody marked, or in which something happened that data should tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// What it is called.
+    pub text: String,
+    /// When it was, on the clock of the frames' times.
+    pub time: Duration,
+    /// The same moment on the machine's clock.
+    pub at: Instant,
 }
 
 /// How long each stage worked on one frame.

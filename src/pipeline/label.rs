@@ -90,7 +90,7 @@ fn labelled_frames(
             }
         }
         timing.classify = share;
-        Labelled { frame, predictions, ignored, unlabelled, timing, picture: None }
+        Labelled { frame, predictions, ignored, unlabelled, events: Vec::new(), timing, picture: None }
     };
     Ok(batch.into_iter().zip(chosen).zip(labels).map(labelled).collect())
 }

@@ -31,11 +31,11 @@ use label::label;
 use present::{Outcomes, Outlets, RECORDER_QUEUE, TABLE_QUEUE, present_all};
 use turns::Turns;
 pub use turns::most_in_time;
-use write::{Living, write};
+use write::{Last, Living, write};
 
 use crate::flow::emotion::Probabilities;
 use crate::flow::frame::Frame;
-use crate::flow::labelled::{Labelled, Losses};
+use crate::flow::labelled::{Labelled, Losses, Mark};
 use crate::flow::stop::Stop;
 use crate::network::classify::FrameFaces;
 use crate::sink::{Ending, Sink};
@@ -54,6 +54,8 @@ pub enum Event<'a> {
     Warning(String),
     /// No frame for a moment: time to keep a window alive.
     Idle,
+    /// No frame comes any more: what was marked and went along with none is to be put here, and outputs get it.
+    End(&'a mut Vec<Mark>),
 }
 
 /// The stages' work.
@@ -110,11 +112,13 @@ where
     let guard = Guard { stop, first_error: Mutex::new(None) };
     let living = Living::new(tables.len() + recorders.len(), needs_outputs, stop);
     let (dropped, in_flight, output_error) = (AtomicU64::new(0), InFlight::default(), Mutex::new(None));
+    let marks = Mutex::new(Vec::new());
     let displaced = (drop_policy == DropPolicy::Latest).then(|| frames.clone());
     let Credit { giver, for_capture, for_detect } = Credit::new(drop_policy);
     let mut unrecorded = 0;
     thread::scope(|scope| {
         let (guard, dropped, in_flight, living, output_error) = (&guard, &dropped, &in_flight, &living, &output_error);
+        let last = || Last { ending: guard.ending(drop_policy), marks: locked(&marks).clone() };
         let frame_sender = FrameSender { sender: frame_sender, displaced, dropped, in_flight, credit: for_capture };
         let ends = (frame_sender, notice_sender, warning_sender.clone());
         spawn(scope, guard, "capture", ends, move |(sender, notices, warnings)| {
@@ -133,7 +137,7 @@ where
             }
             let (sender, frames) = bounded(queue);
             spawn(scope, guard, name, (frames, warning_sender.clone()), move |(frames, warnings)| {
-                if let Err(error) = write(sinks, frames, warnings, living, || guard.ending(drop_policy)) {
+                if let Err(error) = write(sinks, frames, warnings, living, last) {
                     locked(output_error).get_or_insert(error);
                 }
                 Ok(())
@@ -153,7 +157,10 @@ where
         guard.watch("present", || {
             let outcomes =
                 Outcomes { labelled: &labelled, notices: &notices, warnings: &warnings, credit: giver, in_flight };
-            present_all(&outcomes, &mut outlets, stop, &mut present)
+            let presented = present_all(&outcomes, &mut outlets, stop, &mut present);
+            // Outputs that get no more frames look for these.
+            let ended = present(Event::End(&mut locked(&marks)));
+            presented.and(ended.map(drop))
         });
         unrecorded = outlets.unrecorded;
         // Whatever is still on its way is not wanted any more.

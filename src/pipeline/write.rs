@@ -8,12 +8,19 @@ use anyhow::{Error, Result, anyhow};
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::MOMENT;
-use crate::flow::labelled::Labelled;
+use crate::flow::labelled::{Labelled, Mark};
 use crate::flow::stop::Stop;
 use crate::sink::{Ending, Sink};
 
 /// What is said where one reader leaves and other outputs go on.
 const READER_LEFT: &str = "the reader of an output has left, and gets no more";
+
+/// What outputs get when no frame comes any more.
+pub(super) struct Last {
+    pub(super) ending: Ending,
+    /// What was marked and went along with no frame.
+    pub(super) marks: Vec<Mark>,
+}
 
 /// The outputs of a run that can still be written.
 pub(super) struct Living<'a> {
@@ -45,7 +52,7 @@ pub(super) fn write(
     frames: &Receiver<Arc<Labelled>>,
     warnings: &Sender<String>,
     living: &Living<'_>,
-    ending: impl FnOnce() -> Ending,
+    last: impl FnOnce() -> Last,
 ) -> Result<()> {
     let mut first_error = None;
     loop {
@@ -82,9 +89,10 @@ pub(super) fn write(
             break;
         }
     }
-    let ending = ending();
+    let Last { ending, marks } = last();
     for mut sink in sinks {
-        if let Err(error) = sink.finish(ending) {
+        let marked = if marks.is_empty() { Ok(()) } else { sink.mark(&marks) };
+        for error in [marked, sink.finish(ending)].into_iter().filter_map(Result::err) {
             first_error.get_or_insert(error);
         }
         sink.warnings().into_iter().for_each(|warning| tell(warnings, warning));

@@ -64,6 +64,11 @@ impl Canvas {
         REGULAR.draw(&mut self.picture, text, left, baseline, size, color);
     }
 
+    /// How wide a line of text is.
+    pub(super) fn width_of(text: &str, size: f32) -> f32 {
+        REGULAR.width(text, size) as f32
+    }
+
     /// A line of text that reads upwards, about its middle.
     pub(super) fn text_upwards(&mut self, text: &str, [x, y]: Point, size: f32, color: Color) {
         let (width, height) = (REGULAR.width(text, size).unsigned_abs() + 2, (1.5 * size) as u32);

@@ -18,4 +18,4 @@ pub use confusion::confusion_matrix;
 pub use history::{Epoch, history};
 pub use reliability::{Bin, Reliability, reliability};
 pub use sheet::{Tile, sheet};
-pub use timeline::{Row, Spell, timeline};
+pub use timeline::{Event, Row, Spell, timeline};

@@ -28,6 +28,9 @@ const BELOW: i32 = 220;
 /// The most faces that get a row: those that were seen longest.
 const MOST_ROWS: usize = 12;
 
+/// The most letters of an event's text.
+const MOST_LETTERS: usize = 24;
+
 /// The most ticks of time.
 const MOST_TICKS: f64 = 9.0;
 
@@ -65,12 +68,21 @@ pub struct Row {
     pub spells: Vec<Spell>,
 }
 
-/// Writes the picture as a PNG: a row a face, of those that were seen longest, from time 0 to `end`. `title` says what it is
-/// of.
+/// A moment that somebody marked.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// When it was.
+    pub time: Duration,
+    /// What it is called.
+    pub text: &'a str,
+}
+
+/// Writes the picture as a PNG: a row a face, of those that were seen longest, from time 0 to `end`, and a line through all
+/// of them for each event. `title` says what it is of.
 ///
 /// # Errors
 /// When the file can't be written.
-pub fn timeline(path: &Path, title: &str, end: Duration, mut faces: Vec<Row>) -> Result<()> {
+pub fn timeline(path: &Path, title: &str, end: Duration, mut faces: Vec<Row>, events: &[Event<'_>]) -> Result<()> {
     faces.sort_by_key(|face| std::cmp::Reverse(face.seen));
     let more = faces.len().saturating_sub(MOST_ROWS);
     faces.truncate(MOST_ROWS);
@@ -97,6 +109,7 @@ pub fn timeline(path: &Path, title: &str, end: Duration, mut faces: Vec<Row>) ->
             canvas.fill(rect, color_of_label(spell.label));
         }
     }
+    time.mark(&mut canvas, bottom, events);
     legend(&mut canvas, bottom + 150, &faces);
     if more > 0 {
         let text = format!("and {more} more {}, seen for a shorter time", if more == 1 { "face" } else { "faces" });
@@ -142,6 +155,31 @@ impl Time {
     }
 }
 
+impl Time {
+    /// A line for each event, and its text above it where that hides no other's.
+    fn mark(&self, canvas: &mut Canvas, bottom: i32, events: &[Event<'_>]) {
+        let mut events = events.to_vec();
+        events.sort_by_key(|event| event.time);
+        let top = TOP as f32 - 6.0;
+        let mut free_from = 0.0f32;
+        for event in events {
+            let x = self.x(event.time);
+            canvas.stroke(&[[[x, top], [x, bottom as f32]]], HAIRLINE, INK);
+            let mut text: String = event.text.chars().take(MOST_LETTERS).collect();
+            if text.len() < event.text.len() {
+                text.push('…');
+            }
+            let half = Canvas::width_of(&text, SMALL) / 2.0;
+            // Text at the end of the time stays in the picture.
+            let middle = x.min(WIDTH as f32 - half - 8.0);
+            if middle - half >= free_from {
+                canvas.text(&text, [middle, top - 16.0], Anchor::Middle, SMALL, INK);
+                free_from = middle + half + SMALL / 2.0;
+            }
+        }
+    }
+}
+
 /// A time as people write it: `12.5 s`, `2:05`, `1:02:05`; with as many digits as the step needs.
 fn clock(seconds: f64, step: f64) -> String {
     if seconds < 120.0 {
@@ -177,11 +215,33 @@ mod tests {
         assert_eq!(written, ["0 s", "0.05 s", "2.5 s", "119 s", "2:00", "1:02:05"]);
     }
 
+    /// The lines are where the events are, and texts that have no room are left out.
+    #[test]
+    fn events_are_lines_through_all_rows() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let picture = |events: &[Event<'_>]| {
+            let path = folder.path().join("timeline.png");
+            let spell =
+                Spell { label: Label::Emotion(Emotion::Sad), start: Duration::ZERO, end: Duration::from_secs(10) };
+            let row = Row { id: 0, seen: spell.length(), spells: vec![spell] };
+            timeline(&path, "clip", Duration::from_secs(10), vec![row], events).expect("a disk with room");
+            image::open(&path).expect("a PNG").to_rgb8()
+        };
+        let event = |seconds, text| Event { time: Duration::from_secs(seconds), text };
+        let (without, with) = (picture(&[]), picture(&[event(5, "start"), event(20, "a long text behind the end")]));
+        let changed = |x: i32| {
+            (TOP..TOP + ROW).all(|y| with.get_pixel(x as u32, y as u32) != without.get_pixel(x as u32, y as u32))
+        };
+        assert!(changed((LEFT + RIGHT) / 2) && changed(RIGHT) && !changed(LEFT + 100));
+        let crowded: Vec<_> = (0..5000).map(|_| event(5, "again")).collect();
+        assert_eq!(picture(&crowded), picture(&[event(5, "again")]));
+    }
+
     #[test]
     fn nobody_and_many_for_ever_are_drawn() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("timeline.png");
-        timeline(&path, "nothing", Duration::ZERO, Vec::new()).expect("a disk with room");
+        timeline(&path, "nothing", Duration::ZERO, Vec::new(), &[]).expect("a disk with room");
         let empty = image::open(&path).expect("a PNG").height();
         let row = |id: u64| {
             let label = if id.is_multiple_of(2) { Label::Unsure } else { Label::Emotion(Emotion::Sad) };
@@ -189,7 +249,7 @@ mod tests {
             Row { id, seen, spells: vec![Spell { label, start, end: start + seen }] }
         };
         let (title, end) = ("a/very/long/path/".repeat(20), Duration::from_secs(40_000));
-        timeline(&path, &title, end, (0..40).map(row).collect()).expect("a disk with room");
+        timeline(&path, &title, end, (0..40).map(row).collect(), &[]).expect("a disk with room");
         assert_eq!(image::open(&path).expect("a PNG").height(), empty + (MOST_ROWS as u32 - 1) * ROW as u32);
     }
 }

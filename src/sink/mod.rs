@@ -10,6 +10,7 @@ mod inputs;
 mod naming;
 mod on_demand;
 mod options;
+mod osc;
 mod output;
 mod part;
 mod picture_file;
@@ -35,6 +36,7 @@ pub use inputs::Inputs;
 pub use naming::Pattern;
 pub use on_demand::{OnDemand, Requests, on_demand};
 pub use options::{OutputOptions, Quality, Sound};
+pub use osc::OscSink;
 pub use record::{Input, Record};
 pub use shared::SharedTable;
 pub use spec::{SinkSpec, are_whole, check_distinct};
@@ -43,7 +45,7 @@ pub use table::rounded;
 pub use template::Variables;
 
 use crate::draw;
-use crate::flow::labelled::Labelled;
+use crate::flow::labelled::{Labelled, Mark};
 
 /// Takes results, one frame at a time, in order.
 pub trait Sink {
@@ -52,6 +54,14 @@ pub trait Sink {
     /// # Errors
     /// When the output can't be written.
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>>;
+
+    /// Takes what was marked after the last frame, before the end. What was marked before comes with the frames.
+    ///
+    /// # Errors
+    /// When the output can't be written.
+    fn mark(&mut self, _marks: &[Mark]) -> Result<()> {
+        Ok(())
+    }
 
     /// Does what does not depend on frames, while none comes.
     fn idle(&mut self) {}

@@ -38,8 +38,11 @@ pub struct OnDemand {
 struct Shared {
     /// Since when a recording is asked for.
     since: Option<Instant>,
+    /// When the last one was asked to end.
+    ended_at: Option<Instant>,
     pictures: Vec<Arc<RgbImage>>,
     news: Vec<String>,
+    marks: Vec<(Instant, String)>,
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
@@ -66,8 +69,8 @@ pub fn on_demand(folder: &Path, options: OutputOptions<'_>) -> (Requests, OnDema
 impl Requests {
     /// Begins a recording, or ends it.
     pub fn toggle_recording(&self) {
-        let since = &mut lock(&self.0).since;
-        *since = if since.is_none() { Some(Instant::now()) } else { None };
+        let (mut shared, now) = (lock(&self.0), Instant::now());
+        (shared.since, shared.ended_at) = if shared.since.is_none() { (Some(now), None) } else { (None, Some(now)) };
     }
 
     /// For how long a recording has been going on.
@@ -84,6 +87,11 @@ impl Requests {
     pub fn news(&self) -> Vec<String> {
         mem::take(&mut lock(&self.0).news)
     }
+
+    /// When recordings that have begun or ended since the last time were asked for, and which, for the data.
+    pub fn marks(&self) -> Vec<(Instant, String)> {
+        mem::take(&mut lock(&self.0).marks)
+    }
 }
 
 impl OnDemand {
@@ -94,7 +102,12 @@ impl OnDemand {
             None => {
                 let path = new_name(&self.folder, "mp4");
                 let options = OutputOptions { record: self.record.as_ref(), ..self.options };
-                self.recording.insert((Recorder::create(&path, Shown::Labelled, options)?, path))
+                let recorder = Recorder::create(&path, Shown::Labelled, options)?;
+                let mut shared = lock(&self.shared);
+                let since = shared.since.unwrap_or_else(Instant::now);
+                shared.marks.push((since, format!("recording started: {}", path.display())));
+                drop(shared);
+                self.recording.insert((recorder, path))
             }
         };
         recorder.write(labelled)
@@ -104,8 +117,15 @@ impl OnDemand {
     fn end(&mut self, ending: Ending) {
         if let Some((mut recorder, path)) = self.recording.take() {
             let outcome = recorder.finish(ending);
+            self.mark_end(&path);
             self.tell(outcome.map(|()| format!("saved {}", path.display())));
         }
+    }
+
+    fn mark_end(&self, path: &Path) {
+        let mut shared = lock(&self.shared);
+        let at = shared.ended_at.take().unwrap_or_else(Instant::now);
+        shared.marks.push((at, format!("recording ended: {}", path.display())));
     }
 
     fn save_pictures(&mut self) {
@@ -137,7 +157,9 @@ impl Sink for OnDemand {
         let is_wanted = lock(&self.shared).since.is_some();
         if is_wanted && let Err(error) = self.record(labelled) {
             // What is there so far is kept.
-            self.recording = None;
+            if let Some((_, path)) = self.recording.take() {
+                self.mark_end(&path);
+            }
             self.tell(Err(error));
             lock(&self.shared).since = None;
         }
@@ -199,11 +221,18 @@ mod tests {
         write(2);
         assert!(names(folder.path()).is_empty() && requests.recording().is_none());
         for recordings in 1..=2 {
+            let before = Instant::now();
             requests.toggle_recording();
             write(3);
             assert!(requests.recording().is_some());
             requests.toggle_recording();
+            let asked = Instant::now();
             write(1);
+            let [(begun, start), (ended, end)] = &requests.marks()[..] else { panic!("two marks") };
+            // Of the keys, not of what came of them.
+            assert!(before <= *begun && begun <= ended && *ended <= asked);
+            let name = start.strip_prefix("recording started: ").expect("a start");
+            assert!(name.ends_with(".mp4") && end.strip_prefix("recording ended: ") == Some(name), "{start} {end}");
             assert!(requests.recording().is_none());
             assert_eq!(names(folder.path()).iter().filter(|name| name.ends_with(".mp4")).count(), recordings);
         }

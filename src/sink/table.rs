@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::iter;
 use std::ops::ControlFlow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use jiff::ZonedDateTime;
@@ -18,7 +18,7 @@ use super::output::Output;
 use super::{Ending, Sink};
 use crate::flow::emotion::{Emotion, Prediction};
 use crate::flow::frame::FacePoints;
-use crate::flow::labelled::Labelled;
+use crate::flow::labelled::{Labelled, Mark};
 
 /// The version of the JSON format. It changes only when a reader of the old format would misread the new one.
 const SCHEMA: u32 = 1;
@@ -27,13 +27,24 @@ const SCHEMA: u32 = 1;
 #[derive(Serialize)]
 struct FrameRecord<'a> {
     schema: u32,
-    frame: u64,
+    /// None where there is only what was marked after the last frame.
+    frame: Option<u64>,
     time_s: f64,
     faces: Vec<FaceRecord>,
     #[serde(skip_serializing_if = "Option::is_none")]
     time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    events: Vec<EventRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct EventRecord<'a> {
+    event: &'a str,
+    time_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -92,14 +103,38 @@ impl<'a> FrameRecord<'a> {
         let frame = &labelled.frame;
         Self {
             schema: SCHEMA,
-            frame: frame.id,
-            // Microseconds: finer than any camera's clock, and a double prints them without noise.
-            time_s: frame.pts.as_micros() as f64 / 1e6,
+            frame: Some(frame.id),
+            time_s: seconds(frame.pts),
             faces: labelled.predictions.iter().map(FaceRecord::of).collect(),
-            time: options.wall_clock.then(|| wall_clock(ZonedDateTime::now(), frame.captured_at.elapsed())),
+            time: options.time_of(frame.captured_at),
             file: frame.file.as_deref(),
+            events: labelled.events.iter().map(|mark| EventRecord::of(mark, options)).collect(),
         }
     }
+
+    /// What was marked after the last frame: at the time of the first of it.
+    fn without_frame(marks: &'a [Mark], options: Options) -> Self {
+        Self {
+            schema: SCHEMA,
+            frame: None,
+            time_s: marks.first().map_or(0.0, |mark| seconds(mark.time)),
+            faces: Vec::new(),
+            time: marks.first().and_then(|mark| options.time_of(mark.at)),
+            file: None,
+            events: marks.iter().map(|mark| EventRecord::of(mark, options)).collect(),
+        }
+    }
+}
+
+impl<'a> EventRecord<'a> {
+    fn of(mark: &'a Mark, options: Options) -> Self {
+        Self { event: &mark.text, time_s: seconds(mark.time), time: options.time_of(mark.at) }
+    }
+}
+
+/// In microseconds: finer than any camera's clock, and a double prints them without noise.
+pub(super) fn seconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1e6
 }
 
 /// What the clock on the wall showed so long ago, as RFC 3339 has it, to the millisecond.
@@ -165,6 +200,13 @@ impl From<OutputOptions<'_>> for Options {
     }
 }
 
+impl Options {
+    /// What the clock on the wall showed at a moment, where data have that.
+    fn time_of(self, at: Instant) -> Option<String> {
+        self.wall_clock.then(|| wall_clock(ZonedDateTime::now(), at.elapsed()))
+    }
+}
+
 /// Writes each frame in one of the formats.
 pub(super) struct Table {
     out: Output,
@@ -214,19 +256,33 @@ impl Table {
         let probabilities = Emotion::ALL.map(|emotion| format!("probability_{}", emotion.name().to_lowercase()));
         let points = FacePoints::NAMES.iter().flat_map(|name| ["x", "y"].map(|axis| format!("{name}_{axis}")));
         let header = columns.map(String::from).into_iter().chain(probabilities).chain(points);
-        let header = header.chain(["turned", "read", "time", "file"].map(String::from));
+        let header = header.chain(["turned", "read", "time", "file", "event"].map(String::from));
         // A reader that has gone already is told at the first frame.
         let _ = out.write(&rows([header])?)?;
         Ok(Self::new(out, options, csv_rows))
+    }
+
+    /// Writes what belongs together.
+    fn put(&mut self, lines: &[u8]) -> Result<ControlFlow<()>> {
+        let before = if self.has_frames { self.frame.between } else { self.frame.before };
+        self.has_frames = true;
+        self.out.write(&[before, lines].concat())
     }
 }
 
 impl Sink for Table {
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
         let lines = (self.lines_of)(&FrameRecord::of(labelled, self.options), self.options)?;
-        let before = if self.has_frames { self.frame.between } else { self.frame.before };
-        self.has_frames = true;
-        self.out.write(&[before, &lines].concat())
+        self.put(&lines)
+    }
+
+    /// A line of its own, or rows: no frame takes them along.
+    fn mark(&mut self, marks: &[Mark]) -> Result<()> {
+        let record = FrameRecord::without_frame(marks, self.options);
+        // Nothing comes after it that a reader who has gone would miss.
+        let lines = (self.lines_of)(&record, Options { empty_rows: false, ..self.options })?;
+        let _ = self.put(&lines)?;
+        Ok(())
     }
 
     fn finish(&mut self, ending: Ending) -> Result<()> {
@@ -245,15 +301,16 @@ fn json(record: &FrameRecord<'_>) -> Result<Vec<u8>> {
 const FACE_CELLS: usize = 8 + Emotion::COUNT + 2 * FacePoints::NAMES.len() + 2;
 
 fn csv_rows(record: &FrameRecord<'_>, options: Options) -> Result<Vec<u8>> {
-    let FrameRecord { frame, time_s, faces, time, file, .. } = record;
-    let row = |face: Vec<String>| {
-        let first = [frame.to_string(), time_s.to_string()];
-        let last = [time.clone().unwrap_or_default(), file.unwrap_or_default().to_owned()];
-        first.into_iter().chain(face).chain(last)
+    let FrameRecord { frame, time_s, faces, time, file, events, .. } = record;
+    let frame = frame.map(|frame| frame.to_string()).unwrap_or_default();
+    let row = |time_s: &f64, face: Vec<String>, time: &Option<String>, event: &str| {
+        let last = [time.clone().unwrap_or_default(), file.unwrap_or_default().to_owned(), event.to_owned()];
+        [frame.clone(), time_s.to_string()].into_iter().chain(face).chain(last)
     };
-    let empty = faces.is_empty() && options.empty_rows;
-    let empty = empty.then(|| vec![String::new(); FACE_CELLS]);
-    rows(faces.iter().map(FaceRecord::cells).chain(empty).map(row))
+    let nobody = || vec![String::new(); FACE_CELLS];
+    let empty = (faces.is_empty() && options.empty_rows).then(nobody);
+    let faces = faces.iter().map(FaceRecord::cells).chain(empty).map(|face| row(time_s, face, time, ""));
+    rows(faces.chain(events.iter().map(|event| row(&event.time_s, nobody(), &event.time, event.event))))
 }
 
 /// Rows as bytes.
@@ -324,9 +381,9 @@ mod tests {
         assert!(line.ends_with(end), "{line}");
         let table = csv(&frame);
         let row = table.lines().nth(1).unwrap_or_default();
-        assert!(row.ends_with(",0,0,8,12,22.1,12.5,0,20,15,30,0,14,31,14,true,false,,"), "{row}");
+        assert!(row.ends_with(",0,0,8,12,22.1,12.5,0,20,15,30,0,14,31,14,true,false,,,"), "{row}");
         let columns: Vec<usize> = table.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(columns, [33, 33]);
+        assert_eq!(columns, [34, 34]);
     }
 
     #[test]
@@ -340,7 +397,7 @@ mod tests {
         let table = csv(&frame);
         assert_eq!(
             table.lines().nth(1),
-            Some("0,0,0,1,2,30,40,5,Unsure,0.375,0.125,0.375,0,0.25,0.25,0,0,,,,,,,,,,,,,false,true,,")
+            Some("0,0,0,1,2,30,40,5,Unsure,0.375,0.125,0.375,0,0.25,0.25,0,0,,,,,,,,,,,,,false,true,,,")
         );
     }
 
@@ -373,9 +430,9 @@ mod tests {
             csv(&frames),
             "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
              probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise,right_eye_x,right_eye_y,\
-             left_eye_x,left_eye_y,nose_x,nose_y,mouth_x,mouth_y,right_ear_x,right_ear_y,left_ear_x,left_ear_y,turned,read,time,file\n\
-             1,0.04,0,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0,,,,,,,,,,,,,false,true,,\n\
-             1,0.04,1,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0,,,,,,,,,,,,,false,true,,\n"
+             left_eye_x,left_eye_y,nose_x,nose_y,mouth_x,mouth_y,right_ear_x,right_ear_y,left_ear_x,left_ear_y,turned,read,time,file,event\n\
+             1,0.04,0,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0,,,,,,,,,,,,,false,true,,,\n\
+             1,0.04,1,1,2,30,40,5,Sad,0.875,0.125,0,0,0,0,0.875,0,,,,,,,,,,,,,false,true,,,\n"
         );
     }
 
@@ -387,7 +444,7 @@ mod tests {
         let table = written(|out| Table::csv(out, options), &frames);
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 3, "{table}");
-        assert_eq!(lines[1], format!("0,0{}", ",".repeat(31)));
+        assert_eq!(lines[1], format!("0,0{}", ",".repeat(32)));
         assert!(lines[2].starts_with("1,0.04,0,1,2,30,40,5,Sad,"), "{table}");
     }
 
@@ -398,7 +455,7 @@ mod tests {
         frame.frame.file = Some("a, \"b\".jpg".into());
         let frames = [frame];
         assert!(jsonl(&frames).ends_with("\"read\":true}],\"file\":\"a, \\\"b\\\".jpg\"}\n"), "{}", jsonl(&frames));
-        assert!(csv(&frames).ends_with(",false,true,,\"a, \"\"b\"\".jpg\"\n"), "{}", csv(&frames));
+        assert!(csv(&frames).ends_with(",false,true,,\"a, \"\"b\"\".jpg\",\n"), "{}", csv(&frames));
     }
 
     #[test]

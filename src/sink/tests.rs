@@ -13,7 +13,15 @@ pub(crate) fn labelled(id: u64, nanoseconds: u64, width: u32, height: u32, predi
         image::Rgb([(x * 255 / width) as u8, (y * 255 / height) as u8, (id * 5 % 256) as u8])
     });
     let frame = Frame::new(id, Duration::from_nanos(nanoseconds), (width, height), picture.into_raw().into());
-    Labelled { frame, predictions, ignored: 0, unlabelled: Vec::new(), timing: Timing::default(), picture: None }
+    Labelled {
+        frame,
+        predictions,
+        ignored: 0,
+        unlabelled: Vec::new(),
+        events: Vec::new(),
+        timing: Timing::default(),
+        picture: None,
+    }
 }
 
 pub(crate) fn prediction(id: u64, place: [f32; 4], score: f32, probabilities: [f32; Emotion::COUNT]) -> Prediction {

@@ -21,7 +21,9 @@ mod mp4_index;
 mod nut;
 mod pixels;
 mod raw_frames;
+mod rotated;
 mod spec;
+mod switching;
 mod video;
 mod walk;
 
@@ -33,7 +35,9 @@ pub use camera::{CameraFormat, CameraInfo, CameraOptions, Holder, PixelFormat, R
 pub use excerpt::{Excerpt, ExcerptSource, Pick};
 pub use limited::LimitedSource;
 pub use looping::LoopingSource;
+pub use rotated::{RotatedSource, Turn};
 pub use spec::SourceSpec;
+pub use switching::{Switch, switching};
 pub use walk::walk;
 
 use crate::flow::frame::Frame;
@@ -109,6 +113,8 @@ pub struct SourceInfo {
     pub name: String,
     /// True where frames are lost unless they are taken at once (a camera).
     pub live: bool,
+    /// The index of the camera, where it is one of this machine.
+    pub camera: Option<u32>,
     /// How many frames there will be, where that is known; good enough for a progress bar, not a promise.
     pub frames: Option<u64>,
     /// Nominal frames per second, where there is such a thing.

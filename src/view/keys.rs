@@ -19,10 +19,14 @@ pub(crate) enum KeyAction {
     Larger,
     Smaller,
     Help,
+    /// Takes the next camera.
+    Camera,
+    /// Marks the moment, by a digit.
+    Mark(char),
 }
 
 /// Each key with what it does, in the order of the help.
-pub(crate) const KEYS: [(char, &str, KeyAction); 13] = [
+pub(crate) const KEYS: [(char, &str, KeyAction); 23] = [
     ('q', "quit", KeyAction::Quit),
     (' ', "pause", KeyAction::Pause),
     ('s', "save the picture", KeyAction::Snapshot),
@@ -31,10 +35,20 @@ pub(crate) const KEYS: [(char, &str, KeyAction); 13] = [
     ('t', "the last 10 s", KeyAction::Trail),
     ('m', "mirror", KeyAction::Mirror),
     ('p', "hide faces", KeyAction::Privacy),
+    ('c', "the next camera", KeyAction::Camera),
     ('f', "fill the window", KeyAction::Stretch),
     ('+', "larger", KeyAction::Larger),
     ('-', "smaller", KeyAction::Smaller),
     ('h', "this help", KeyAction::Help),
+    ('1', "mark the moment", KeyAction::Mark('1')),
+    ('2', "", KeyAction::Mark('2')),
+    ('3', "", KeyAction::Mark('3')),
+    ('4', "", KeyAction::Mark('4')),
+    ('5', "", KeyAction::Mark('5')),
+    ('6', "", KeyAction::Mark('6')),
+    ('7', "", KeyAction::Mark('7')),
+    ('8', "", KeyAction::Mark('8')),
+    ('9', "", KeyAction::Mark('9')),
     // On most keyboards the plus is the upper sign of this key.
     ('=', "", KeyAction::Larger),
 ];
@@ -49,7 +63,11 @@ impl KeyAction {
 
 /// The rows of the help: key and meaning.
 pub(crate) fn help_rows() -> Vec<(String, &'static str)> {
-    let name = |key: char| if key == ' ' { "space".to_owned() } else { key.to_string() };
+    let name = |key: char| match key {
+        ' ' => "space".to_owned(),
+        '1' => "1-9".to_owned(),
+        _ => key.to_string(),
+    };
     KEYS.iter().filter(|(_, what, _)| !what.is_empty()).map(|(key, what, _)| (name(*key), *what)).collect()
 }
 
@@ -120,9 +138,13 @@ impl Controls {
             KeyAction::Privacy => &mut self.hide_faces,
             KeyAction::Stretch => &mut self.stretch,
             KeyAction::Help => &mut self.help,
-            KeyAction::Quit | KeyAction::Snapshot | KeyAction::Record | KeyAction::Larger | KeyAction::Smaller => {
-                return;
-            }
+            KeyAction::Quit
+            | KeyAction::Snapshot
+            | KeyAction::Record
+            | KeyAction::Larger
+            | KeyAction::Smaller
+            | KeyAction::Camera
+            | KeyAction::Mark(_) => return,
         };
         *switch = !*switch;
     }
@@ -142,6 +164,18 @@ mod tests {
         }
         assert_eq!(KeyAction::from_letter('x'), None);
         assert!(help_rows().iter().any(|(key, what)| key == "space" && *what == "pause"));
+        assert!(help_rows().iter().any(|(key, what)| key == "1-9" && *what == "mark the moment"));
+    }
+
+    #[test]
+    fn all_keys_have_room_in_a_small_window() {
+        let rows = help_rows();
+        let rows: Vec<(&str, &str)> = rows.iter().map(|(key, what)| (key.as_str(), *what)).collect();
+        for (width, height) in [(320, 240), (240, 320), (640, 360)] {
+            let mut picture = image::RgbImage::new(width, height);
+            emocam::draw::help(&mut picture, &rows);
+            assert!(picture.pixels().any(|pixel| pixel.0 != [0; 3]), "{width}x{height}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@
 mod display;
 mod findings;
 pub(crate) mod keys;
+pub(crate) mod lines;
+mod marks;
 pub(crate) mod presenter;
 mod progress;
 mod render;
@@ -113,6 +115,13 @@ impl View {
             Self::Window(_) | Self::None(_) => {}
         }
         tell::notice(text);
+    }
+
+    /// Somebody has ended a line in the terminal: what stood there is a line above now, and is taken away.
+    fn forget_typed(&mut self) {
+        if let Self::Status(status) = self {
+            status.forget_typed();
+        }
     }
 
     /// The same, and for some seconds in the window.

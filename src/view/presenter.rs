@@ -14,12 +14,14 @@ use emocam::flow::stop::Stop;
 use emocam::measure::stats::Stats;
 use emocam::pipeline::Event;
 use emocam::sink::{Ending, OnDemand, Requests, Sink};
-use emocam::source::Notice;
+use emocam::source::{Notice, Switch};
 use emocam::system::clock::Stopwatch;
 use emocam::track::smooth::Smoother;
 use image::RgbImage;
 
 use super::keys::{Controls, KeyAction};
+use super::lines::{Lines, MOST_LETTERS};
+use super::marks::{Marks, told};
 use super::render::{Renderer, Wanted};
 use super::status::Meter;
 use super::{Sight, View, display_is_gone};
@@ -29,6 +31,9 @@ const STILL_POLL: Duration = Duration::from_millis(15);
 
 /// How often a picture that stands still after the end is recorded.
 const STILL_PERIOD: Duration = Duration::from_millis(100);
+
+/// How many marks of a moment are told one by one.
+const MOST_TOLD: usize = 3;
 
 const RECORDED: Wanted = Wanted { recorded: true, shown: false };
 const SHOWN: Wanted = Wanted { recorded: false, shown: true };
@@ -46,6 +51,12 @@ pub(crate) struct Presenter<'a> {
     pub(crate) waits_when_paused: bool,
     pub(crate) smoother: Smoother,
     pub(crate) unsure_below: Option<f32>,
+    /// Lines that mark moments.
+    pub(crate) lines: Option<Lines>,
+    /// Takes the next camera.
+    pub(crate) switch: Option<Switch>,
+    /// Whether any output takes what is marked.
+    pub(crate) writes_marks: bool,
     /// Takes what the keys ask to be written.
     pub(crate) requests: Option<Requests>,
     pub(crate) stats: &'a mut Stats,
@@ -62,8 +73,9 @@ pub(crate) struct State {
     last: Option<Labelled>,
     /// What was said last of frames that don't come, unless a later one has come.
     notice: Option<Notice>,
-    /// When the last pause began and ended.
-    pause: Option<(Instant, Instant)>,
+    marks: Marks,
+    /// Whether it was said that a line was too long.
+    has_cut: bool,
     /// Writes what is asked for after the end.
     after_end: Option<AfterEnd>,
 }
@@ -88,12 +100,23 @@ impl Presenter<'_> {
             }
             Event::Warning(warning) => self.view.tell(&warning),
             Event::Idle => return self.idle(),
+            Event::End(marks) => {
+                self.hear_lines();
+                self.tell_news();
+                *marks = self.state.marks.take();
+            }
         }
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Tells what was written since the last frame.
+    /// Tells what was written since the last frame, and marks it.
     pub(crate) fn tell_news(&mut self) {
+        for (at, text) in self.requests.iter().flat_map(Requests::marks) {
+            self.state.marks.add(text, at);
+        }
+        for (at, camera) in self.switch.iter().flat_map(Switch::taken) {
+            self.state.marks.add(camera, at);
+        }
         for news in self.requests.iter().flat_map(Requests::news) {
             self.view.tell(&news);
         }
@@ -111,6 +134,7 @@ impl Presenter<'_> {
 
     fn frame(&mut self, labelled: &mut Labelled) -> Result<ControlFlow<()>> {
         let watch = Stopwatch::start();
+        self.state.marks.tick(labelled.frame.pts, labelled.frame.captured_at);
         self.leave_out_pause(labelled);
         self.smooth(labelled);
         self.end_notice(labelled);
@@ -128,15 +152,16 @@ impl Presenter<'_> {
         self.stats.add(labelled);
         is_over |= self.obey()?.is_break();
         if !is_over && self.stands_still() {
-            let since = Instant::now();
+            self.state.marks.stand_still();
             is_over = self.stand_still()?.is_break();
-            self.state.pause = Some((since, Instant::now()));
+            self.state.marks.go_on();
             self.state.meter.restart();
         }
         if let Some(left) = &mut self.frames_left {
             *left -= 1;
             is_over |= *left == 0;
         }
+        labelled.events = self.state.marks.take();
         Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
@@ -151,7 +176,7 @@ impl Presenter<'_> {
     /// A frame's clock stands still in a pause: what it waited there is no latency.
     fn leave_out_pause(&self, labelled: &mut Labelled) {
         let at = &mut labelled.frame.captured_at;
-        if let Some((begun, ended)) = self.state.pause {
+        if let Some((begun, ended)) = self.state.marks.pause() {
             *at += ended.saturating_duration_since(begun.max(*at));
         }
     }
@@ -231,6 +256,11 @@ impl Presenter<'_> {
             self.controls.switch(*action);
             match action {
                 KeyAction::Quit => flow = ControlFlow::Break(()),
+                KeyAction::Mark(digit) => self.mark(digit.to_string(), Instant::now()),
+                KeyAction::Camera => match &self.switch {
+                    Some(switch) => switch.request(),
+                    None => self.view.tell("only the place of a camera can be taken by another one"),
+                },
                 KeyAction::Record => self.requests.iter().for_each(Requests::toggle_recording),
                 KeyAction::Snapshot => {
                     let picture = self.still(RECORDED).and_then(|(labelled, _)| labelled.picture);
@@ -246,8 +276,45 @@ impl Presenter<'_> {
         {
             let _ = self.show(None, picture.as_deref())?;
         }
+        self.hear_lines();
         self.tell_news();
         Ok(flow)
+    }
+
+    /// Marks a moment in the data, and says so.
+    fn mark(&mut self, text: String, at: Instant) {
+        let what = format!("mark {text}");
+        let told = if self.state.after_end.is_some() {
+            format!("{what} came after the end: all outputs are complete")
+        } else {
+            let time = told(self.state.marks.add(text, at));
+            let nowhere = if self.writes_marks { "" } else { ", written nowhere: -o FILE.jsonl keeps it" };
+            format!("{what} at {time}{nowhere}")
+        };
+        self.view.tell(&told);
+    }
+
+    /// Marks the moments of lines that have come.
+    fn hear_lines(&mut self) {
+        let Some(lines) = &self.lines else { return };
+        let are_typed = lines.are_typed;
+        let lines: Vec<_> = lines.take(self.state.marks.room()).collect();
+        if are_typed && !lines.is_empty() {
+            self.view.forget_typed();
+        }
+        if lines.iter().any(|line| line.is_cut) && !std::mem::replace(&mut self.state.has_cut, true) {
+            self.view.say(&format!("a line on standard input has more than {MOST_LETTERS} letters, and is cut there"));
+        }
+        // Whoever sends so many looks at none of them here.
+        let count = lines.len();
+        let (first, rest) = lines.split_at(count.min(MOST_TOLD));
+        first.iter().for_each(|line| self.mark(line.text.clone(), line.at));
+        for line in rest {
+            self.state.marks.add(line.text.clone(), line.at);
+        }
+        if !rest.is_empty() {
+            self.view.say(&format!("and {} more marks", rest.len()));
+        }
     }
 
     /// The frame in the window drawn anew, and the window's picture of it.

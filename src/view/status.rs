@@ -93,6 +93,15 @@ impl StatusView {
     }
 }
 
+impl StatusView {
+    /// Takes the line away that was there when somebody ended a line of their own behind it.
+    pub(super) fn forget_typed(&mut self) {
+        if let (Some(terminal), Some(_)) = (self.terminal, self.written) {
+            let _ = io::stderr().write_all(terminal.erased_above().as_bytes());
+        }
+    }
+}
+
 impl Drop for StatusView {
     fn drop(&mut self) {
         self.clear();
@@ -183,6 +192,7 @@ mod tests {
             predictions: vec![Prediction::new(0, face, probabilities); faces],
             ignored: 0,
             unlabelled: Vec::new(),
+            events: Vec::new(),
             timing: emocam::flow::labelled::Timing::default(),
             picture: None,
         }

@@ -58,6 +58,11 @@ impl Terminal {
         if self.can_erase { "\r\x1b[2K".to_owned() } else { format!("\r{}\r", " ".repeat(columns)) }
     }
 
+    /// What takes the line above away, and goes there. A terminal that can erase nothing keeps it.
+    pub(super) fn erased_above(self) -> &'static str {
+        if self.can_erase { "\x1b[1A\r\x1b[2K" } else { "" }
+    }
+
     /// A bar of some cells, filled up to a share of 0 to 1. Never empty: there is something to see of any share.
     pub(super) fn bar(self, share: f32, cells: usize) -> String {
         let filled = if self.has_blocks {

@@ -17,7 +17,7 @@ use super::{Display, Sight, tell};
 const EMPTY_SIZE: (u32, u32) = (640, 480);
 
 /// How long a message stands: time to read a line.
-const MESSAGE_TIME: Duration = Duration::from_secs(4);
+const MESSAGE_TIME: Duration = Duration::from_secs(5);
 
 /// What the user is told while the window is new.
 const FIRST_MESSAGE: &str = "h shows the keys";
@@ -133,6 +133,10 @@ impl WindowView {
     pub(super) fn actions(&mut self) -> Result<Vec<KeyAction>> {
         let Some(window) = &mut self.window else { return Ok(Vec::new()) };
         let actions = window.actions();
+        // Who presses keys has no need to be told of them.
+        if !actions.is_empty() {
+            self.message.take_if(|(text, _)| text == FIRST_MESSAGE);
+        }
         for action in &actions {
             match action {
                 KeyAction::Larger => window.zoom(true)?,

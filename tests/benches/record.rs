@@ -26,7 +26,15 @@ fn frames() -> Vec<Labelled> {
             (frame.width, frame.height) = (1280, 720);
             let picture = Some(Arc::new(picture));
             let (predictions, unlabelled) = (Vec::new(), Vec::new());
-            frames.push(Labelled { frame, predictions, ignored: 0, unlabelled, timing: Timing::default(), picture });
+            frames.push(Labelled {
+                frame,
+                predictions,
+                ignored: 0,
+                unlabelled,
+                events: Vec::new(),
+                timing: Timing::default(),
+                picture,
+            });
         }
     }
     frames

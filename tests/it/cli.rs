@@ -169,7 +169,7 @@ fn a_table_says_the_same_as_json_lines() {
     let columns = "frame,time_s,id,x,y,width,height,score,emotion,confidence,probability_anger,probability_disgust,\
                    probability_fear,probability_happy,probability_neutral,probability_sad,probability_surprise,\
                    right_eye_x,right_eye_y,left_eye_x,left_eye_y,nose_x,nose_y,mouth_x,mouth_y,right_ear_x,right_ear_y,\
-                   left_ear_x,left_ear_y,turned,read,time,file";
+                   left_ear_x,left_ear_y,turned,read,time,file,event";
     assert_eq!(table.headers().expect("a header").iter().collect::<Vec<_>>().join(","), columns);
     let rows: Vec<Vec<Value>> = table
         .records()
@@ -194,7 +194,7 @@ fn a_table_says_the_same_as_json_lines() {
             // Of what is null every part is null.
             row.extend(FacePoints::NAMES.iter().flat_map(|name| [0, 1].map(|axis| &face["points"][name][axis])));
             // Of a file there is no time on the wall, and of one file no name.
-            row.extend([&face["turned"], &face["read"], &line["time"], &line["file"]]);
+            row.extend([&face["turned"], &face["read"], &line["time"], &line["file"], &Value::Null]);
             let value = |value: &Value| value.as_f64().map_or_else(|| value.clone(), Value::from);
             expected.push(row.into_iter().map(value).collect::<Vec<_>>());
         }

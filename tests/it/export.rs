@@ -152,7 +152,9 @@ fn the_example_of_the_help_says_of_a_photo_what_the_program_says() {
         large.save(folder.path().join("photo.jpg")).expect("a JPEG");
         succeed(emocam().current_dir(&folder).args(["annotate", "photo.jpg", "-o", "out.jsonl", "--force"]));
         succeed(emocam().current_dir(&folder).args(["export", "emocam.onnx", "--force"]));
-        let output = succeed(Command::new(&python).arg("-c").arg(example("export", "python")).current_dir(&folder));
+        let output = succeed(
+            Command::new(&python).arg("-c").arg(example("export", "python", "onnxruntime")).current_dir(&folder),
+        );
         let printed = text(&output.stdout);
         let expected = &json_lines(&folder.path().join("out.jsonl"))[0]["faces"];
         assert_eq!(expected.as_array().map(Vec::len), Some(1), "{number}: {expected}");

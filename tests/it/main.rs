@@ -18,7 +18,10 @@ mod files;
 mod golden;
 mod help;
 mod inputs;
+#[cfg(unix)]
+mod marks;
 mod motion;
+mod osc;
 mod outputs;
 mod parity;
 mod pictures;

@@ -225,7 +225,7 @@ fn a_slow_recorder_misses_nothing_of_a_file() {
                         open.send(())?;
                     }
                 }
-                Event::Notice(_) | Event::Warning(_) | Event::Idle => {}
+                Event::Notice(_) | Event::Warning(_) | Event::Idle | Event::End(_) => {}
             }
             Ok(ControlFlow::Continue(()))
         });
@@ -269,7 +269,7 @@ fn run_at_once(
                 present(id);
             }
             Event::Warning(warning) => told.push(warning),
-            Event::Notice(_) | Event::Idle => {}
+            Event::Notice(_) | Event::Idle | Event::End(_) => {}
         }
         Ok(ControlFlow::Continue(()))
     });
@@ -389,7 +389,7 @@ fn news_of_a_quiet_camera_come_in_order_and_it_can_be_left() {
                 Event::Frame(annotated) => heard.push(format!("frame {}", annotated.frame.id)),
                 Event::Notice(notice) => heard.push(notice.text),
                 Event::Warning(warning) => heard.push(warning),
-                Event::Idle => {}
+                Event::Idle | Event::End(_) => {}
             }
             // As Ctrl-C does, while no frame comes.
             if heard.len() == 3 {

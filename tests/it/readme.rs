@@ -86,7 +86,8 @@ fn pandas_reads_the_data_as_the_help_says() {
         return skip("pandas_reads_the_data_as_the_help_says", "Python with pandas is not installed");
     };
     let folder = data();
-    let output = succeed(Command::new(python).arg("-c").arg(example("data", "python")).current_dir(folder.path()));
+    let output =
+        succeed(Command::new(python).arg("-c").arg(example("data", "python", "pandas")).current_dir(folder.path()));
     // A row a face: its number, and the seconds that it was happy for.
     let frames = json_lines(&folder.path().join("out.jsonl"));
     let faces = frames.iter().filter(|line| line["faces"][0]["id"] == 0).count();
@@ -116,7 +117,8 @@ fn the_example_for_pandas_counts_seconds_of_a_variable_rate() {
     make.args(["-v", "error", "-nostdin", "-loop", "1", "-t", "3", "-i"]).arg(astronaut());
     succeed(make.args(["-filter_complex", VARIABLE_RATE, "-fps_mode", "passthrough"]).arg(&clip));
     succeed(emocam().arg("annotate").arg(&clip).arg("-o").arg(folder.path().join("out.jsonl")));
-    let output = succeed(Command::new(python).arg("-c").arg(example("data", "python")).current_dir(folder.path()));
+    let output =
+        succeed(Command::new(python).arg("-c").arg(example("data", "python", "pandas")).current_dir(folder.path()));
     let printed = text(&output.stdout);
     let row = printed.lines().find(|line| line.starts_with('0')).unwrap_or_else(|| panic!("{printed}"));
     let seconds: f64 = row.split_whitespace().skip(1).filter_map(|number| number.parse::<f64>().ok()).sum();
@@ -132,7 +134,7 @@ fn duckdb_reads_the_data_as_the_help_says() {
     let folder = data();
     let program = "import duckdb, sys\nfor row in duckdb.sql(sys.argv[1]).fetchall(): print(*row)";
     let mut command = Command::new(python);
-    let output = succeed(command.args(["-c", program, &example("data", "sql")]).current_dir(folder.path()));
+    let output = succeed(command.args(["-c", program, &example("data", "sql", "SELECT")]).current_dir(folder.path()));
     let happy = |face: &Value| face["probabilities"]["Happy"].as_f64().expect("a number") > 0.6;
     let frames = json_lines(&folder.path().join("out.jsonl"));
     let expected: usize = frames

@@ -156,7 +156,7 @@ fn run_outputs(
         match event {
             Event::Frame(labelled) => ids.push(labelled.frame.id),
             Event::Warning(warning) => told.push(warning),
-            Event::Notice(_) | Event::Idle => {}
+            Event::Notice(_) | Event::Idle | Event::End(_) => {}
         }
         Ok(ControlFlow::Continue(()))
     });
@@ -314,7 +314,7 @@ fn a_window_is_kept_alive_and_can_be_closed_while_no_frame_comes() {
                 closed.send(())?;
                 Ok(ControlFlow::Break(()))
             }
-            Event::Notice(_) | Event::Warning(_) | Event::Idle => Ok(ControlFlow::Continue(())),
+            Event::Notice(_) | Event::Warning(_) | Event::Idle | Event::End(_) => Ok(ControlFlow::Continue(())),
         });
         (ids, result.err())
     });

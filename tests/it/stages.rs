@@ -222,7 +222,7 @@ where
             ids.push(id);
             present(id)
         }
-        Event::Notice(_) | Event::Warning(_) | Event::Idle => Ok(ControlFlow::Continue(())),
+        Event::Notice(_) | Event::Warning(_) | Event::Idle | Event::End(_) => Ok(ControlFlow::Continue(())),
     });
     Outcome { ids, losses, error: result.err().map(|error| format!("{error:#}")) }
 }

@@ -244,8 +244,15 @@ fn frames_that_a_camera_took_close_to_each_other_are_all_read() {
         let frame = Frame { pts, ..demo.next_frame().expect("the demo").expect("a frame") };
         let picture = RgbImage::from_raw(frame.width, frame.height, frame.rgb.to_vec()).map(Arc::new);
         let timing = Timing::default();
-        let annotated =
-            labelled::Labelled { frame, predictions: Vec::new(), ignored: 0, unlabelled: Vec::new(), timing, picture };
+        let annotated = labelled::Labelled {
+            frame,
+            predictions: Vec::new(),
+            ignored: 0,
+            unlabelled: Vec::new(),
+            events: Vec::new(),
+            timing,
+            picture,
+        };
         assert!(recorder.write(&annotated).expect("a frame is recorded").is_continue());
     }
     recorder.finish(Ending::Whole).expect("the recording is completed");

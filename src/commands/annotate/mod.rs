@@ -13,7 +13,9 @@ use anyhow::{Context, Result, anyhow};
 
 use self::tasks::{Plan, Task};
 use super::job::Job;
-use super::setup::{Threads, check_outputs, check_part, classifier, finish, inputs, job, options_of, record, to_hide};
+use super::setup::{
+    Threads, check_outputs, check_part, classifier, finish, inputs, job, options_of, record, to_hide, upright,
+};
 use crate::cli::{Annotate, Common};
 use crate::view::keys::{Controls, Mirror};
 use crate::view::tell::{lines, notice};
@@ -172,7 +174,7 @@ impl Run<'_> {
     fn one(&mut self, task: &Task, number: &str) -> Result<()> {
         let Task { input, outputs, .. } = task;
         let common = &self.arguments.common;
-        let mut source = input.open()?;
+        let mut source = upright(input.open()?, common);
         let view = View::Progress(ProgressView::new(&common.excerpt().info_of(source.info()), number));
         let sound = match input {
             SourceSpec::Path(file) if !input.is_pictures() => {
@@ -190,7 +192,7 @@ impl Run<'_> {
             excerpt: common.excerpt(),
             frames: common.frames,
             frames_at_once: self.arguments.batch.map(usize::from),
-            controls: Controls::new(Mirror::Off, common.privacy, false),
+            controls: Controls { look: common.look(), ..Controls::new(Mirror::Off, common.privacy, false) },
             unsure_below: common.unsure,
             ..job(source.as_mut(), DropPolicy::Every, &common.dials, Some(input))
         };

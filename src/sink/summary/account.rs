@@ -10,7 +10,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::flow::emotion::{Emotion, Label, Prediction};
-use crate::plot::{Row, Spell};
+use crate::flow::labelled::Mark;
+use crate::plot::{Event, Row, Spell};
 use crate::sink::rounded;
 
 /// The longest time that one frame stands for.
@@ -21,6 +22,9 @@ const LONE_FRAME: Duration = Duration::from_millis(33);
 
 /// The most spells that are kept for the timeline; the figures go on after that.
 const MOST_SPELLS: usize = 200_000;
+
+/// The most events that are kept: a program that writes lines without end must not fill the memory.
+const MOST_EVENTS: usize = 10_000;
 
 /// All that a label can say.
 const LABELS: usize = Emotion::COUNT + 1;
@@ -148,6 +152,7 @@ pub struct Account {
     frames: u64,
     spells: usize,
     end: Duration,
+    events: Vec<(Duration, String)>,
 }
 
 impl Account {
@@ -161,6 +166,17 @@ impl Account {
             self.last_gap = Some(gap.min(LONGEST_GAP));
         }
         self.pending = Some((pts, predictions.to_vec(), duration));
+    }
+
+    /// Takes what was marked.
+    pub(super) fn mark(&mut self, marks: &[Mark]) {
+        let room = MOST_EVENTS.saturating_sub(self.events.len());
+        self.events.extend(marks.iter().take(room).map(|mark| (mark.time, mark.text.clone())));
+    }
+
+    /// What was marked, for the timeline.
+    pub(super) fn events(&self) -> Vec<Event<'_>> {
+        self.events.iter().map(|(time, text)| Event { time: *time, text }).collect()
     }
 
     /// No frame comes any more: the last one counts for as long as its source says, else as the one before it.
@@ -201,13 +217,18 @@ impl Account {
     /// As documented.
     pub(super) fn to_json(&self, source: &str) -> Value {
         let faces: Vec<Value> = self.faces.iter().map(|(id, face)| face.to_json(*id)).collect();
-        json!({
+        let mut json = json!({
             "schema": 1,
             "source": source,
             "frames": self.frames,
             "duration_s": seconds(self.end),
             "faces": faces,
-        })
+        });
+        if !self.events.is_empty() {
+            let event = |(time, text): &(Duration, String)| json!({"event": text, "time_s": seconds(*time)});
+            json["events"] = self.events.iter().map(event).collect();
+        }
+        json
     }
 }
 
@@ -277,6 +298,18 @@ mod tests {
         }
         account.finish();
         assert_eq!(account.end(), Duration::from_millis(7940));
+    }
+
+    #[test]
+    fn what_was_marked_is_listed_and_a_flood_is_not() {
+        let (mut account, at) = (account(), std::time::Instant::now());
+        assert_eq!(account.to_json("demo").get("events"), None);
+        let mark = |text: &str| Mark { text: text.to_owned(), time: Duration::from_millis(1234), at };
+        account.mark(&[mark("3"), mark("start of \"A\"")]);
+        let events = json!([{"event": "3", "time_s": 1.234}, {"event": "start of \"A\"", "time_s": 1.234}]);
+        assert_eq!(account.to_json("demo")["events"], events);
+        account.mark(&vec![mark("y"); 3 * MOST_EVENTS]);
+        assert_eq!(account.events().len(), MOST_EVENTS);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::flow::labelled::Labelled;
+use crate::flow::labelled::{Labelled, Mark};
 use crate::plot;
 use crate::sink::options::OutputOptions;
 use crate::sink::part::PartFile;
@@ -43,7 +43,13 @@ impl SummarySink {
 impl Sink for SummarySink {
     fn write(&mut self, labelled: &Labelled) -> Result<ControlFlow<()>> {
         self.faces.add(labelled.frame.pts, &labelled.predictions, labelled.frame.duration);
+        self.faces.mark(&labelled.events);
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn mark(&mut self, marks: &[Mark]) -> Result<()> {
+        self.faces.mark(marks);
+        Ok(())
     }
 
     fn finish(&mut self, ending: Ending) -> Result<()> {
@@ -60,7 +66,7 @@ impl Sink for SummarySink {
             // First the figures: of the picture they are independent, should it fail.
             data.complete()?;
         }
-        plot::timeline(picture.part(), &self.source, self.faces.end(), self.faces.rows())?;
+        plot::timeline(picture.part(), &self.source, self.faces.end(), self.faces.rows(), &self.faces.events())?;
         if ending == Ending::Whole { picture.complete() } else { Ok(()) }
     }
 }

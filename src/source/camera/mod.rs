@@ -163,7 +163,7 @@ impl CameraSource {
         let now = Instant::now();
         let progress = Progress { next_id: 0, scene: 0, first_at: None, last_at: now, health: Health::default() };
         let mut source = Self {
-            info: SourceInfo { name: camera.to_string(), live: true, frames: None, ..Default::default() },
+            info: SourceInfo { name: camera.to_string(), live: true, camera: Some(camera.index), ..Default::default() },
             state: State::On(Stream::new(worker, 0, false)),
             camera,
             options,
@@ -317,6 +317,7 @@ impl CameraSource {
         };
         self.hung.extend(away.old.filter(|old| !old.has_ended()));
         self.camera = camera.clone();
+        self.info.camera = Some(camera.index);
         let worker = Worker::start(self.camera.clone(), self.options.format);
         self.state = State::On(Stream::new(worker, self.progress.next_id, true));
         Next::Waiting(None)

@@ -71,7 +71,15 @@ pub(crate) struct Running {
 /// # Panics
 /// If it does not start.
 pub(crate) fn start(command: &mut Command) -> Running {
-    let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    start_with_input(command, Stdio::null())
+}
+
+/// The same, with something on standard input.
+///
+/// # Panics
+/// If it does not start.
+pub(crate) fn start_with_input(command: &mut Command, input: impl Into<Stdio>) -> Running {
+    let spawned = command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     let stdout = read_aside(child.stdout.take().expect("stdout is piped"));
     let stderr = read_aside(child.stderr.take().expect("stderr is piped"));
@@ -247,13 +255,13 @@ pub(crate) fn examples(topic: &str, language: &str) -> Vec<String> {
     topic.split(&start).skip(1).map(|block| block.split("```").next().expect("the block's end").to_owned()).collect()
 }
 
-/// The only such block.
+/// The only such block that has these words.
 ///
 /// # Panics
-/// If there are others.
-pub(crate) fn example(topic: &str, language: &str) -> String {
-    let blocks = examples(topic, language);
-    assert_eq!(blocks.len(), 1, "blocks of {language}");
+/// If there is none, or are others.
+pub(crate) fn example(topic: &str, language: &str, words: &str) -> String {
+    let blocks: Vec<String> = examples(topic, language).into_iter().filter(|block| block.contains(words)).collect();
+    assert_eq!(blocks.len(), 1, "blocks of {language} with {words}");
     blocks.concat()
 }
 
