@@ -2,7 +2,7 @@
 //! `emocam help export`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use candle_core::Device;
@@ -131,7 +131,7 @@ fn onnxruntime_gives_the_probabilities_of_the_program() {
         }
         let metadata = &found["metadata"];
         assert_eq!(metadata["labels"], Emotion::ALL.map(Emotion::name).join(","));
-        assert_eq!(metadata["weights_sha256"], Weights::sha256(file.map(|file| file.as_path())).expect("a hash"));
+        assert_eq!(metadata["weights_sha256"], Weights::sha256(file.map(PathBuf::as_path)).expect("a hash"));
         assert_eq!(metadata["prior"], classifier.prior().to_string());
         assert_eq!(metadata.get("licence").is_some(), file.is_none());
         assert!(metadata["preprocessing"].as_str().is_some_and(|text| text.contains("48x48")), "{metadata}");
