@@ -328,7 +328,6 @@ mod tests {
 
     use super::*;
     use crate::flow::emotion::Probabilities;
-    use crate::sink::SinkSpec;
     use crate::sink::tests::{labelled, prediction};
 
     /// What is written of these frames.
@@ -471,28 +470,6 @@ mod tests {
         let table = written(|out| Table::csv(out, options), &frames);
         let row: Vec<&str> = table.lines().nth(1).unwrap_or_default().split(',').collect();
         assert!(row[31].parse::<jiff::Timestamp>().is_ok() && row[32].is_empty(), "{table}");
-    }
-
-    #[test]
-    fn an_array_has_the_objects_of_the_lines_and_is_one_whenever_it_ends() {
-        let frames: Vec<Labelled> = (0..3).map(|id| labelled(id, id * 40_000_000, 2, 2, vec![])).collect();
-        for count in 0..=3 {
-            let text = written(|out| Ok(Table::json(out, OutputOptions::default())), &frames[..count]);
-            let array: Vec<serde_json::Value> = serde_json::from_str(&text).expect("an array");
-            let parsed = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
-            assert_eq!(array, jsonl(&frames[..count]).lines().map(parsed).collect::<Vec<_>>());
-            assert_eq!(text.lines().count(), if count == 0 { 1 } else { 2 + count }, "{text}");
-        }
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("a.json");
-        let spec = SinkSpec::Json(path.clone());
-        // In `live`, too, it has another name until it is one.
-        let mut sink = spec.open(OutputOptions { live: true, ..Default::default() }).expect("an empty folder");
-        let _ = sink.write(&frames[0]).expect("a disk with room");
-        assert!(!path.exists());
-        sink.finish(Ending::CutOff).expect("a disk with room");
-        let left = std::fs::read_to_string(folder.path().join("a.part.json")).expect("what was cut off");
-        assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&left).expect("an array").len(), 1);
     }
 
     #[test]

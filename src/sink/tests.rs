@@ -108,3 +108,25 @@ fn the_same_output_twice_is_refused_by_whatever_name() {
         assert!(error.contains("twice"), "{error}");
     }
 }
+
+#[test]
+fn an_array_is_one_wherever_it_ends_and_has_another_name_until_it_is_whole() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (count, ending) in [(0, Ending::Whole), (1, Ending::Whole), (3, Ending::Whole), (2, Ending::CutOff)] {
+        let place = |name: &str| folder.path().join(format!("{count}.{name}"));
+        let spec = spec(&place("json").to_string_lossy());
+        // In `live`, too, where lines of data have their name at once.
+        let mut sink = spec.open(OutputOptions { live: true, ..Default::default() }).expect("an empty folder");
+        for id in 0..count {
+            let _ = sink.write(&labelled(id, id, 2, 2, vec![])).expect("a disk with room");
+        }
+        assert!(!place("json").exists() && place("part.json").exists());
+        sink.finish(ending).expect("a disk with room");
+        let name = if ending == Ending::Whole { "json" } else { "part.json" };
+        let text = fs::read_to_string(place(name)).expect("the file");
+        let array: Vec<serde_json::Value> = serde_json::from_str(&text).expect("an array");
+        let frames: Vec<u64> = array.iter().filter_map(|object| object["frame"].as_u64()).collect();
+        assert_eq!(frames, (0..count).collect::<Vec<_>>(), "{text}");
+        assert_eq!(text.lines().count() as u64, if count == 0 { 1 } else { count + 2 }, "{text}");
+    }
+}

@@ -20,6 +20,7 @@ pub(super) use elsewhere::{VirtualCamera, check};
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::ffi::c_int;
     use std::io::{self, ErrorKind, Write};
     use std::ops::ControlFlow;
     use std::path::{Path, PathBuf};
@@ -28,7 +29,10 @@ mod linux {
     use fast_image_resize::Resizer;
     use image::RgbImage;
     use rustix::io::Errno;
+    use v4l::buffer::Type;
     use v4l::capability::Flags;
+    use v4l::v4l2::ioctl;
+    use v4l::v4l2::vidioc::VIDIOC_STREAMON;
     use v4l::video::Output;
     use v4l::{Device, Format, FourCC};
 
@@ -40,7 +44,7 @@ mod linux {
     /// What every reader of cameras understands.
     const YUYV: FourCC = FourCC { repr: *b"YUYV" };
 
-    /// The driver of virtual cameras. Some versions do not say any more that they can be written to when they were once.
+    /// The driver of virtual cameras.
     const LOOPBACK: &str = "v4l2 loopback";
 
     /// Refuses a device that can't be written to.
@@ -52,13 +56,30 @@ mod linux {
         let name = path.display();
         let device = Device::with_path(path).map_err(|error| explained(&error, path))?;
         let Ok(found) = device.query_caps() else { bail!("{name} is no device for video; {}", how_to_make(path)) };
+        let (can, is_loopback) = (found.capabilities, found.driver == LOOPBACK);
+        if is_loopback && !can.intersects(Flags::VIDEO_OUTPUT | Flags::VIDEO_CAPTURE) {
+            // So version 0.12 is left by a program that only wrote; one that begins and leaves puts it right.
+            begin(&device);
+            drop(device);
+            return Device::with_path(path).map_err(|error| explained(&error, path));
+        }
+        // While a reader is there a loopback device is a camera.
         ensure!(
-            found.capabilities.contains(Flags::VIDEO_OUTPUT) || found.driver == LOOPBACK,
+            can.contains(Flags::VIDEO_OUTPUT) || is_loopback,
             "{name} is a camera, {:?}, and no virtual one that could be written to; {}",
             found.card,
             how_to_make(path)
         );
         Ok(device)
+    }
+
+    /// Tells the driver that frames will come, without which version 0.12 of v4l2loopback does not notice the end of them,
+    /// and offers the device neither to readers nor to writers any more. Later ones need no such word, and refuse it.
+    #[allow(unsafe_code, reason = "v4l has this call only for buffers that are shared with the driver")]
+    fn begin(device: &Device) {
+        let mut kind = Type::VideoOutput as c_int;
+        // SAFETY: the driver reads one integer behind the pointer, which is there for as long as the call lasts.
+        let _ = unsafe { ioctl(device.handle().fd(), VIDIOC_STREAMON, (&raw mut kind).cast()) };
     }
 
     fn how_to_make(path: &Path) -> String {
@@ -114,7 +135,10 @@ mod linux {
         fn agree(&self, (width, height): (u32, u32)) -> Result<Agreed> {
             // Two pixels share their color.
             let asked = Format::new(width.next_multiple_of(2), height, YUYV);
-            let found = self.device.set_format(&asked).map_err(|error| explained(&error, &self.path))?;
+            let found = self.device.set_format(&asked).map_err(|error| match Errno::from_io_error(&error) {
+                Some(Errno::BUSY) => explained(&error, &self.path),
+                _ => anyhow!(error).context(format!("it refuses {width}x{height} in YUYV")),
+            })?;
             ensure!(
                 found.fourcc == YUYV && found.width >= 2 && found.width.is_multiple_of(2) && found.height >= 1,
                 "it takes {}x{} as {} and nothing else, expected YUYV: another program set it so",
@@ -122,6 +146,7 @@ mod linux {
                 found.height,
                 found.fourcc
             );
+            begin(&self.device);
             let stride = (found.stride as usize).max(2 * found.width as usize);
             let bytes = vec![0; stride * found.height as usize];
             Ok(Agreed { size: (width, height), taken: (found.width, found.height), stride, bytes })
@@ -143,7 +168,7 @@ mod linux {
                 Ok(count) => ensure!(count == length, "the device took {count} bytes of a frame of {length}"),
                 // The one before it is still on its way: this one is dropped.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) => return Err(explained(&error, &self.path)),
+                Err(error) => return Err(error.into()),
             }
             Ok(())
         }
