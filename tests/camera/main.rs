@@ -16,6 +16,7 @@ mod live;
 mod opening;
 mod pictures;
 mod recording;
+mod switching;
 mod unplugging;
 mod vivid;
 mod webcam;
@@ -61,7 +62,8 @@ fn in_the_guest() {
         skip("in_the_guest", "this is not the kernel of scripts/camera-rig/run");
         return;
     }
-    let all = [opening::CASES, listing::CASES, damage::CASES, freezing::CASES, unplugging::CASES].concat();
+    let all =
+        [opening::CASES, listing::CASES, damage::CASES, freezing::CASES, unplugging::CASES, switching::CASES].concat();
     cases::run(&all);
 }
 
