@@ -42,8 +42,8 @@ pub(crate) use train::Train;
 
 /// Recognizes facial expressions in real time: camera, video or pictures in; labelled boxes, video and data out
 ///
-/// Everything runs on this machine: nothing is downloaded and nothing leaves it. Without a command, a camera or a demo is
-/// watched as by `live`, and files are labelled as by `annotate`.
+/// Everything runs on this machine: nothing is downloaded, and nothing leaves it but what `live --osc` sends. Without a
+/// command, a camera or a demo is watched as by `live`, and files are labelled as by `annotate`.
 #[derive(Debug, Parser)]
 #[command(version, propagate_version = true, max_term_width = 80, subcommand_value_name = "COMMAND")]
 #[command(disable_help_subcommand = true, disable_help_flag = true, disable_version_flag = true, args = help_flags())]

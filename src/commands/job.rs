@@ -70,7 +70,13 @@ impl Job<'_> {
     ///
     /// # Errors
     /// The first error of a stage, else of an output that can't be completed; or that frames are missing in a recording.
-    pub(crate) fn run(mut self, classifier: &mut Classifier, view: View, stop: &Stop, stats: &mut Stats) -> Result<()> {
+    pub(crate) fn run(
+        mut self,
+        classifier: &mut Classifier,
+        mut view: View,
+        stop: &Stop,
+        stats: &mut Stats,
+    ) -> Result<()> {
         let faces_a_frame = self.most_faces(classifier);
         let (recorders, tables): (Vec<_>, Vec<_>) = self.outputs.iter().partition(|output| output.takes_time());
         let records = recorders.iter().any(|recorder| recorder.wants_drawing());
@@ -96,6 +102,9 @@ impl Job<'_> {
             recorders.push(Box::new(writer));
             requests
         });
+        if self.lines.as_ref().is_some_and(Lines::are_typed) {
+            view.leave_room_for_typing();
+        }
         stats.look_for(self.search.smallest_face);
         // Pictures have no time in which anything could be smoothed.
         let smoothing = if self.search.sequence == Sequence::Pictures { Duration::ZERO } else { self.smoothing };

@@ -55,19 +55,25 @@ fn fill_corners(picture: &mut RgbImage, rect: Rect, (width, height): (i32, i32),
     }
 }
 
-/// Draws "Happy 97%", or "Unsure 38%", and returns the place that it took; draws nothing where there is no room that is
-/// nobody's face or label.
-pub(super) fn draw_label(
-    picture: &mut RgbImage,
+/// A label that has found its place.
+struct Placed {
+    line: String,
+    plate: Plate,
+    place: Rect,
+}
+
+/// "Happy 97%", or "Unsure 38%", where there is room that is nobody's face or label, in the first of these sizes that has
+/// some.
+fn place(
     prediction: &Prediction,
     face: Rect,
     style: &Style,
+    shares: impl IntoIterator<Item = f32>,
+    bounds: Rect,
     taken: &[Rect],
-) -> Option<Rect> {
-    let bounds = Rect::of_picture(picture);
+) -> Option<Placed> {
     let line = format!("{} {:.0}%", prediction.label(), bounded(prediction.confidence()) * 100.0);
-    let shares = style.larger().chain(LABEL_SIZES);
-    let (plate, place) = shares.enumerate().find_map(|(index, share)| {
+    let (plate, place) = shares.into_iter().enumerate().find_map(|(index, share)| {
         let size = style.label_text * share;
         if index > 0 && size < SMALLEST_LABEL {
             return None;
@@ -76,8 +82,93 @@ pub(super) fn draw_label(
         let place = layout::place_label(plate.width, plate.height, face, bounds, taken)?;
         Some((plate, place))
     })?;
+    Some(Placed { line, plate, place })
+}
+
+/// The style with text as large as it can be for every face that has a label in the usual size: of one size, and no face
+/// loses its label to a neighbour's.
+pub(super) fn without_loss(style: Style, faces: &[(&Prediction, Rect)], bounds: Rect) -> Style {
+    let placed = |shares: &[f32]| {
+        let mut taken: Vec<Rect> = faces.iter().map(|(_, face)| *face).collect();
+        for (prediction, face) in faces {
+            let label = place(prediction, *face, &style, shares.iter().copied(), bounds, &taken);
+            taken.extend(label.map(|label| label.place));
+        }
+        taken.len()
+    };
+    if style.larger().next().is_none() {
+        return style;
+    }
+    let usual = placed(&LABEL_SIZES);
+    style.enlarged_by(style.larger().find(|share| placed(&[*share]) >= usual).unwrap_or(1.0))
+}
+
+/// Draws a face's label and returns the place that it took; draws nothing where there is no room.
+pub(super) fn draw_label(
+    picture: &mut RgbImage,
+    prediction: &Prediction,
+    face: Rect,
+    style: &Style,
+    taken: &[Rect],
+) -> Option<Rect> {
+    let shares = style.larger().chain(LABEL_SIZES);
+    let Placed { line, plate, place } = place(prediction, face, style, shares, Rect::of_picture(picture), taken)?;
     let color = color_of_label(prediction.label());
     fill(picture, place, color, OPAQUE);
     plate.write(picture, &line, place, text_color_on(color));
     Some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::prediction;
+    use super::*;
+    use crate::flow::emotion::Emotion;
+
+    /// How high each label's plate is, of faces in a frame of 640x480.
+    fn heights(faces: &[Prediction], percent: u16) -> Vec<i32> {
+        let bounds = Rect { x: 0, y: 0, width: 640, height: 480 };
+        let rect = |face: &Prediction| {
+            let face = face.face;
+            Rect { x: face.x as i32, y: face.y as i32, width: face.width as i32, height: face.height as i32 }
+        };
+        let faces: Vec<(&Prediction, Rect)> = faces.iter().map(|face| (face, rect(face))).collect();
+        let style = without_loss(Style::of(bounds).with_text(percent), &faces, bounds);
+        let mut taken: Vec<Rect> = faces.iter().map(|(_, face)| *face).collect();
+        let mut heights = Vec::new();
+        for (prediction, face) in faces {
+            let shares = style.larger().chain(LABEL_SIZES);
+            let Some(label) = place(prediction, face, &style, shares, bounds, &taken) else { continue };
+            taken.push(label.place);
+            heights.push(label.place.height);
+        }
+        heights
+    }
+
+    #[test]
+    fn text_is_as_large_as_was_asked_for_where_there_is_room() {
+        let alone = [prediction(Emotion::Surprise, 300.0, 200.0, 120.0, 120.0)];
+        let sizes = [50, 100, 200, 300].map(|percent| heights(&alone, percent));
+        assert_eq!(sizes, [[12], [24], [48], [72]].map(Vec::from));
+        // Here three times as large is wider than the frame allows; something between is found.
+        let narrow = heights(&[prediction(Emotion::Surprise, 0.0, 40.0, 640.0, 400.0)], 400);
+        assert!(narrow.len() == 1 && (24..=50).contains(&narrow[0]), "{narrow:?}");
+    }
+
+    #[test]
+    fn in_a_crowd_no_face_loses_its_label_to_larger_text() {
+        let crowd: Vec<Prediction> = (0..24u8)
+            .map(|index| {
+                let (column, row) = (f32::from(index % 6), f32::from(index / 6));
+                prediction(Emotion::Surprise, 10.0 + 105.0 * column, 30.0 + 110.0 * row, 60.0, 60.0)
+            })
+            .collect();
+        let usual = heights(&crowd, 100);
+        assert_eq!(usual.len(), 24);
+        for percent in [120, 200, 400] {
+            let heights = heights(&crowd, percent);
+            assert_eq!(heights.len(), 24, "{percent}");
+            assert!(heights[0] >= usual[0] && heights.iter().all(|height| *height == heights[0]), "{heights:?}");
+        }
+    }
 }

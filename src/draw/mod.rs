@@ -71,11 +71,11 @@ pub fn annotate(
     let shared = bytes.len().min(frame.rgb.len());
     bytes[..shared].copy_from_slice(&frame.rgb[..shared]);
     let bounds = Rect::of_picture(picture);
-    let style = Style::of(bounds).with_text(look.text_percent);
     let faces: Vec<(&Prediction, Rect)> = predictions
         .iter()
         .filter_map(|prediction| Some((prediction, visible_rect(prediction.face, bounds)?)))
         .collect();
+    let style = label::without_loss(Style::of(bounds).with_text(look.text_percent), &faces, bounds);
     for (prediction, face) in &faces {
         label::draw_box(picture, *face, color_of_label(prediction.label()), &style);
     }

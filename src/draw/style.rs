@@ -14,9 +14,10 @@ pub(super) const DIM_TEXT: Color = [196, 200, 206];
 pub(super) const SMALLEST_TEXT: f32 = 6.0;
 
 /// By how much text that is larger than usual shrinks at a time until it finds a place.
-const SHRINK: f32 = 0.8;
+const SHRINK: f32 = 0.9;
 
 /// Sizes in pixels; text in pixels per em.
+#[derive(Clone, Copy)]
 pub(super) struct Style {
     pub(super) label_text: f32,
     pub(super) panel_text: f32,
@@ -57,6 +58,11 @@ impl Style {
         }
     }
 
+    /// The same with text that is at most so much larger where there is room.
+    pub(super) fn enlarged_by(self, share: f32) -> Self {
+        Self { enlarged: share, ..self }
+    }
+
     /// The shares of its usual size that larger text is tried in before, the largest first.
     pub(super) fn larger(&self) -> impl Iterator<Item = f32> {
         std::iter::successors(Some(self.enlarged), |share| Some(share * SHRINK)).take_while(|share| *share > 1.0)
@@ -85,6 +91,6 @@ mod tests {
         assert_eq!((style(50).label_text, style(50).padding), (8.0, 3));
         assert_eq!(style(200).label_text, 16.0);
         let sizes: Vec<f32> = style(200).larger().collect();
-        assert_eq!(sizes, [2.0, 1.6, 1.28, 1.024]);
+        assert!(sizes[0] == 2.0 && sizes.len() == 7 && sizes.iter().all(|share| *share > 1.0), "{sizes:?}");
     }
 }

@@ -230,7 +230,7 @@ mod tests {
         let event = |seconds, text| Event { time: Duration::from_secs(seconds), text };
         let (without, with) = (picture(&[]), picture(&[event(5, "start"), event(20, "a long text behind the end")]));
         let changed = |x: i32| {
-            (TOP..TOP + ROW).all(|y| with.get_pixel(x as u32, y as u32) != without.get_pixel(x as u32, y as u32))
+            (TOP..TOP + ROW - 2).all(|y| with.get_pixel(x as u32, y as u32) != without.get_pixel(x as u32, y as u32))
         };
         assert!(changed((LEFT + RIGHT) / 2) && changed(RIGHT) && !changed(LEFT + 100));
         let crowded: Vec<_> = (0..5000).map(|_| event(5, "again")).collect();

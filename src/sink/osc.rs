@@ -11,6 +11,7 @@ use std::ops::ControlFlow;
 use anyhow::{Context, Result, anyhow};
 use rosc::{OscBundle, OscMessage, OscPacket, OscTime, OscType, encoder};
 
+use super::table::seconds;
 use super::{Ending, Sink};
 use crate::flow::emotion::Prediction;
 use crate::flow::frame::Frame;
@@ -92,7 +93,7 @@ impl Sink for OscSink {
 
     fn mark(&mut self, marks: &[Mark]) -> Result<()> {
         for mark in marks {
-            let arguments = vec![OscType::String(mark.text.clone()), OscType::Double(mark.time.as_secs_f64())];
+            let arguments = vec![OscType::String(mark.text.clone()), OscType::Double(seconds(mark.time))];
             self.send(&message("/emocam/event", arguments))?;
         }
         Ok(())
@@ -118,7 +119,7 @@ fn bundle(labelled: &Labelled) -> OscPacket {
         "/emocam/frame",
         vec![
             whole(frame.id),
-            OscType::Double(frame.pts.as_secs_f64()),
+            OscType::Double(seconds(frame.pts)),
             whole(labelled.predictions.len() as u64),
             whole(frame.width.into()),
             whole(frame.height.into()),
@@ -184,7 +185,7 @@ mod tests {
                 continue;
             }
             let (listener, mut sink) = pair(host);
-            let mut face = prediction(3, [160.0, -48.0, 320.0, f32::NAN], 9.0, [0.0, 0.0, 0.0, 0.75, 0.25, 0.0, 0.0]);
+            let mut face = prediction(3, [160.0, -48.0, 320.0, f32::NAN], 9.0, [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
             face.turned = true;
             let mut frame = labelled(7, 500_000_000, 640, 480, vec![face]);
             frame.events = vec![mark("begin")];
@@ -195,8 +196,8 @@ mod tests {
             let floats = |values: &[f32]| values.iter().copied().map(OscType::Float).collect::<Vec<_>>();
             let mut face = vec![OscType::Int(3)];
             face.extend(floats(&[0.25, -0.1, 0.5, 0.0]));
-            face.extend([OscType::String("Happy".into()), OscType::Float(0.75)]);
-            face.extend(floats(&[0.0, 0.0, 0.0, 0.75, 0.25, 0.0, 0.0]));
+            face.extend([OscType::String("Happy".into()), OscType::Float(1.0)]);
+            face.extend(floats(&[0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]));
             let content = vec![message("/emocam/frame", frame.to_vec()), message("/emocam/face", face)];
             assert_eq!(heard(&listener), OscPacket::Bundle(OscBundle { timetag: AT_ONCE, content }));
             sink.mark(&[mark("last")]).expect("nothing ends the run");

@@ -64,6 +64,8 @@ struct SwitchingSource<List, Open> {
     camera: u32,
     /// The one before it, until this one has given a frame.
     previous: Option<u32>,
+    /// The last one that gave nothing: the next one comes after it.
+    failed: Option<u32>,
     next_try: Instant,
     joint: Joint,
     /// What cameras lost that are closed.
@@ -127,6 +129,7 @@ where
             inner: Some(inner),
             camera,
             previous: None,
+            failed: None,
             next_try: Instant::now(),
             joint: Joint::default(),
             health: Health::default(),
@@ -145,9 +148,9 @@ where
                 return None;
             }
         };
-        let later = known.iter().copied().filter(|&index| index > self.camera).min();
-        let next = later.or_else(|| known.into_iter().filter(|&index| index < self.camera).min());
-        let Some(next) = next else {
+        let last = self.failed.take().unwrap_or(self.camera);
+        let others = || known.iter().copied().filter(|&index| index != self.camera);
+        let Some(next) = others().filter(|&index| index > last).min().or_else(|| others().min()) else {
             self.warnings.push("there is no other camera".to_owned());
             return None;
         };
@@ -195,7 +198,7 @@ where
         self.close_camera();
         if let Some(previous) = self.previous.take() {
             self.warnings.push(format!("{error:#}; going on with camera {previous}"));
-            self.camera = previous;
+            self.failed = Some(mem::replace(&mut self.camera, previous));
         }
         Next::Waiting(None)
     }

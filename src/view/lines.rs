@@ -5,6 +5,8 @@
 //! system would stop one in the background that reads. A file is none of these, so that the list that a shell's loop goes
 //! through stays whole. Nobody waits for the thread that reads.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crossbeam::channel::{Receiver, bounded};
@@ -31,25 +33,41 @@ pub(crate) struct Line {
 /// Lines as they come.
 pub(crate) struct Lines {
     lines: Receiver<Line>,
-    /// Whether a person types them in a terminal.
-    pub(crate) are_typed: bool,
+    /// How many a person has ended in a terminal, empty ones, too; `None` where nobody types.
+    typed: Option<Arc<AtomicUsize>>,
 }
 
 impl Lines {
     /// Those of standard input, where they are meant for this program.
     pub(crate) fn of_standard_input() -> Option<Self> {
         let input = input::Input::find()?;
-        let are_typed = input.is_terminal();
+        let typed = input.is_terminal().then(Arc::<AtomicUsize>::default);
         let (sender, lines) = bounded(QUEUE);
+        let counter = typed.clone();
         let read = move || {
             let mut cutter = Cutter::default();
-            // Nobody listens any more when the run is over.
-            input.read(|bytes| cutter.feed(bytes).into_iter().try_for_each(|line| sender.send(line).ok()));
+            input.read(|bytes| {
+                if let Some(counter) = &counter {
+                    counter.fetch_add(bytes.iter().filter(|&&byte| byte == b'\n').count(), Ordering::Relaxed);
+                }
+                // Nobody listens any more when the run is over.
+                cutter.feed(bytes).into_iter().try_for_each(|line| sender.send(line).ok())
+            });
             let _ = cutter.last().map(|line| sender.send(line));
         };
         // Without a thread there are no lines, and all else is as it was.
         std::thread::Builder::new().name("input".into()).spawn(read).ok()?;
-        Some(Self { lines, are_typed })
+        Some(Self { lines, typed })
+    }
+
+    /// Whether a person types them in a terminal.
+    pub(crate) fn are_typed(&self) -> bool {
+        self.typed.is_some()
+    }
+
+    /// How many a person has ended there since the last time.
+    pub(crate) fn typed(&self) -> usize {
+        self.typed.as_ref().map_or(0, |typed| typed.swap(0, Ordering::Relaxed))
     }
 
     /// Those that have come, at most so many.

@@ -117,10 +117,17 @@ impl View {
         tell::notice(text);
     }
 
-    /// Somebody has ended a line in the terminal: what stood there is a line above now, and is taken away.
-    fn forget_typed(&mut self) {
+    /// Somebody types lines in the terminal, and wants to see them.
+    pub(crate) fn leave_room_for_typing(&mut self) {
         if let Self::Status(status) = self {
-            status.forget_typed();
+            status.leave_room();
+        }
+    }
+
+    /// So many lines were ended in the terminal: they are taken away.
+    fn forget_typed(&mut self, lines: usize) {
+        if let Self::Status(status) = self {
+            status.forget_typed(lines);
         }
     }
 

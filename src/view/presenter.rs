@@ -259,7 +259,7 @@ impl Presenter<'_> {
                 KeyAction::Mark(digit) => self.mark(digit.to_string(), Instant::now()),
                 KeyAction::Camera => match &self.switch {
                     Some(switch) => switch.request(),
-                    None => self.view.tell("only the place of a camera can be taken by another one"),
+                    None => self.view.tell("key c is for cameras, and this is none"),
                 },
                 KeyAction::Record => self.requests.iter().for_each(Requests::toggle_recording),
                 KeyAction::Snapshot => {
@@ -297,11 +297,8 @@ impl Presenter<'_> {
     /// Marks the moments of lines that have come.
     fn hear_lines(&mut self) {
         let Some(lines) = &self.lines else { return };
-        let are_typed = lines.are_typed;
+        self.view.forget_typed(lines.typed());
         let lines: Vec<_> = lines.take(self.state.marks.room()).collect();
-        if are_typed && !lines.is_empty() {
-            self.view.forget_typed();
-        }
         if lines.iter().any(|line| line.is_cut) && !std::mem::replace(&mut self.state.has_cut, true) {
             self.view.say(&format!("a line on standard input has more than {MOST_LETTERS} letters, and is cut there"));
         }
@@ -313,7 +310,7 @@ impl Presenter<'_> {
             self.state.marks.add(line.text.clone(), line.at);
         }
         if !rest.is_empty() {
-            self.view.say(&format!("and {} more marks", rest.len()));
+            self.view.say(&format!("and {} more", rest.len()));
         }
     }
 

@@ -61,11 +61,17 @@ pub(crate) struct StatusView {
     terminal: Option<Terminal>,
     /// When the line that stands there was written, and its columns.
     written: Option<(Instant, usize)>,
+    /// Whether the line below it is left to somebody who types.
+    leaves_room: bool,
 }
 
 impl Default for StatusView {
     fn default() -> Self {
-        Self { terminal: io::stderr().is_terminal().then(Terminal::from_environment), written: None }
+        Self {
+            terminal: io::stderr().is_terminal().then(Terminal::from_environment),
+            written: None,
+            leaves_room: false,
+        }
     }
 }
 
@@ -80,24 +86,32 @@ impl StatusView {
         let width = width();
         let (line, columns) = line(annotated, meter, width, terminal);
         self.written = Some((Instant::now(), columns));
-        let before = before.unwrap_or(0).min(width);
+        let text = match before {
+            Some(_) if self.leaves_room => terminal.written_above(&line),
+            None if self.leaves_room => line + "\n",
+            before => terminal.erased(before.unwrap_or(0).min(width)) + &line,
+        };
         // In one piece, so that nothing flickers. Without a standard error there is nobody to tell.
-        let _ = io::stderr().write_all((terminal.erased(before) + &line).as_bytes());
+        let _ = io::stderr().write_all(text.as_bytes());
     }
 
     /// Takes the line away, so that what comes next stands alone.
     pub(super) fn clear(&mut self) {
         if let (Some(terminal), Some((_, columns))) = (self.terminal, self.written.take()) {
-            let _ = io::stderr().write_all(terminal.erased(columns.min(width())).as_bytes());
+            let above = if self.leaves_room { terminal.erased_above() } else { "" };
+            let _ = io::stderr().write_all((terminal.erased(columns.min(width())) + above).as_bytes());
         }
     }
-}
 
-impl StatusView {
-    /// Takes the line away that was there when somebody ended a line of their own behind it.
-    pub(super) fn forget_typed(&mut self) {
+    /// Somebody types in the terminal: from now on the line stands above what is typed, where that can be done.
+    pub(super) fn leave_room(&mut self) {
+        self.leaves_room = self.terminal.is_some_and(|terminal| terminal.can_erase);
+    }
+
+    /// So many lines were ended by somebody who types: the cursor is that far below, and what was typed is taken away.
+    pub(super) fn forget_typed(&mut self, lines: usize) {
         if let (Some(terminal), Some(_)) = (self.terminal, self.written) {
-            let _ = io::stderr().write_all(terminal.erased_above().as_bytes());
+            let _ = io::stderr().write_all(terminal.erased_above().repeat(lines).as_bytes());
         }
     }
 }

@@ -58,6 +58,11 @@ impl Terminal {
         if self.can_erase { "\r\x1b[2K".to_owned() } else { format!("\r{}\r", " ".repeat(columns)) }
     }
 
+    /// What writes a line anew in the place of the one above, and goes back to where the cursor was.
+    pub(super) fn written_above(self, line: &str) -> String {
+        format!("\x1b7\x1b[1A\r\x1b[2K{line}\x1b8")
+    }
+
     /// What takes the line above away, and goes there. A terminal that can erase nothing keeps it.
     pub(super) fn erased_above(self) -> &'static str {
         if self.can_erase { "\x1b[1A\r\x1b[2K" } else { "" }

@@ -16,6 +16,7 @@ mod live;
 mod opening;
 mod pictures;
 mod recording;
+mod switching;
 mod unplugging;
 mod virtual_camera;
 mod vivid;
@@ -62,9 +63,16 @@ fn in_the_guest() {
         skip("in_the_guest", "this is not the kernel of scripts/camera-rig/run");
         return;
     }
-    let all =
-        [opening::CASES, listing::CASES, damage::CASES, freezing::CASES, unplugging::CASES, virtual_camera::CASES]
-            .concat();
+    let all = [
+        opening::CASES,
+        listing::CASES,
+        damage::CASES,
+        freezing::CASES,
+        unplugging::CASES,
+        switching::CASES,
+        virtual_camera::CASES,
+    ]
+    .concat();
     cases::run(&all);
 }
 

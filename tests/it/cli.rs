@@ -438,3 +438,33 @@ fn a_second_interrupt_ends_a_run_that_hangs() {
     assert_exit(&running.finish(LIMIT), 130, &[]);
     drop(writer);
 }
+
+/// A picture that lies on its side shows its face when it is turned, and what is written is as the turned one.
+#[test]
+fn a_turned_picture_is_seen_and_written_upright() {
+    let folder = temporary_folder();
+    let path = |name: &str| folder.path().join(name);
+    save_face(&path("upright.png"));
+    let upright = image::open(path("upright.png")).expect("a picture");
+    upright.rotate270().save(path("lying.png")).expect("a picture can be saved");
+    let annotate = |input: &str, more: &[&str]| {
+        let mut command = emocam();
+        command.current_dir(folder.path()).args(["annotate", input, "-o", "-"]).args(more);
+        parsed_lines(&text(&succeed(&mut command).stdout))
+    };
+    let [turned] = &annotate("lying.png", &["--rotate", "90", "-o", "turned.png"])[..] else { panic!("a line") };
+    let [expected] = &annotate("upright.png", &["-o", "expected.png"])[..] else { panic!("a line") };
+    assert_eq!(turned, expected);
+    assert_eq!(faces(turned).len(), 1);
+    let picture = |name: &str| image::open(path(name)).expect("a picture").to_rgb8();
+    assert!(picture("turned.png") == picture("expected.png"));
+    // Larger letters change the picture and no data.
+    let large = annotate("upright.png", &["--text-size", "200", "-o", "large.png"]);
+    assert_eq!(&large[0], expected);
+    assert!(picture("large.png") != picture("expected.png"));
+    let record = fs::read(path("large.png")).expect("a picture");
+    assert!(String::from_utf8_lossy(&record).contains(r#""rotate":null,"text_size":200"#));
+    for (option, value) in [("--rotate", "45"), ("--text-size", "49"), ("--text-size", "401"), ("--text-size", "a")] {
+        fail(emocam().args(["annotate", "demo", option, value]), 2, &[option, value]);
+    }
+}

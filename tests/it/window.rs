@@ -109,6 +109,57 @@ fn keys_record_save_hide_and_switch() {
     }
 }
 
+/// What keys mark comes into the data, in a pause of a file, too; of a recording its start and its end.
+#[test]
+fn keys_mark_moments_in_the_data() {
+    let display = match Display::start() {
+        Ok(display) => display,
+        Err(reason) => return skip("keys_mark_moments_in_the_data", &reason),
+    };
+    let folder = temporary_folder();
+    let lines = folder.path().join("lines.jsonl");
+    let mut command = emocam();
+    command.env("DISPLAY", display.name()).current_dir(folder.path());
+    let mut running = start(command.args("live demo -o lines.jsonl -o table.csv --summary s.json".split(' ')));
+    let window = running.wait_for("its window is open", || display.window("emocam"));
+    running.wait_for("it has labelled some frames", || (line_count(&lines) >= 5).then_some(()));
+    let has = |words: &str| fs::read_to_string(&lines).unwrap_or_default().contains(words).then_some(());
+    display.press(window, "3");
+    running.wait_for("the mark is written", || has(r#""events":[{"event":"3","#));
+    display.press(window, "r");
+    running.wait_for("a recording has begun", || has(r#"{"event":"recording started: emocam-2"#));
+    display.press(window, "r");
+    running.wait_for("it has ended", || has(r#"{"event":"recording ended: emocam-2"#));
+    for key in ["space", "9", "space", "c", "1"] {
+        display.press(window, key);
+    }
+    running.wait_for("all marks are written", || has(r#"{"event":"1","#));
+    display.press(window, "q");
+    let output = running.finish(LIMIT);
+    assert_exit(&output, 0, &["mark 3 at ", "mark 9 at ", "key c is for cameras"]);
+
+    let lines = json_lines(&lines);
+    let events = |line: &serde_json::Value| line["events"].as_array().cloned().unwrap_or_default();
+    let of = |text: &str| {
+        let line = lines.iter().find(|line| events(line).iter().any(|event| event["event"] == text));
+        let line = line.unwrap_or_else(|| panic!("no event {text}"));
+        (line["time_s"].as_f64().expect("a time"), events(line))
+    };
+    let texts: Vec<_> = lines.iter().flat_map(events).map(|event| event["event"].as_str().map(str::to_owned)).collect();
+    let texts: Vec<&str> = texts.iter().flatten().map(String::as_str).collect();
+    let [three, started, ended, nine, one] = &texts[..] else { panic!("{texts:?}") };
+    assert_eq!((*three, *nine, *one), ("3", "9", "1"));
+    let video = started.strip_prefix("recording started: ").expect("a start");
+    assert_eq!(ended.strip_prefix("recording ended: "), Some(video));
+    assert!(frames_of(&folder.path().join(video)) >= 1);
+    // The clock of a file stands still in a pause, so the mark is near its frame.
+    let (time, nine) = of("9");
+    assert!((nine[0]["time_s"].as_f64().expect("a time") - time).abs() < 1.0, "{nine:?} {time}");
+    let summary = fs::read(folder.path().join("s.json")).expect("a summary");
+    let summary: serde_json::Value = serde_json::from_slice(&summary).expect("JSON");
+    assert_eq!(summary["events"].as_array().map(Vec::len), Some(5));
+}
+
 /// Every key acts on a picture that stands still: in a pause of a file, and after its last frame.
 #[test]
 fn keys_act_in_a_pause_and_after_the_end() {

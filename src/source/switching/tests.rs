@@ -37,13 +37,17 @@ impl Source for Fake {
 
 const NEVER: u64 = u64::MAX;
 
+type List = Box<dyn FnMut() -> Result<Vec<u32>> + Send>;
+
+type Open = Box<dyn FnMut(u32) -> Result<Box<dyn Source>> + Send>;
+
 /// Cameras of these indices, of which one is running.
 fn cameras(
     known: &'static [u32],
     running: u32,
-    open: impl FnMut(u32) -> Result<Box<dyn Source>> + Send,
-) -> SwitchingSource<impl FnMut() -> Result<Vec<u32>> + Send, impl FnMut(u32) -> Result<Box<dyn Source>> + Send> {
-    SwitchingSource::new(Fake::open(running, NEVER), running, false, || Ok(known.to_vec()), open)
+    open: impl FnMut(u32) -> Result<Box<dyn Source>> + Send + 'static,
+) -> SwitchingSource<List, Open> {
+    SwitchingSource::new(Fake::open(running, NEVER), running, false, Box::new(|| Ok(known.to_vec())), Box::new(open))
 }
 
 /// The camera that the next frame is of.
@@ -125,6 +129,24 @@ fn a_camera_that_gives_nothing_leaves_the_old_one_in_its_place() {
         assert!(source.switch.taken().is_empty());
         let frame = source.next_frame().expect("no error").expect("no end");
         assert!(frame.scene > 0 && frame.id > 0);
+    }
+}
+
+#[test]
+fn a_camera_that_gives_nothing_is_passed_over_by_the_next_wish() {
+    let mut source =
+        cameras(&[0, 1, 2], 0, |index| if index == 1 { bail!("busy") } else { Ok(Fake::open(index, NEVER)) });
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        source.switch.request();
+        seen.push(next(&mut source));
+    }
+    assert_eq!(seen, [0, 2, 0, 0]);
+    // With two the other one is tried again.
+    let mut source = cameras(&[0, 1], 0, |index| if index == 1 { bail!("busy") } else { Ok(Fake::open(index, NEVER)) });
+    for _ in 0..2 {
+        source.switch.request();
+        assert_eq!((next(&mut source), source.warnings()), (0, vec!["busy; going on with camera 0".to_owned()]));
     }
 }
 
