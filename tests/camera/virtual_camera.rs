@@ -75,8 +75,8 @@ fn a_reader() -> Outcome {
         "the frame that was read is off by {least:.2} levels from each of {} that were drawn",
         off.len()
     );
-    // The first frame has no box yet: what was read has one.
-    assert!(off[0] > 2.0 * least, "it may be any frame: {off:?}");
+    // What is drawn changes from frame to frame, so it is not any of them.
+    assert!(off.iter().any(|off| *off > 4.0 * least), "it may be any frame: {off:?}");
     done(format!("a reader's frame is one of {}, off by {least:.2} levels", off.len()))
 }
 
