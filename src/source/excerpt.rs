@@ -38,6 +38,18 @@ pub enum Pick {
 }
 
 impl Excerpt {
+    /// Whether it says anything about time.
+    pub fn is_about_time(&self) -> bool {
+        *self != self.without_time()
+    }
+
+    /// What of it holds for pictures, which have no time.
+    #[must_use]
+    pub fn without_time(self) -> Self {
+        let pick = if matches!(self.pick, Pick::Rate(_)) { Pick::All } else { self.pick };
+        Self { pick, ..Self::default() }
+    }
+
     /// What is known of the source, as far as it holds for this part of it.
     pub fn info_of(&self, info: &SourceInfo) -> SourceInfo {
         let within = |frames: u64| match info.fps {

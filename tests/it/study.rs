@@ -51,6 +51,12 @@ fn a_study_becomes_one_table_and_results_in_the_same_folders() {
     assert!(folder.path().join("all.csv.record.json").is_file());
     fail(&mut here("-r study -o all.csv"), 1, &["all.csv exists already", "--force"]);
 
+    // Pictures have no time of which a part could be taken.
+    let output = succeed(&mut here("-r study -o some.csv --rate 5 --summary {folder}-{name}.json"));
+    let told = text(&output.stderr);
+    assert!(told.contains("pictures among the inputs (1) all") && told.contains("inputs (1) get none"), "{told}");
+    assert_eq!(column(&folder.path().join("some.csv"), "frame"), ["0", "6", "0", "0", "6"]);
+
     succeed(&mut here("-r study -o results/"));
     assert_eq!(names_in(&folder.path().join("results/s1")), ["video.jsonl", "video.jsonl.record.json", "video.mp4"]);
     let pictures = folder.path().join("results/s2/photos");

@@ -66,11 +66,19 @@ pub(super) fn run(arguments: &Annotate, stop: &Stop) -> Result<()> {
         notice(&format!("{} of {count} inputs are done already (--force does them again)", done.len()));
     }
     for task in &tasks {
-        check_part(common, &task.input)?;
+        if !arguments.takes_many() {
+            check_part(common, &task.input)?;
+        }
         check_outputs(&task.outputs, options(task, common), common, Some(&task.input), &inputs)?;
     }
     let options = OutputOptions { record: Some(&record), ..options_of(common, false) };
     check_outputs(&shared, options, common, None, &inputs)?;
+    let pictures = tasks.iter().filter(|task| task.input.is_pictures()).count();
+    if arguments.takes_many() && pictures > 0 && common.excerpt().is_about_time() {
+        notice(&format!(
+            "a part of a time, or a rate, is for what moves: of the pictures among the inputs ({pictures}) all are taken"
+        ));
+    }
     let tables = shared.iter().map(|spec| SharedTable::open(spec, options)).collect::<Result<_>>()?;
     let told = common.all_outputs().is_empty().then(|| Told::of(&tasks));
     let mut run = Run { arguments, classifier: &mut classifier, stop, stats: Stats::new(), tables, told };
@@ -175,7 +183,8 @@ impl Run<'_> {
         let Task { input, outputs, .. } = task;
         let common = &self.arguments.common;
         let mut source = upright(input.open()?, common);
-        let view = View::Progress(ProgressView::new(&common.excerpt().info_of(source.info()), number));
+        let excerpt = if input.is_pictures() { common.excerpt().without_time() } else { common.excerpt() };
+        let view = View::Progress(ProgressView::new(&excerpt.info_of(source.info()), number));
         let sound = match input {
             SourceSpec::Path(file) if !input.is_pictures() => {
                 Some(Sound { file, start: Duration::ZERO, skipped: Duration::ZERO })
@@ -189,7 +198,7 @@ impl Run<'_> {
             outputs,
             tables: tables.chain(findings.iter().map(Findings::sink)).collect(),
             options: OutputOptions { sound, ..options(task, common) },
-            excerpt: common.excerpt(),
+            excerpt,
             frames: common.frames,
             frames_at_once: self.arguments.batch.map(usize::from),
             controls: Controls { look: common.look(), ..Controls::new(Mirror::Off, common.privacy, false) },

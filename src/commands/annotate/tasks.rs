@@ -63,7 +63,7 @@ impl Plan {
         }
         check_distinct(&tasks)?;
         if without_time > 0 {
-            notice(&format!("--summary is about time, and {without_time} of the inputs are pictures: they get none"));
+            notice(&format!("--summary is about time: the pictures among the inputs ({without_time}) get none"));
         }
         Ok(Self { tasks, shared: shared.into_iter().cloned().collect() })
     }
