@@ -16,12 +16,12 @@
 //! | [`system`] | files, programs, buffers that are used again, clocks |
 //! | [`flow`] | what flows from stage to stage, and what stops it |
 //! | [`source`] | where frames come from: camera, video, pictures, demo |
-//! | [`network`] | from faces to probabilities: preprocessing, network, weights, calibration, device |
+//! | [`network`] | from faces to probabilities: preprocessing, network, weights, calibration, device; ONNX |
 //! | [`detect`] | finding faces and their eyes, nose, mouth and ears: BlazeFace, and rustface for pictures |
 //! | [`track`] | which look is due when; which face is which from frame to frame; labels that do not flicker |
 //! | [`draw`] | boxes, labels, bars: pure functions on pixels |
 //! | [`plot`] | curves, matrices, diagrams, timelines; takes numbers |
-//! | [`sink`] | where results go: video, tables, pictures, the summary of each face |
+//! | [`sink`] | where results go: video, tables, pictures, the summary of each face, a virtual camera, OSC |
 //! | [`measure`] | time per stage, memory, the machine |
 //! | [`pipeline`] | threads, channels, the policy of dropping frames, shutdown |
 //! | [`dataset`] | labelled faces: formats, splits, copies, augmentation, what poor cameras do |

@@ -1,4 +1,4 @@
-//! Where results go: a video, a table, pictures, a summary.
+//! Where results go: a video, a table, pictures, a summary, a virtual camera, a stream.
 //!
 //! Owns what every output can do ([`Sink`]) and shows. How outputs are named and checked
 //! before anything is written is in `spec.rs`; each kind lives in a file of its own. What made an output is in
