@@ -161,10 +161,12 @@ impl Time {
         let mut events = events.to_vec();
         events.sort_by_key(|event| event.time);
         let top = TOP as f32 - 6.0;
+        let lines: Vec<_> =
+            events.iter().map(|event| self.x(event.time)).map(|x| [[x, top], [x, bottom as f32]]).collect();
+        canvas.stroke(&lines, HAIRLINE, INK);
         let mut free_from = 0.0f32;
         for event in events {
             let x = self.x(event.time);
-            canvas.stroke(&[[[x, top], [x, bottom as f32]]], HAIRLINE, INK);
             let mut text: String = event.text.chars().take(MOST_LETTERS).collect();
             if text.len() < event.text.len() {
                 text.push('…');
@@ -234,7 +236,7 @@ mod tests {
         };
         assert!(changed((LEFT + RIGHT) / 2) && changed(RIGHT) && !changed(LEFT + 100));
         let crowded: Vec<_> = (0..5000).map(|_| event(5, "again")).collect();
-        assert_eq!(picture(&crowded), picture(&[event(5, "again")]));
+        assert!(picture(&crowded) == picture(&[event(5, "again")]));
     }
 
     #[test]
