@@ -49,8 +49,8 @@ fn the_extension_picks_the_kind() {
     assert!(matches!(spec("a/%d.png"), SinkSpec::Numbered(_)) && matches!(spec("{frame}.jpg"), SinkSpec::Numbered(_)));
     assert!(matches!(spec("a/{frame}_{id}.png"), SinkSpec::Crops(_)));
     assert_eq!(spec("/dev/video10"), SinkSpec::VirtualCamera("/dev/video10".into()));
-    // Only the file's own name is looked at.
-    assert_eq!(spec("{id}/a.png"), SinkSpec::Still("{id}/a.png".into()));
+    let of_folder = SinkSpec::try_from(OsStr::new("{id}/a.png")).expect_err("a face has no folder").to_string();
+    assert!(of_folder.contains("not in that of a folder"), "{of_folder}");
     assert_eq!(spec("new/"), SinkSpec::Stills("new/".into()));
     assert_eq!(spec("new.mp4/"), SinkSpec::Stills("new.mp4/".into()));
     let folder = tempfile::tempdir().expect("a temporary folder");
