@@ -433,7 +433,7 @@ fn what_is_skipped_unheard_is_in_the_exit_code_alone() {
     fs::create_dir(&pictures).expect("a folder");
     image::RgbImage::new(64, 64).save(pictures.join("a.png")).expect("a PNG");
     fs::write(pictures.join("b.png"), "no picture").expect("a file");
-    assert_unheard("annotate pictures -o x.jsonl", folder.path(), 1, "x.part.jsonl");
+    assert_unheard("annotate pictures -o x.jsonl", folder.path(), 1, "x.jsonl");
 }
 
 #[cfg(unix)]
