@@ -162,7 +162,11 @@ impl ImageSource {
         if paths.is_empty() {
             let kinds = [&EXTENSIONS[..], &heif::EXTENSIONS].concat().join(", ");
             let others = others.map(|others| format!("; {others}")).unwrap_or_default();
-            bail!("{}: there is no picture in this folder ({kinds}){others}", path.display());
+            bail!(
+                "{}: there is no picture in this folder ({kinds}){others}. `emocam annotate -r` reads videos and the folders \
+                 below, too",
+                path.display()
+            );
         }
         Ok(Self { warnings: others.into_iter().collect(), ..Self::new(path, paths, None) })
     }
