@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Next, Source, SourceInfo};
+use super::{Next, Source, SourceInfo, polled_frame};
 use crate::flow::frame::Frame;
 
 /// How much earlier than its time a frame may come: times are rounded in files.
@@ -122,15 +122,7 @@ impl Source for ExcerptSource<'_> {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
-        while let Some(frame) = self.inner.next_frame()? {
-            if self.is_over(&frame) {
-                break;
-            }
-            if self.is_wanted(&frame) {
-                return Ok(Some(frame));
-            }
-        }
-        Ok(None)
+        polled_frame(self)
     }
 
     /// Returns at a frame that is not wanted, too: a wish to stop is heard then.
@@ -174,22 +166,10 @@ mod tests {
     }
 
     fn picked(excerpt: Excerpt) -> (Vec<u64>, Option<u64>) {
-        let info = || SourceInfo { frames: Some(300), fps: Some(30.0), ..Default::default() };
-        let mut clip = Clip(info(), 0);
+        let mut clip = Clip(SourceInfo { frames: Some(300), fps: Some(30.0), ..Default::default() }, 0);
         let mut part = ExcerptSource::new(&mut clip, excerpt);
         let expected = part.info().frames;
         let frames = std::iter::from_fn(|| part.next_frame().expect("a clip")).map(|frame| frame.id).collect();
-        let mut clip = Clip(info(), 0);
-        let mut part = ExcerptSource::new(&mut clip, excerpt);
-        let mut polled = Vec::new();
-        loop {
-            match part.poll().expect("a clip") {
-                Next::Frame(frame) => polled.push(frame.id),
-                Next::Waiting(_) => {}
-                Next::End => break,
-            }
-        }
-        assert_eq!(frames, polled);
         (frames, expected)
     }
 

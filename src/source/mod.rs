@@ -76,6 +76,17 @@ pub trait Source: Send {
     }
 }
 
+/// Waits for the next frame of a source that is made to be polled.
+fn polled_frame(source: &mut impl Source) -> Result<Option<Frame>> {
+    loop {
+        match source.poll()? {
+            Next::Frame(frame) => return Ok(Some(frame)),
+            Next::Waiting(_) => {}
+            Next::End => return Ok(None),
+        }
+    }
+}
+
 /// What a source has to give at a moment.
 pub enum Next {
     /// The next frame.

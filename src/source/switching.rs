@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Error, Result};
 
-use super::{CameraOptions, Health, Next, Notice, Source, SourceInfo, SourceSpec, list_cameras};
+use super::{CameraOptions, Health, Next, Notice, Source, SourceInfo, SourceSpec, list_cameras, polled_frame};
 use crate::flow::frame::Frame;
 
 /// How long one call waits.
@@ -227,13 +227,7 @@ where
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
-        loop {
-            match self.poll()? {
-                Next::Frame(frame) => return Ok(Some(frame)),
-                Next::Waiting(_) => {}
-                Next::End => return Ok(None),
-            }
-        }
+        polled_frame(self)
     }
 
     fn poll(&mut self) -> Result<Next> {

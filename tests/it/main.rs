@@ -15,6 +15,7 @@ mod device;
 mod eval;
 mod export;
 mod files;
+mod formats;
 mod golden;
 mod help;
 mod inputs;
@@ -31,6 +32,7 @@ mod readme;
 #[cfg(target_os = "linux")]
 mod recording;
 mod shutdown;
+mod silence;
 mod sources;
 mod structure;
 mod study;

@@ -40,7 +40,7 @@ pub(crate) use list::camera_named;
 pub use list::{CameraInfo, list_cameras};
 
 use super::pixels::Rgb;
-use super::{Health, Next, Notice, Source, SourceInfo};
+use super::{Health, Next, Notice, Source, SourceInfo, polled_frame};
 use crate::flow::frame::Frame;
 use crate::system::buffers::Buffers;
 use decode::decode;
@@ -330,13 +330,7 @@ impl Source for CameraSource {
     }
 
     fn next_frame(&mut self) -> Result<Option<Frame>> {
-        loop {
-            match self.poll()? {
-                Next::Frame(frame) => return Ok(Some(frame)),
-                Next::Waiting(_) => {}
-                Next::End => return Ok(None),
-            }
-        }
+        polled_frame(self)
     }
 
     fn poll(&mut self) -> Result<Next> {
