@@ -79,6 +79,11 @@ fn a_template_names_the_outputs_of_each_input() {
     succeed(&mut here("live demo --headless --frames 2 -o {name}-live.jsonl"));
     assert_eq!(json_lines(&folder.path().join("demo-live.jsonl")).len(), 2);
 
+    // Only what an input gives its name to is made beside it.
+    let line = "annotate demo -o made/{name}.csv -o slip/of/pen.jsonl";
+    fail(&mut here(line), 1, &["slip/of/pen.jsonl can't be written", "mkdir -p"]);
+    assert!(!folder.path().join("slip").exists());
+
     for (line, code, words) in [
         ("-o out/{name}.csv", 1, &["would be one file", "{folder}"][..]),
         ("-o out.mp4", 2, &["one file of several inputs", "{name}"]),

@@ -113,8 +113,8 @@ impl Plan {
             make(&folder)?;
         }
         let open = self.tasks.iter().filter(|task| !task.is_done);
-        let own = open.filter(|task| task.outputs.iter().any(|output| !outputs.contains(output)));
-        own.flat_map(|task| &task.outputs).filter_map(|output| output.path()?.parent()).try_for_each(make)
+        let own = open.flat_map(|task| &task.outputs).filter(|output| !outputs.contains(output));
+        own.filter_map(|output| output.path()?.parent()).try_for_each(make)
     }
 }
 
